@@ -1,0 +1,1 @@
+//! Reading compose files with their line numbers.

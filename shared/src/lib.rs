@@ -1,0 +1,18 @@
+//! What the control plane and the agents say to each other, and nothing else.
+//!
+//! Everything here is plain data with its limits: identifiers, job specifications, log chunks,
+//! metrics samples, the host policy, the reading of compose files, and the wire protocol.
+
+pub mod compose;
+pub mod enrolment;
+pub mod fence;
+pub mod ids;
+pub mod log;
+pub mod metrics;
+pub mod outcome;
+pub mod policy;
+pub mod protocol;
+pub mod query;
+pub mod spec;
+
+pub use fence::Fence;

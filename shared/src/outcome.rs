@@ -1,0 +1,112 @@
+//! How a job ended, and where it is before that.
+
+use serde::{Deserialize, Serialize};
+
+/// How a job ended, as its agent saw it. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The work is done and was verified on the engine.
+    Succeeded {
+        /// The image that each service runs, resolved.
+        images: Vec<ServiceImage>,
+    },
+    /// The work is not done.
+    Failed {
+        /// The kind of failure.
+        reason: FailureReason,
+        /// What happened and what to do next, for a person.
+        message: String,
+    },
+    /// The work was stopped on request.
+    Cancelled {
+        /// What the job left in place, for a person.
+        left: String,
+    },
+}
+
+/// The image of one service, resolved by the engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServiceImage {
+    /// The service in the compose file.
+    pub service: String,
+    /// The image as the compose file names it.
+    pub reference: String,
+    /// The engine's image id (`sha256:…`).
+    pub id: String,
+}
+
+/// Why a job failed. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureReason {
+    /// The host's policy forbids it; nothing was changed.
+    PolicyRefused,
+    /// The project's files are not a valid compose project; nothing was changed.
+    InvalidProject,
+    /// The engine or its compose plugin is not there or does not answer.
+    EngineUnavailable,
+    /// `docker compose` ended with an error.
+    ComposeFailed,
+    /// A service's health check failed.
+    Unhealthy,
+    /// A service starts and exits again.
+    CrashLoop,
+    /// The deadline passed.
+    Deadline,
+    /// The agent died in the middle and the job's policy is not to go on.
+    Interrupted,
+    /// The agent lost its journal; what became of the work cannot be told.
+    JournalLost,
+    /// The agent was revoked while it held the job.
+    AgentRevoked,
+    /// The host's disk is full.
+    DiskFull,
+    /// Something that should not happen did.
+    Internal,
+}
+
+impl FailureReason {
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PolicyRefused => "policy_refused",
+            Self::InvalidProject => "invalid_project",
+            Self::EngineUnavailable => "engine_unavailable",
+            Self::ComposeFailed => "compose_failed",
+            Self::Unhealthy => "unhealthy",
+            Self::CrashLoop => "crash_loop",
+            Self::Deadline => "deadline",
+            Self::Interrupted => "interrupted",
+            Self::JournalLost => "journal_lost",
+            Self::AgentRevoked => "agent_revoked",
+            Self::DiskFull => "disk_full",
+            Self::Internal => "internal",
+        }
+    }
+}
+
+/// Where a running job is. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Step {
+    /// Files are written and the project is resolved and checked against the host's policy.
+    Preparing,
+    /// `docker compose up` runs.
+    Applying,
+    /// The services run; their health is awaited.
+    Verifying,
+    /// `docker compose down` runs.
+    Removing,
+}
+
+impl Step {
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Preparing => "preparing",
+            Self::Applying => "applying",
+            Self::Verifying => "verifying",
+            Self::Removing => "removing",
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Questions about a target that are answered at once by its agent, and streams of its bytes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::metrics::Health;
+
+/// The most bytes an agent may have sent on a stream beyond what was taken.
+pub const STREAM_CREDIT: u32 = 64 * 1024;
+/// The most bytes of one piece of a stream.
+pub const MAX_STREAM_PIECE: usize = 16 * 1024;
+
+/// A question to an agent. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Query {
+    /// All containers of the engine, stopped ones too.
+    Containers,
+}
+
+/// The answer to a question. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Reply {
+    /// The containers of the engine.
+    Containers(Vec<ContainerSummary>),
+    /// It could not be answered; why, for a person.
+    Failed(String),
+}
+
+/// One container in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContainerSummary {
+    /// The engine's full id.
+    pub id: String,
+    /// Its name.
+    pub name: String,
+    /// Its image as named.
+    pub image: String,
+    /// The compose project it belongs to, or empty.
+    pub project: String,
+    /// The compose service it belongs to, or empty.
+    pub service: String,
+    /// The engine's word for its state (`running`, `exited`, …).
+    pub state: String,
+    /// The engine's sentence about its state (`Up 3 minutes (healthy)`).
+    pub status: String,
+    /// Its health.
+    pub health: Health,
+    /// When it was created, Unix seconds.
+    pub created_s: i64,
+    /// Its published ports, as `127.0.0.1:8080->80/tcp`.
+    pub ports: Vec<String>,
+}
+
+/// A stream to open. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum StreamRequest {
+    /// The log of a container: pieces are encoded [`crate::log::LogLine`] chunks.
+    ContainerLog {
+        /// Name or id.
+        container: String,
+        /// How many of the last lines, or all.
+        tail: Option<u32>,
+        /// Whether it goes on.
+        follow: Follow,
+    },
+}
+
+/// Whether a stream goes on when what exists was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Follow {
+    /// It ends.
+    No,
+    /// It waits for more.
+    Yes,
+}

@@ -1,0 +1,230 @@
+//! What a job is: an immutable specification with a digest.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::ids::{ProjectId, ReleaseId, TargetId};
+
+/// The most bytes that the files of one project may have together.
+pub const MAX_PROJECT_BYTES: usize = 4 * 1024 * 1024;
+/// The most bytes that one compose file may have.
+pub const MAX_COMPOSE_BYTES: usize = 1024 * 1024;
+/// The most files one project may have.
+pub const MAX_PROJECT_FILES: usize = 1000;
+
+/// A job, as it was submitted. It never changes afterwards; secrets are no part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobSpec {
+    /// The project the job works for.
+    pub project: ProjectId,
+    /// The target the job works on.
+    pub target: TargetId,
+    /// What there is to do.
+    pub work: Work,
+    /// What happens when the agent dies in the middle.
+    pub interruption: Interruption,
+    /// How long the work may take before it counts as failed, in seconds.
+    pub deadline_s: u32,
+}
+
+/// What there is to do. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Work {
+    /// Bring a compose project to the state its files describe.
+    Deploy(Deploy),
+    /// Take a deployed compose project away.
+    Remove(Remove),
+}
+
+/// A compose project to apply.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deploy {
+    /// The release these files belong to.
+    pub release: ReleaseId,
+    /// The name under which the engine knows the project (`[a-z0-9][a-z0-9_-]*`).
+    pub compose_project: String,
+    /// Which of the files is the compose file.
+    pub compose_file: String,
+    /// All files of the project.
+    pub files: Vec<ProjectFile>,
+    /// How long a service without a health check must stay up to count as running, in
+    /// milliseconds from its start.
+    pub settle_ms: u32,
+}
+
+/// One file of a project.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ProjectFile {
+    /// Relative, `/`-separated, without `.` or `..` parts.
+    pub path: String,
+    /// The content as uploaded.
+    pub content: Vec<u8>,
+    /// Whether the file may be run.
+    pub mode: FileMode,
+}
+
+impl fmt::Debug for ProjectFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProjectFile({}, {} bytes)", self.path, self.content.len())
+    }
+}
+
+/// The permission of a project's file on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileMode {
+    /// 0644: containers run as other users and must be able to read what is mounted.
+    Regular,
+    /// 0755.
+    Executable,
+}
+
+/// A compose project to take away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Remove {
+    /// The name under which the engine knows the project.
+    pub compose_project: String,
+    /// What happens to its named volumes.
+    pub volumes: VolumeFate,
+}
+
+/// What happens to a removed project's named volumes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VolumeFate {
+    /// They stay, for a later deploy.
+    Keep,
+    /// They go, with their data.
+    Delete,
+}
+
+/// What happens to a job whose agent dies in the middle. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Interruption {
+    /// Adopt what is there and go on.
+    Resume,
+    /// Count as failed.
+    Fail,
+    /// Start again, if it had not started; otherwise count as failed.
+    RequeueIfNotStarted,
+}
+
+/// A value that only the executing agent sees in clear. It is not part of the specification and
+/// never stands in a ledger, a log or an argument list.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Secret {
+    /// The name of the environment variable that carries it to `docker compose`.
+    pub name: String,
+    /// The value.
+    pub value: String,
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Secret({}, redacted)", self.name)
+    }
+}
+
+/// An encoded specification and the SHA-256 of those very bytes.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SealedSpec {
+    bytes: Vec<u8>,
+    digest: [u8; 32],
+}
+
+/// Why a sealed specification cannot be used.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum SpecError {
+    /// The bytes are not those that were sealed.
+    #[error("the job's specification does not match its digest")]
+    Digest,
+    /// The bytes are no specification this version understands.
+    #[error("the job's specification cannot be read; it may need a newer agent")]
+    Unreadable,
+    /// The specification cannot be encoded.
+    #[error("the job's specification cannot be encoded")]
+    Unwritable,
+}
+
+impl SealedSpec {
+    /// Encodes and seals a specification.
+    pub fn seal(spec: &JobSpec) -> Result<Self, SpecError> {
+        let bytes = postcard::to_stdvec(spec).map_err(|_| SpecError::Unwritable)?;
+        let digest = Sha256::digest(&bytes).into();
+        Ok(Self { bytes, digest })
+    }
+
+    /// Puts a stored specification together again; [`Self::open`] verifies it.
+    pub const fn from_parts(bytes: Vec<u8>, digest: [u8; 32]) -> Self {
+        Self { bytes, digest }
+    }
+
+    /// The encoded specification, to be stored as it is.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// The SHA-256 of the bytes.
+    pub const fn digest(&self) -> [u8; 32] {
+        self.digest
+    }
+
+    /// Verifies the digest and decodes.
+    pub fn open(&self) -> Result<JobSpec, SpecError> {
+        if <[u8; 32]>::from(Sha256::digest(&self.bytes)) != self.digest {
+            return Err(SpecError::Digest);
+        }
+        postcard::from_bytes(&self.bytes).map_err(|_| SpecError::Unreadable)
+    }
+}
+
+impl fmt::Debug for SealedSpec {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SealedSpec({} bytes)", self.bytes.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn spec() -> JobSpec {
+        JobSpec {
+            project: ProjectId::new(),
+            target: TargetId::new(),
+            work: Work::Remove(Remove {
+                compose_project: "shop".into(),
+                volumes: VolumeFate::Keep,
+            }),
+            interruption: Interruption::Resume,
+            deadline_s: 60,
+        }
+    }
+
+    #[test]
+    fn a_sealed_specification_opens_to_itself() {
+        let spec = spec();
+        assert_eq!(SealedSpec::seal(&spec).unwrap().open().unwrap(), spec);
+    }
+
+    #[test]
+    fn a_changed_byte_is_found() {
+        let sealed = SealedSpec::seal(&spec()).unwrap();
+        let mut bytes = sealed.bytes().to_vec();
+        bytes[3] ^= 1;
+        let changed = SealedSpec::from_parts(bytes, sealed.digest());
+        assert_eq!(changed.open(), Err(SpecError::Digest));
+    }
+
+    #[test]
+    fn a_secret_does_not_print() {
+        let secret = Secret {
+            name: "PASSWORD".into(),
+            value: "hunter2".into(),
+        };
+        assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+}
