@@ -1,0 +1,157 @@
+//! The TLS configurations of every connection that Towline makes or takes, so that no other crate
+//! decides about trust.
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use rustls::{
+    ClientConfig, ConfigBuilder, ServerConfig, WantsVerifier, WantsVersions,
+    client::{Resumption, WantsClientCert},
+    crypto::{CryptoProvider, ring},
+    server::{NoServerSessionStorage, WebPkiClientVerifier, danger::ClientCertVerifier},
+    version::TLS13,
+};
+
+use crate::{
+    agent_identity::AgentIdentity, error::PkiError, fingerprint::Fingerprint,
+    pinned::PinnedVerifier, roots::TrustRoots, server_certificate::ServerCertificate,
+};
+
+/// The agents' WebSockets are upgraded from HTTP/1.1, on both ends.
+const AGENT_PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PUBLIC_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Makes ring the process's provider, for libraries that ask for one. Calling it again does
+/// nothing.
+pub fn install_provider() {
+    // The error only says that one is installed already.
+    let _ = ring::default_provider().install_default();
+}
+
+/// For the public listener: API, console, enrolment. TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1, no
+/// client certificates.
+pub fn public_server_config(
+    certificate: &ServerCertificate,
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(refused)?
+        .with_no_client_auth()
+        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())
+        .map_err(refused)?;
+    config.alpn_protocols = protocols(&PUBLIC_PROTOCOLS);
+    Ok(Arc::new(config))
+}
+
+/// For the agent listener: TLS 1.3 only, and a client certificate of one of the roots.
+///
+/// Sessions are never resumed: each connection proves its key anew, so that a revoked agent has no
+/// ticket to ride on.
+pub fn agent_listener_config(
+    certificate: &ServerCertificate,
+    roots: &TrustRoots,
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let mut config = tls13(ServerConfig::builder_with_provider(provider()))?
+        .with_client_cert_verifier(client_verifier(roots)?)
+        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())
+        .map_err(refused)?;
+    config.alpn_protocols = protocols(&AGENT_PROTOCOLS);
+    config.session_storage = Arc::new(NoServerSessionStorage {});
+    config.send_tls13_tickets = 0;
+    config.max_early_data_size = 0;
+    Ok(Arc::new(config))
+}
+
+/// For an agent's connections to the agent listener.
+pub fn agent_client_config(
+    roots: &TrustRoots,
+    identity: &AgentIdentity,
+) -> Result<Arc<ClientConfig>, PkiError> {
+    let mut config = tls13(ClientConfig::builder_with_provider(provider()))?
+        .with_root_certificates(roots.store()?)
+        .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
+        .map_err(refused)?;
+    config.alpn_protocols = protocols(&AGENT_PROTOCOLS);
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+/// For a client that knows the installation's authority but is no agent (yet, or any more): renewal
+/// after expiry, the CLI.
+pub fn ca_client_config(roots: &TrustRoots) -> Result<Arc<ClientConfig>, PkiError> {
+    Ok(anonymous(
+        client_builder()?.with_root_certificates(roots.store()?),
+    ))
+}
+
+/// For a client that knows only the fingerprint of the installation's authority: enrolment.
+///
+/// The server must present that certificate in its chain; it becomes the only root, by which the
+/// leaf, its dates and its name are then verified as ever. Another server fails with
+/// [`PinMismatch`](crate::PinMismatch).
+pub fn pinned_client_config(authority: Fingerprint) -> Result<Arc<ClientConfig>, PkiError> {
+    let verifier = Arc::new(PinnedVerifier::new(authority, provider()));
+    Ok(anonymous(
+        client_builder()?
+            .dangerous()
+            .with_custom_certificate_verifier(verifier),
+    ))
+}
+
+/// A server configuration that is exchanged while connections are taken: each handshake asks for
+/// the current one.
+#[derive(Debug)]
+pub struct LiveServerConfig(RwLock<Arc<ServerConfig>>);
+
+impl LiveServerConfig {
+    /// Starts with a configuration.
+    pub fn new(config: Arc<ServerConfig>) -> Self {
+        Self(RwLock::new(config))
+    }
+
+    /// The one to use for the next handshake.
+    pub fn current(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Replaces it; connections that are up keep theirs.
+    pub fn replace(&self, config: Arc<ServerConfig>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = config;
+    }
+}
+
+pub(crate) fn client_verifier(roots: &TrustRoots) -> Result<Arc<dyn ClientCertVerifier>, PkiError> {
+    WebPkiClientVerifier::builder_with_provider(roots.store()?, provider())
+        .build()
+        .map_err(|error| PkiError::Tls(error.to_string()))
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(ring::default_provider())
+}
+
+fn tls13<Side: rustls::ConfigSide>(
+    builder: ConfigBuilder<Side, WantsVersions>,
+) -> Result<ConfigBuilder<Side, WantsVerifier>, PkiError> {
+    builder.with_protocol_versions(&[&TLS13]).map_err(refused)
+}
+
+fn client_builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, PkiError> {
+    ClientConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()
+        .map_err(refused)
+}
+
+fn anonymous(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Arc<ClientConfig> {
+    Arc::new(builder.with_no_client_auth())
+}
+
+fn protocols(names: &[&[u8]]) -> Vec<Vec<u8>> {
+    names.iter().map(|name| name.to_vec()).collect()
+}
+
+fn refused(error: rustls::Error) -> PkiError {
+    match error {
+        rustls::Error::InconsistentKeys(_) => PkiError::KeyMismatch,
+        other => PkiError::Tls(other.to_string()),
+    }
+}
