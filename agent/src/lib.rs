@@ -1,1 +1,11 @@
-//! Placeholder while the crate is written.
+//! Towline's agent: it runs on a host, dials out, and does the jobs it is given there.
+//!
+//! The parts, from the outside in: `link` keeps the connection, `agent` is the one loop
+//! that owns all state, `machine` the pure rules of that state, `ledger` its durable half, `logs`
+//! the spool of what jobs print, and [`executor`] the seam behind which a container engine works.
+
+pub mod executor;
+pub mod logs;
+pub mod mask;
+pub mod metrics;
+pub mod task;

@@ -1,0 +1,1 @@
+//! A scripted executor for the agent's own tests.
