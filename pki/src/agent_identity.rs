@@ -5,8 +5,8 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use crate::{
     csr::AgentKey,
     error::PkiError,
+    pair,
     peer::{PeerIdentity, PeerRefusal},
-    server_certificate::ServerCertificate,
 };
 
 /// An agent's certificate and key.
@@ -26,7 +26,7 @@ impl AgentIdentity {
 
     /// Reads both; they must belong together.
     pub fn from_pem(chain: &str, key: &str) -> Result<Self, PkiError> {
-        let ServerCertificate { chain, key, .. } = ServerCertificate::from_pem(chain, key)?;
+        let (chain, key) = pair::from_pem(chain, key)?;
         Ok(Self { chain, key })
     }
 

@@ -63,3 +63,12 @@ pub enum PkiError {
     #[error("the TLS configuration was refused: {0}")]
     Tls(String),
 }
+
+impl From<rustls::Error> for PkiError {
+    fn from(error: rustls::Error) -> Self {
+        match error {
+            rustls::Error::InconsistentKeys(_) => Self::KeyMismatch,
+            other => Self::Tls(other.to_string()),
+        }
+    }
+}

@@ -17,6 +17,7 @@ mod error;
 mod fingerprint;
 mod key;
 mod leaf;
+mod pair;
 mod peer;
 mod pem;
 mod pinned;

@@ -110,9 +110,7 @@ impl TrustRoots {
     pub(crate) fn store(&self) -> Result<Arc<RootCertStore>, PkiError> {
         let mut store = RootCertStore::empty();
         for root in self.iter() {
-            store
-                .add(root.0.clone())
-                .map_err(|error| PkiError::Tls(error.to_string()))?;
+            store.add(root.0.clone())?;
         }
         Ok(Arc::new(store))
     }

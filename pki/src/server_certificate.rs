@@ -1,14 +1,10 @@
 //! The certificate of one of our listeners.
 
 use chrono::{DateTime, Utc};
-use rustls::{
-    crypto::ring,
-    pki_types::{CertificateDer, PrivateKeyDer},
-    sign::CertifiedKey,
-};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use zeroize::Zeroizing;
 
-use crate::{certificate, error::PkiError, pem};
+use crate::{certificate, error::PkiError, pair, pem};
 
 /// A chain and its key: issued by the [`Authority`](crate::Authority), or brought by the operator
 /// as files.
@@ -39,14 +35,9 @@ impl ServerCertificate {
     /// Reads a chain (leaf first) and its key, of any kind that ring knows; they must belong
     /// together.
     pub fn from_pem(chain: &str, key: &str) -> Result<Self, PkiError> {
-        let chain = pem::certificates(chain)?;
-        let key = pem::private_key(key)?;
+        let (chain, key) = pair::from_pem(chain, key)?;
         let not_after = certificate::not_after(&certificate::parse(&chain[0])?)?;
-        match CertifiedKey::from_der(chain.clone(), key.clone_key(), &ring::default_provider()) {
-            Ok(_) => Ok(Self::new(chain, key, not_after)),
-            Err(rustls::Error::InconsistentKeys(_)) => Err(PkiError::KeyMismatch),
-            Err(error) => Err(PkiError::Tls(error.to_string())),
-        }
+        Ok(Self::new(chain, key, not_after))
     }
 
     /// The chain as PEM text, leaf first.

@@ -33,11 +33,9 @@ pub fn public_server_config(
     certificate: &ServerCertificate,
 ) -> Result<Arc<ServerConfig>, PkiError> {
     let mut config = ServerConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(refused)?
+        .with_safe_default_protocol_versions()?
         .with_no_client_auth()
-        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())
-        .map_err(refused)?;
+        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
     config.alpn_protocols = protocols(&PUBLIC_PROTOCOLS);
     Ok(Arc::new(config))
 }
@@ -52,8 +50,7 @@ pub fn agent_listener_config(
 ) -> Result<Arc<ServerConfig>, PkiError> {
     let mut config = tls13(ServerConfig::builder_with_provider(provider()))?
         .with_client_cert_verifier(client_verifier(roots)?)
-        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())
-        .map_err(refused)?;
+        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
     config.alpn_protocols = protocols(&AGENT_PROTOCOLS);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
@@ -68,8 +65,7 @@ pub fn agent_client_config(
 ) -> Result<Arc<ClientConfig>, PkiError> {
     let mut config = tls13(ClientConfig::builder_with_provider(provider()))?
         .with_root_certificates(roots.store()?)
-        .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())
-        .map_err(refused)?;
+        .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?;
     config.alpn_protocols = protocols(&AGENT_PROTOCOLS);
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
@@ -132,13 +128,11 @@ fn provider() -> Arc<CryptoProvider> {
 fn tls13<Side: rustls::ConfigSide>(
     builder: ConfigBuilder<Side, WantsVersions>,
 ) -> Result<ConfigBuilder<Side, WantsVerifier>, PkiError> {
-    builder.with_protocol_versions(&[&TLS13]).map_err(refused)
+    Ok(builder.with_protocol_versions(&[&TLS13])?)
 }
 
 fn client_builder() -> Result<ConfigBuilder<ClientConfig, WantsVerifier>, PkiError> {
-    ClientConfig::builder_with_provider(provider())
-        .with_safe_default_protocol_versions()
-        .map_err(refused)
+    Ok(ClientConfig::builder_with_provider(provider()).with_safe_default_protocol_versions()?)
 }
 
 fn anonymous(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Arc<ClientConfig> {
@@ -147,11 +141,4 @@ fn anonymous(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Arc<Clien
 
 fn protocols(names: &[&[u8]]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.to_vec()).collect()
-}
-
-fn refused(error: rustls::Error) -> PkiError {
-    match error {
-        rustls::Error::InconsistentKeys(_) => PkiError::KeyMismatch,
-        other => PkiError::Tls(other.to_string()),
-    }
 }
