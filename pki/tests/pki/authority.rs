@@ -1,15 +1,17 @@
 //! What the authority's certificates say.
 
 use chrono::{DateTime, SubsecRound, TimeDelta, Utc};
+use rcgen::{BasicConstraints, IsCa, KeyPair, KeyUsagePurpose};
 use rustls::pki_types::pem::PemObject;
 use towline_pki::{
     AGENT_LEAF_LIFETIME, AUTHORITY_LIFETIME, AgentIdentity, AgentKey, Authority, CLOCK_SKEW,
-    CertificateDer, Fingerprint, PeerIdentity, PkiError, PrivateKeyDer, ServerCertificate,
+    CertificateDer, Fingerprint, PeerIdentity, PkiError, PrivateKeyDer, Root, ServerCertificate,
     TrustRoots,
 };
 use uuid::Uuid;
 use x509_parser::{certificate::X509Certificate, extensions::ExtendedKeyUsage, prelude::FromDer};
 
+use crate::forge::blank;
 use crate::link::{HOST, authority, enrolled, request, server_of, trust};
 
 fn parse<'a>(der: &'a CertificateDer<'_>) -> X509Certificate<'a> {
@@ -270,6 +272,31 @@ fn what_is_no_authority_is_not_trusted() {
         TrustRoots::from_pem(truncated),
         Err(PkiError::Pem { .. })
     ));
+}
+
+#[test]
+fn a_root_needs_both_marks_of_an_authority() {
+    let key = KeyPair::generate().unwrap();
+    let signs = vec![KeyUsagePurpose::KeyCertSign];
+    let authority = IsCa::Ca(BasicConstraints::Unconstrained);
+    for (is_ca, usages, accepted) in [
+        (authority.clone(), signs.clone(), true),
+        (authority.clone(), vec![], false),
+        (authority, vec![KeyUsagePurpose::CrlSign], false),
+        (IsCa::ExplicitNoCa, signs.clone(), false),
+        (IsCa::NoCa, signs, false),
+    ] {
+        let mut params = blank();
+        (params.is_ca, params.key_usages) = (is_ca, usages);
+        let root = Root::new(params.self_signed(&key).unwrap().into());
+        assert_eq!(
+            root.is_ok(),
+            accepted,
+            "{:?} {:?}",
+            params.is_ca,
+            params.key_usages
+        );
+    }
 }
 
 #[test]
