@@ -280,8 +280,8 @@ fn a_root_needs_both_marks_of_an_authority() {
     let signs = vec![KeyUsagePurpose::KeyCertSign];
     let authority = IsCa::Ca(BasicConstraints::Unconstrained);
     for (is_ca, usages, accepted) in [
-        (authority.clone(), signs.clone(), true),
-        (authority.clone(), vec![], false),
+        (authority, signs.clone(), true),
+        (authority, vec![], false),
         (authority, vec![KeyUsagePurpose::CrlSign], false),
         (IsCa::ExplicitNoCa, signs.clone(), false),
         (IsCa::NoCa, signs, false),
