@@ -295,7 +295,7 @@ mod tests {
 
     fn line(number: usize) -> LogLine {
         LogLine {
-            at_us: 1_700_000_000_000_000 + number as i64 * 10,
+            at_us: 1_700_000_000_000_000 + i64::try_from(number).unwrap() * 10,
             stream: LogStream::ALL[number % 4],
             source: format!("web-{}", number % 3),
             text: format!("GET /items/{number} 200 in {} ms", number % 17),
@@ -342,7 +342,7 @@ mod tests {
         #[test]
         fn any_lines_come_back(texts in proptest::collection::vec("\\PC{0,200}", 1..200), at in any::<i64>()) {
             let lines: Vec<_> = texts.into_iter().enumerate().map(|(number, text)| LogLine {
-                at_us: at.wrapping_mul(number as i64 + 1),
+                at_us: at.wrapping_mul(i64::try_from(number).unwrap() + 1),
                 text,
                 source: format!("service-{number}"),
                 stream: LogStream::Stdout,

@@ -51,7 +51,6 @@ macro_rules! messages {
     ) => {
         $(#[$meta])*
         #[derive(Clone, Debug, PartialEq)]
-        #[expect(clippy::large_enum_variant, reason = "moved once, from the wire to its handler")]
         pub enum $name {
             $($(#[$doc])* $variant($body),)+
         }

@@ -28,7 +28,7 @@ const CHUNK: usize = 192 * 1024;
 
 messages! {
     /// What an agent says.
-    FromAgent, at most 1048576 bytes {
+    FromAgent, at most 1_048_576 bytes {
         /// First of all: who and what it is, and what it holds.
         1 => Hello(Hello) <= CHUNK,
         /// It is alive.
@@ -62,7 +62,7 @@ messages! {
 
 messages! {
     /// What the control plane says.
-    FromServer, at most 8388608 bytes {
+    FromServer, at most 8_388_608 bytes {
         /// The answer to `Hello`.
         1 => Welcome(Welcome) <= 1024 * 1024,
         /// It is alive.
