@@ -1,1 +1,4 @@
-//! Placeholder while the crate is written.
+//! Towline's control plane: API, agent endpoint, scheduler and certificate authority.
+
+pub mod config;
+pub mod telemetry;

@@ -1,0 +1,73 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::{Config, ConfigError, Settings};
+
+/// Holds the master key itself. It is no flag, because argument lists are read by others.
+const MASTER_KEY_VARIABLE: &str = "TOWLINE_MASTER_KEY";
+
+/// Towline's control plane: API, agent endpoint, scheduler and certificate authority.
+#[derive(Debug, Parser)]
+#[command(name = "towline-server", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What the program can do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the control plane until it is told to stop.
+    Serve(ServeArgs),
+    /// Work on an installation that is not running.
+    Admin {
+        /// The work.
+        #[command(subcommand)]
+        command: AdminCommand,
+    },
+    /// Print the version.
+    Version,
+}
+
+/// What an operator does to an installation from its own machine.
+#[derive(Debug, Subcommand)]
+pub enum AdminCommand {
+    /// After restoring a backup: outdate every deploy order given out since it was taken.
+    RaiseIncarnation(ConfigArgs),
+    /// Check that no entry of the audit log was changed or removed.
+    VerifyAudit(ConfigArgs),
+}
+
+/// Where the configuration comes from.
+#[derive(Debug, Args)]
+pub struct ConfigArgs {
+    /// TOML file with settings [default: towline.toml in the data directory, if it exists]
+    #[arg(long, env = "TOWLINE_CONFIG", value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Settings of the command line and the environment.
+    #[command(flatten)]
+    pub settings: Settings,
+}
+
+/// What `serve` takes.
+#[derive(Debug, Args)]
+pub struct ServeArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub from: ConfigArgs,
+    /// Print the resulting configuration as TOML, with secrets hidden, and end
+    #[arg(long)]
+    pub print_config: bool,
+}
+
+impl ConfigArgs {
+    /// Reads the configuration.
+    pub fn load(mut self) -> Result<Config, ConfigError> {
+        self.settings.master_key.value = std::env::var(MASTER_KEY_VARIABLE).ok().map(Into::into);
+        Config::load(self.settings, self.config.as_deref())
+    }
+}

@@ -1,0 +1,147 @@
+//! The configuration: flags over environment over a TOML file over defaults, one struct per concern.
+//!
+//! Each concern has two structs. Its settings are what one source may give, everything optional; its
+//! configuration is what results, everything decided. The same settings struct is read from flags and
+//! environment (by clap) and from the file (by serde), so that the three can never know different names.
+
+mod agents;
+mod command;
+mod database;
+mod file;
+mod log;
+mod master_key;
+mod print;
+mod public;
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+pub use agents::{AgentListener, AgentSettings, HostPort};
+pub use command::{AdminCommand, Cli, Command, ConfigArgs, ServeArgs};
+pub use database::{Database, DatabaseSettings, DatabaseUrl};
+pub use file::ConfigFileError;
+pub use log::{LogFormat, LogSettings, Logging};
+pub use master_key::{MasterKeySettings, MasterKeySource};
+pub use public::{CertificateFiles, PublicListener, PublicSettings, PublicUrl};
+
+/// The data directory when none is given.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/towline";
+/// The configuration file in the data directory that is read when none is named.
+pub const DEFAULT_FILE: &str = "towline.toml";
+
+/// What the control plane runs with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Config {
+    /// Where everything is kept that must survive a restart.
+    pub data_dir: PathBuf,
+    /// The listener for people, programs and enrolling hosts.
+    pub public: PublicListener,
+    /// The listener for enrolled agents.
+    pub agents: AgentListener,
+    /// Where the rows are.
+    pub database: Database,
+    /// Where the key comes from that encrypts secrets at rest.
+    pub master_key: MasterKeySource,
+    /// What is logged, and how.
+    pub log: Logging,
+}
+
+/// What one source gives. Flags and environment outdo the file, field by field.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Settings {
+    /// Directory for the database, keys and certificates [default: /var/lib/towline]
+    #[arg(long, env = "TOWLINE_DATA_DIR", value_name = "DIRECTORY")]
+    pub data_dir: Option<PathBuf>,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub public: PublicSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub agents: AgentSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub database: DatabaseSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub master_key: MasterKeySettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub log: LogSettings,
+}
+
+/// Why there is no usable configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read or understood.
+    #[error(transparent)]
+    File(#[from] ConfigFileError),
+    /// A setting has a value that cannot be used.
+    #[error("{setting}: {problem}; {remedy}")]
+    Setting {
+        /// The setting as it is spelled on the command line.
+        setting: &'static str,
+        /// What is wrong with its value.
+        problem: String,
+        /// What to give instead.
+        remedy: &'static str,
+    },
+    /// The configuration cannot be written as TOML.
+    #[error("the configuration cannot be printed: {0}")]
+    Print(#[from] toml::ser::Error),
+}
+
+impl Settings {
+    /// These settings, and `below` where these are silent.
+    fn over(self, below: Self) -> Self {
+        Self {
+            data_dir: self.data_dir.or(below.data_dir),
+            public: self.public.over(below.public),
+            agents: self.agents.over(below.agents),
+            database: self.database.over(below.database),
+            master_key: self.master_key.over(below.master_key),
+            log: self.log.over(below.log),
+        }
+    }
+}
+
+impl Config {
+    /// Puts the configuration together: `given` (flags and environment), then the file named, or
+    /// `towline.toml` in the data directory if there is one, then the defaults.
+    pub fn load(given: Settings, file: Option<&std::path::Path>) -> Result<Self, ConfigError> {
+        let below = match file {
+            Some(path) => file::read(path)?,
+            None => file::read_if_there(&data_dir(&given).join(DEFAULT_FILE))?,
+        };
+        Self::resolve(given.over(below))
+    }
+
+    fn resolve(settings: Settings) -> Result<Self, ConfigError> {
+        let data_dir = data_dir(&settings);
+        Ok(Self {
+            public: settings.public.resolve()?,
+            agents: settings.agents.resolve(),
+            database: settings.database.resolve(),
+            master_key: settings.master_key.resolve()?,
+            log: settings.log.resolve(),
+            data_dir,
+        })
+    }
+
+    /// The configuration as a TOML file that gives it, with secrets hidden.
+    pub fn to_toml(&self) -> Result<String, ConfigError> {
+        Ok(print::to_toml(self)?)
+    }
+}
+
+fn data_dir(settings: &Settings) -> PathBuf {
+    settings
+        .data_dir
+        .clone()
+        .unwrap_or_else(|| DEFAULT_DATA_DIR.into())
+}
+
+#[cfg(test)]
+mod tests;
