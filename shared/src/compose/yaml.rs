@@ -1,0 +1,512 @@
+//! YAML (and JSON) as a tree that knows its lines, within budgets.
+//!
+//! Aliases share the node of their anchor, so that a file cannot unfold into more than its budget;
+//! merge keys (`<<`) are resolved, each copied entry counted.
+
+use std::collections::{HashMap, HashSet};
+
+use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+
+/// How deep a file may nest. The Compose Specification itself needs about a dozen.
+const MAX_DEPTH: usize = 64;
+/// How many nodes and entries a file may have; 1 MiB of ordinary compose files has a tenth.
+const MAX_NODES: usize = 200_000;
+
+/// Why a text is no YAML we take.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct YamlError {
+    /// 1-based.
+    pub line: u32,
+    pub kind: YamlErrorKind,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum YamlErrorKind {
+    Syntax(String),
+    DuplicateKey { key: String, first: u32 },
+    Budget(&'static str),
+}
+
+/// All documents of one text.
+#[derive(Debug, Default)]
+pub(crate) struct Tree {
+    nodes: Vec<Node>,
+    roots: Vec<usize>,
+}
+
+#[derive(Debug)]
+struct Node {
+    line: u32,
+    content: Content,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Not read to its end yet; an alias to it would be a cycle.
+    Open,
+    Plain(String),
+    Quoted(String),
+    Sequence(Vec<usize>),
+    Mapping(Vec<Entry>),
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    key: String,
+    line: u32,
+    value: usize,
+}
+
+/// One node of a tree.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct View<'a> {
+    tree: &'a Tree,
+    id: usize,
+}
+
+/// A key with its value.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Field<'a> {
+    pub key: &'a str,
+    pub line: u32,
+    pub value: View<'a>,
+}
+
+impl Tree {
+    /// Reads a text.
+    pub fn read(text: &str) -> Result<Self, YamlError> {
+        let mut builder = Builder::default();
+        let mut parser = Parser::new_from_str(text);
+        while let Some(event) = parser.next_event() {
+            let (event, span) = event.map_err(|error| YamlError {
+                line: line_number(error.marker().line()),
+                kind: YamlErrorKind::Syntax(error.info().to_owned()),
+            })?;
+            builder.take(event, span)?;
+        }
+        Ok(builder.tree)
+    }
+
+    /// The same tree of a JSON value; it has no lines.
+    pub fn of_json(value: &serde_json::Value) -> Self {
+        let mut tree = Self::default();
+        let root = tree.add_json(value);
+        tree.roots.push(root);
+        tree
+    }
+
+    pub fn roots(&self) -> impl Iterator<Item = View<'_>> {
+        self.roots.iter().map(|&id| View { tree: self, id })
+    }
+
+    fn add(&mut self, line: u32, content: Content) -> usize {
+        self.nodes.push(Node { line, content });
+        self.nodes.len() - 1
+    }
+
+    fn add_json(&mut self, value: &serde_json::Value) -> usize {
+        use serde_json::Value;
+        let content = match value {
+            Value::Null => Content::Plain(String::new()),
+            Value::Bool(value) => Content::Plain(value.to_string()),
+            Value::Number(value) => Content::Plain(value.to_string()),
+            Value::String(value) => Content::Quoted(value.clone()),
+            Value::Array(items) => {
+                Content::Sequence(items.iter().map(|item| self.add_json(item)).collect())
+            }
+            Value::Object(fields) => {
+                let entry = |(key, value): (&String, &Value)| Entry {
+                    key: key.clone(),
+                    line: 0,
+                    value: self.add_json(value),
+                };
+                Content::Mapping(fields.iter().map(entry).collect())
+            }
+        };
+        self.add(0, content)
+    }
+}
+
+impl<'a> View<'a> {
+    fn node(self) -> &'a Node {
+        &self.tree.nodes[self.id]
+    }
+
+    /// The 1-based line it starts on, or 0.
+    pub fn line(self) -> u32 {
+        self.node().line
+    }
+
+    /// The text of a scalar that is not null.
+    pub fn text(self) -> Option<&'a str> {
+        match &self.node().content {
+            Content::Quoted(text) => Some(text),
+            Content::Plain(text) if !is_null(text) => Some(text),
+            _ => None,
+        }
+    }
+
+    pub fn is_null(self) -> bool {
+        matches!(&self.node().content, Content::Plain(text) if is_null(text))
+    }
+
+    pub fn is_true(self) -> bool {
+        self.text().is_some_and(|text| {
+            ["true", "yes", "on", "y"]
+                .iter()
+                .any(|word| text.eq_ignore_ascii_case(word))
+        })
+    }
+
+    pub fn is_mapping(self) -> bool {
+        matches!(self.node().content, Content::Mapping(_))
+    }
+
+    pub fn fields(self) -> impl Iterator<Item = Field<'a>> {
+        let entries: &'a [Entry] = match &self.node().content {
+            Content::Mapping(entries) => entries,
+            _ => &[],
+        };
+        entries.iter().map(move |entry| Field {
+            key: &entry.key,
+            line: entry.line,
+            value: View {
+                tree: self.tree,
+                id: entry.value,
+            },
+        })
+    }
+
+    pub fn get(self, key: &str) -> Option<View<'a>> {
+        self.field(key).map(|field| field.value)
+    }
+
+    pub fn field(self, key: &str) -> Option<Field<'a>> {
+        self.fields().find(|field| field.key == key)
+    }
+
+    pub fn items(self) -> impl Iterator<Item = View<'a>> {
+        let items: &'a [usize] = match &self.node().content {
+            Content::Sequence(items) => items,
+            _ => &[],
+        };
+        items.iter().map(move |&id| View {
+            tree: self.tree,
+            id,
+        })
+    }
+
+    /// The items of a list, or the one scalar or mapping that stands for a list of one.
+    pub fn one_or_many(self) -> impl Iterator<Item = View<'a>> {
+        let one = !matches!(self.node().content, Content::Sequence(_)) && !self.is_null();
+        one.then_some(self).into_iter().chain(self.items())
+    }
+}
+
+fn is_null(plain: &str) -> bool {
+    matches!(plain, "" | "~" | "null" | "Null" | "NULL")
+}
+
+fn line_number(line: usize) -> u32 {
+    u32::try_from(line).unwrap_or(u32::MAX)
+}
+
+/// A collection that is being read.
+enum Frame {
+    Sequence { id: usize, items: Vec<usize> },
+    Mapping(OpenMapping),
+}
+
+#[derive(Default)]
+struct OpenMapping {
+    id: usize,
+    entries: Vec<Entry>,
+    /// The lines of the keys so far.
+    seen: HashMap<String, u32>,
+    key: Option<(String, u32)>,
+    merges: Vec<usize>,
+}
+
+#[derive(Default)]
+struct Builder {
+    tree: Tree,
+    stack: Vec<Frame>,
+    anchors: HashMap<usize, usize>,
+    spent: usize,
+}
+
+impl Builder {
+    fn take(&mut self, event: Event<'_>, span: Span) -> Result<(), YamlError> {
+        let line = line_number(span.start.line());
+        self.spend(line, 1)?;
+        match event {
+            Event::Alias(anchor) => self.alias(anchor, line),
+            Event::Scalar(text, style, anchor, _) => {
+                let text = text.into_owned();
+                let content = if style == ScalarStyle::Plain {
+                    Content::Plain(text)
+                } else {
+                    Content::Quoted(text)
+                };
+                let id = self.open(line, content, anchor);
+                self.attach(id, line)
+            }
+            Event::SequenceStart(anchor, _) => {
+                let id = self.open(line, Content::Open, anchor);
+                self.push(
+                    Frame::Sequence {
+                        id,
+                        items: Vec::new(),
+                    },
+                    line,
+                )
+            }
+            Event::MappingStart(anchor, _) => {
+                let id = self.open(line, Content::Open, anchor);
+                let mapping = OpenMapping {
+                    id,
+                    ..OpenMapping::default()
+                };
+                self.push(Frame::Mapping(mapping), line)
+            }
+            Event::SequenceEnd | Event::MappingEnd => self.close(line),
+            Event::Nothing
+            | Event::StreamStart
+            | Event::StreamEnd
+            | Event::DocumentStart(_)
+            | Event::DocumentEnd => Ok(()),
+        }
+    }
+
+    fn spend(&mut self, line: u32, nodes: usize) -> Result<(), YamlError> {
+        self.spent += nodes;
+        if self.spent > MAX_NODES {
+            return Err(budget(
+                line,
+                "it has too many nodes, or aliases unfold into too many",
+            ));
+        }
+        Ok(())
+    }
+
+    fn open(&mut self, line: u32, content: Content, anchor: usize) -> usize {
+        let id = self.tree.add(line, content);
+        if anchor != 0 {
+            self.anchors.insert(anchor, id);
+        }
+        id
+    }
+
+    fn push(&mut self, frame: Frame, line: u32) -> Result<(), YamlError> {
+        self.stack.push(frame);
+        if self.stack.len() > MAX_DEPTH {
+            return Err(budget(line, "it nests too deeply"));
+        }
+        Ok(())
+    }
+
+    fn alias(&mut self, anchor: usize, line: u32) -> Result<(), YamlError> {
+        let known = self.anchors.get(&anchor).copied();
+        match known {
+            Some(id) if !matches!(self.tree.nodes[id].content, Content::Open) => {
+                self.attach(id, line)
+            }
+            _ => Err(syntax(
+                line,
+                "an alias refers to something that contains it",
+            )),
+        }
+    }
+
+    fn close(&mut self, line: u32) -> Result<(), YamlError> {
+        let (id, content) = match self.stack.pop() {
+            Some(Frame::Sequence { id, items }) => (id, Content::Sequence(items)),
+            Some(Frame::Mapping(mut mapping)) => {
+                let mut keys: HashSet<String> = mapping.seen.into_keys().collect();
+                for merge in mapping.merges {
+                    self.merge(&mut mapping.entries, &mut keys, merge, line)?;
+                }
+                (mapping.id, Content::Mapping(mapping.entries))
+            }
+            None => return Err(syntax(line, "a collection ends that never began")),
+        };
+        self.tree.nodes[id].content = content;
+        let line = self.tree.nodes[id].line;
+        self.attach(id, line)
+    }
+
+    /// Takes the entries of a merged mapping, or of a list of them, that are not there yet.
+    fn merge(
+        &mut self,
+        into: &mut Vec<Entry>,
+        keys: &mut HashSet<String>,
+        id: usize,
+        line: u32,
+    ) -> Result<(), YamlError> {
+        let count = match &self.tree.nodes[id].content {
+            Content::Mapping(merged) => {
+                let before = into.len();
+                into.extend(
+                    merged
+                        .iter()
+                        .filter(|entry| keys.insert(entry.key.clone()))
+                        .cloned(),
+                );
+                into.len() - before
+            }
+            Content::Sequence(items) => {
+                for item in items.clone() {
+                    if !matches!(self.tree.nodes[item].content, Content::Mapping(_)) {
+                        return Err(syntax(line, "a merge (<<) takes mappings only"));
+                    }
+                    self.merge(into, keys, item, line)?;
+                }
+                0
+            }
+            _ => return Err(syntax(line, "a merge (<<) takes a mapping")),
+        };
+        self.spend(line, count)
+    }
+
+    /// Gives a node that was read to its end to the collection it stands in.
+    fn attach(&mut self, id: usize, line: u32) -> Result<(), YamlError> {
+        match self.stack.last_mut() {
+            None => self.tree.roots.push(id),
+            Some(Frame::Sequence { items, .. }) => items.push(id),
+            Some(Frame::Mapping(mapping)) => match mapping.key.take() {
+                None => {
+                    let (Content::Plain(text) | Content::Quoted(text)) =
+                        &self.tree.nodes[id].content
+                    else {
+                        return Err(syntax(line, "a key must be a text"));
+                    };
+                    let key = text.clone();
+                    if let Some(first) = mapping.seen.insert(key.clone(), line) {
+                        return Err(YamlError {
+                            line,
+                            kind: YamlErrorKind::DuplicateKey { key, first },
+                        });
+                    }
+                    mapping.key = Some((key, line));
+                }
+                Some((key, _)) if key == "<<" => mapping.merges.push(id),
+                Some((key, line)) => mapping.entries.push(Entry {
+                    key,
+                    line,
+                    value: id,
+                }),
+            },
+        }
+        Ok(())
+    }
+}
+
+fn syntax(line: u32, what: &str) -> YamlError {
+    YamlError {
+        line,
+        kind: YamlErrorKind::Syntax(what.to_owned()),
+    }
+}
+
+const fn budget(line: u32, what: &'static str) -> YamlError {
+    YamlError {
+        line,
+        kind: YamlErrorKind::Budget(what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn at<'a>(view: View<'a>, path: &str) -> View<'a> {
+        path.split('.')
+            .fold(view, |view, key| view.get(key).unwrap())
+    }
+
+    #[test]
+    fn lines_merges_and_aliases() {
+        let text = "x-base: &base\n  image: a\n  restart: always\nservices:\n  web:\n    <<: *base\n    image: b\n  copy: *base\n";
+        let tree = Tree::read(text).unwrap();
+        let root = tree.roots().next().unwrap();
+        assert_eq!(at(root, "services.web.image").text(), Some("b"));
+        assert_eq!(at(root, "services.web.image").line(), 7);
+        assert_eq!(at(root, "services.web.restart").text(), Some("always"));
+        assert_eq!(at(root, "services.web.restart").line(), 3);
+        assert_eq!(at(root, "services.copy.image").text(), Some("a"));
+        assert_eq!(at(root, "services").field("web").unwrap().line, 5);
+    }
+
+    #[test]
+    fn scalars_are_null_true_or_text() {
+        let tree = Tree::read("a:\nb: ~\nc: \"\"\nd: True\ne: 'yes'\nf: no\n").unwrap();
+        let root = tree.roots().next().unwrap();
+        assert!(at(root, "a").is_null() && at(root, "b").is_null());
+        assert_eq!(at(root, "c").text(), Some(""));
+        assert!(at(root, "d").is_true() && at(root, "e").is_true() && !at(root, "f").is_true());
+    }
+
+    #[test]
+    fn what_is_no_yaml_is_refused_with_its_line() {
+        let cases = [
+            ("a: [1, 2\nb: 3\n", 2),
+            ("a: 1\n  b: 2\n", 2),
+            ("a: 1\nb: {\n", 3),
+            ("a: *nowhere\n", 1),
+            ("a: &a [*a]\n", 1),
+            ("? [x, y]\n: 1\n", 1),
+            ("a:\n\tb: 1\n", 2),
+        ];
+        for (text, line) in cases {
+            let error = Tree::read(text).unwrap_err();
+            assert!(
+                matches!(error.kind, YamlErrorKind::Syntax(_)),
+                "{text:?}: {error:?}"
+            );
+            assert!(error.line.abs_diff(line) <= 1, "{text:?}: {error:?}");
+        }
+        let error = Tree::read("a: 1\nb: 2\na: 3\n").unwrap_err();
+        assert_eq!(
+            error,
+            YamlError {
+                line: 3,
+                kind: YamlErrorKind::DuplicateKey {
+                    key: "a".into(),
+                    first: 1
+                }
+            }
+        );
+    }
+
+    #[test]
+    fn bombs_are_bounded() {
+        let mut bomb = String::from("a0: &a0 {x: 1}\n");
+        for level in 1..40 {
+            let below = level - 1;
+            let line = format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n");
+            bomb.push_str(&line);
+        }
+        assert!(Tree::read(&bomb).is_ok(), "sharing costs nothing");
+        let keys: Vec<_> = (0..1000).map(|key| format!("k{key}: 1")).collect();
+        let copies: Vec<_> = (0..300)
+            .map(|copy| format!("n{copy}: {{<<: *m}}\n"))
+            .collect();
+        let merges = format!("m: &m {{{}}}\n{}", keys.join(", "), copies.concat());
+        assert!(matches!(
+            Tree::read(&merges).unwrap_err().kind,
+            YamlErrorKind::Budget(_)
+        ));
+        assert!(Tree::read(&"[".repeat(5000)).is_err());
+        let deep: String = (0..100).map(|depth| " ".repeat(depth) + "a:\n").collect();
+        assert!(matches!(
+            Tree::read(&deep).unwrap_err().kind,
+            YamlErrorKind::Budget(_)
+        ));
+        let wide = "- 1\n".repeat(MAX_NODES + 1);
+        assert!(matches!(
+            Tree::read(&wide).unwrap_err().kind,
+            YamlErrorKind::Budget(_)
+        ));
+    }
+}

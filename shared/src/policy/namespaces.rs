@@ -1,0 +1,77 @@
+//! The rules about namespaces and networks.
+
+use super::rules::Service;
+use super::{Judge, Permission, Rule};
+use crate::compose::yaml::View;
+
+const GRANT: &str = "host_namespaces = \"allow\"";
+
+/// The keys that choose a namespace, and what it is.
+const NAMESPACES: [(&str, &str); 6] = [
+    ("network_mode", "network"),
+    ("pid", "process"),
+    ("ipc", "IPC"),
+    ("uts", "UTS"),
+    ("userns_mode", "user"),
+    ("cgroup", "cgroup"),
+];
+
+/// Network drivers that put a container onto the host's own network.
+const HOST_DRIVERS: [&str; 3] = ["host", "macvlan", "ipvlan"];
+
+impl Judge<'_> {
+    pub(super) fn namespaces(&mut self, service: &Service<'_>) {
+        if self.policy.host_namespaces == Permission::Allow {
+            return;
+        }
+        for (key, name) in NAMESPACES {
+            let Some(field) = service.node.field(key) else {
+                continue;
+            };
+            let whose = match field.value.text() {
+                Some("host") => "the host's",
+                Some(mode) if mode.starts_with("container:") => "a foreign container's",
+                _ => continue,
+            };
+            let what = format!("service `{}` joins {whose} {name} namespace", service.name);
+            self.forbid(
+                field.line,
+                service.path(key),
+                Rule::HostNamespaces,
+                &what,
+                GRANT,
+            );
+        }
+        if let Some(field) = service.node.field("cgroup_parent")
+            && field.value.text().is_some()
+        {
+            let what = format!("service `{}` chooses a cgroup of the host", service.name);
+            self.forbid(
+                field.line,
+                service.path("cgroup_parent"),
+                Rule::HostNamespaces,
+                &what,
+                GRANT,
+            );
+        }
+    }
+
+    pub(super) fn networks(&mut self, root: View<'_>) {
+        if self.policy.host_namespaces == Permission::Allow {
+            return;
+        }
+        for network in root.get("networks").into_iter().flat_map(View::fields) {
+            let text = |key: &str| network.value.get(key).and_then(View::text);
+            let is_external = network
+                .value
+                .get("external")
+                .is_some_and(|external| !external.is_null());
+            let is_host = is_external && text("name").unwrap_or(network.key) == "host";
+            if is_host || text("driver").is_some_and(|driver| HOST_DRIVERS.contains(&driver)) {
+                let what = format!("the network `{}` is the host's own", network.key);
+                let path = format!("networks.{}", network.key);
+                self.forbid(network.line, path, Rule::HostNamespaces, &what, GRANT);
+            }
+        }
+    }
+}
