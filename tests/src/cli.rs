@@ -1,0 +1,99 @@
+//! The real `towline` with a configuration of its own.
+
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::{
+    parts::{EngineKind, binary, clean_command},
+    process::Process,
+    scratch::Scratch,
+};
+
+/// One person's `towline`.
+#[derive(Debug)]
+pub struct Cli {
+    home: Scratch,
+}
+
+/// How a command ended and what it printed.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The command, for messages.
+    command: String,
+    /// Its exit code; nothing when a signal ended it.
+    pub code: Option<i32>,
+    /// Its output.
+    pub output: String,
+    /// Its errors.
+    pub errors: String,
+}
+
+impl Ended {
+    /// Its output; panics when it failed.
+    pub fn ok(self) -> String {
+        assert_eq!(
+            self.code,
+            Some(0),
+            "{} failed:\n{}{}",
+            self.command,
+            self.output,
+            self.errors
+        );
+        self.output
+    }
+
+    /// Its output as JSON; panics when it failed or printed something else.
+    pub fn json(self) -> Value {
+        let command = self.command.clone();
+        let output = self.ok();
+        serde_json::from_str(&output)
+            .unwrap_or_else(|e| panic!("{command} printed no JSON ({e}):\n{output}"))
+    }
+}
+
+impl Cli {
+    /// Knows no installation yet.
+    pub fn new() -> Self {
+        Self {
+            home: Scratch::new("cli"),
+        }
+    }
+
+    /// Runs it to its end, without a terminal.
+    pub fn run(&self, arguments: &[&str]) -> Ended {
+        let mut command = self.command(arguments);
+        let output = command
+            .stdin(Stdio::null())
+            .output()
+            .expect("towline starts");
+        Ended {
+            command: format!("towline {}", arguments.join(" ")),
+            code: output.status.code(),
+            output: String::from_utf8_lossy(&output.stdout).into_owned(),
+            errors: String::from_utf8_lossy(&output.stderr).into_owned(),
+        }
+    }
+
+    /// Starts it beside the test; what it prints is in the process's log.
+    pub fn start(&self, arguments: &[&str]) -> Process {
+        let log = self
+            .home
+            .join(&format!("{}.log", uuid::Uuid::now_v7().simple()));
+        Process::start("towline", self.command(arguments), &log)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = clean_command(binary("towline"), EngineKind::New);
+        command
+            .env("TOWLINE_CONFIG_HOME", self.home.path())
+            .args(arguments);
+        command
+    }
+}
+
+impl Default for Cli {
+    fn default() -> Self {
+        Self::new()
+    }
+}

@@ -1,0 +1,30 @@
+//! The test machinery: real binaries, real Docker engines, real databases, and what cuts the links between them.
+//!
+//! A test is a plain `#[test]` that reads as a story (see [`story`]); nothing here needs an async runtime around it.
+//! Every part cleans up after itself when it is dropped, and dies with the test process also when that is killed.
+//! `./dev test` starts the slow parts once and shares them by the environment (see [`shared`]); a test that runs
+//! without it starts its own. A part that is missing is a failure that names the remedy, never a skip.
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test says what went wrong"
+)]
+
+pub mod agent;
+pub mod api;
+pub mod cli;
+pub mod compose;
+pub mod engine;
+pub mod events;
+pub mod link;
+pub mod parts;
+pub mod patience;
+pub mod ports;
+pub mod postgres;
+pub mod process;
+pub mod proxy;
+pub mod scratch;
+pub mod server;
+pub mod shared;
+pub mod story;

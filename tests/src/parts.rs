@@ -1,0 +1,147 @@
+//! Finds the programs that `tests/setup` brought and that Cargo built.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::process::guarded;
+
+/// Which Docker Engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum EngineKind {
+    /// Debian 12's, 20.10, with its own client.
+    Old,
+    /// Debian 13's, 26, with its own client.
+    New,
+}
+
+impl EngineKind {
+    /// Both, for tests that run on each.
+    pub const ALL: [Self; 2] = [Self::Old, Self::New];
+
+    /// A short name for folders and messages.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Old => "old",
+            Self::New => "new",
+        }
+    }
+}
+
+/// The folder that `tests/setup` filled.
+#[derive(Clone, Debug)]
+pub struct Parts {
+    root: PathBuf,
+}
+
+impl Parts {
+    /// `TOWLINE_PARTS`, or `.test-parts` in the repository. Panics with the remedy when it is not complete.
+    pub fn locate() -> Self {
+        let root = env::var_os("TOWLINE_PARTS")
+            .map_or_else(|| repository().join(".test-parts"), PathBuf::from);
+        assert!(
+            root.join("complete").is_file(),
+            "{} is not complete: run tests/setup",
+            root.display()
+        );
+        Self { root }
+    }
+
+    /// `PATH` with the engine's programs and client first, then containerd and runc, then the system's.
+    pub fn path(&self, kind: EngineKind) -> String {
+        let engine = self.root.join(format!("docker-{}/usr", kind.name()));
+        let old = self.root.join("docker-old/usr");
+        let folders = [
+            engine.join("bin"),
+            engine.join("sbin"),
+            old.join("bin"),
+            old.join("sbin"),
+        ];
+        let folders: Vec<String> = folders
+            .iter()
+            .map(|folder| folder.display().to_string())
+            .collect();
+        format!(
+            "{}:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            folders.join(":")
+        )
+    }
+
+    /// A `DOCKER_CONFIG` whose `cli-plugins` are compose v2 and buildx.
+    pub fn docker_config(&self) -> PathBuf {
+        self.root.join("docker-config")
+    }
+
+    /// The root file system of the test images: a tar archive of busybox and its links.
+    pub fn rootfs(&self) -> PathBuf {
+        self.root.join("busybox-rootfs.tar")
+    }
+
+    /// tini: process 1 of an engine's namespaces.
+    pub fn init(&self) -> PathBuf {
+        self.root.join("docker-old/usr/bin/tini-static")
+    }
+
+    /// A program of PostgreSQL's newest installed server (`initdb`, `postgres`, `psql`).
+    pub fn postgres(&self, program: &str) -> PathBuf {
+        let versions = std::fs::read_dir("/usr/lib/postgresql")
+            .into_iter()
+            .flatten()
+            .flatten();
+        let newest = versions
+            .filter_map(|entry| entry.file_name().to_str()?.parse::<u32>().ok())
+            .max();
+        let version = newest
+            .unwrap_or_else(|| panic!("PostgreSQL's server programs are missing: run tests/setup"));
+        PathBuf::from(format!("/usr/lib/postgresql/{version}/bin/{program}"))
+    }
+}
+
+/// The repository's root.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .expect("the tests crate lies in the repository")
+}
+
+/// One of Towline's binaries: in `TOWLINE_BIN_DIR`, or where Cargo put it beside this test.
+pub fn binary(name: &str) -> PathBuf {
+    let folder = env::var_os("TOWLINE_BIN_DIR").map_or_else(target_folder, PathBuf::from);
+    let path = folder.join(name);
+    assert!(
+        path.is_file(),
+        "{} is missing: run cargo build --workspace --bins",
+        path.display()
+    );
+    path
+}
+
+/// A guarded command whose environment is only what a service manager would give: `PATH` with the engine's client, its
+/// plugins, and the test run's marks.
+pub fn clean_command(program: impl AsRef<std::ffi::OsStr>, kind: EngineKind) -> Command {
+    let parts = Parts::locate();
+    let mut command = guarded(program);
+    command
+        .env_clear()
+        .env("PATH", parts.path(kind))
+        .env("DOCKER_CONFIG", parts.docker_config());
+    command.env("HOME", "/nonexistent").env("LANG", "C.UTF-8");
+    for name in ["TMPDIR", "RUST_BACKTRACE", crate::scratch::RUN] {
+        if let Some(value) = env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
+}
+
+fn target_folder() -> PathBuf {
+    let this = env::current_exe().expect("a test has a path");
+    let folder = this.parent().expect("a test lies in a folder");
+    if folder.ends_with("deps") {
+        folder.parent().expect("deps lies in a folder").to_owned()
+    } else {
+        folder.to_owned()
+    }
+}

@@ -1,0 +1,224 @@
+//! A real PostgreSQL cluster in a temporary folder, and databases in it.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::Path,
+    process::Command,
+    time::Duration,
+};
+
+use rustix::process::Signal;
+
+use crate::{
+    parts::Parts,
+    ports::free_address,
+    process::{Process, guarded, output},
+    scratch::Scratch,
+    shared::POSTGRES,
+};
+
+/// The server refuses to run as root; this user comes with its package.
+const USER: &str = "postgres";
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// A PostgreSQL server. One that this test started ends when dropped.
+#[derive(Debug)]
+pub struct Postgres {
+    address: SocketAddr,
+    own: Option<(Process, Scratch)>,
+}
+
+/// A fresh database; dropped with its connections.
+#[derive(Debug)]
+pub struct Database {
+    name: String,
+    server: Postgres,
+}
+
+impl Postgres {
+    /// The server that the whole run shares, or one of this test's own when there is none.
+    pub fn shared() -> Self {
+        match env::var(POSTGRES) {
+            Ok(address) => Self {
+                address: address.parse().expect("the variable holds host:port"),
+                own: None,
+            },
+            Err(_) => Self::start(),
+        }
+    }
+
+    /// Starts one of this test's own: durable as in production (fsync on), on a free port of 127.0.0.1.
+    pub fn start() -> Self {
+        let scratch = Scratch::new("pg");
+        let data = scratch.join("data");
+        let mut own_folder = Command::new("chown");
+        own_folder.arg(USER).arg(scratch.path());
+        output(own_folder);
+        let mut initdb = as_server_user("initdb");
+        initdb.args([
+            "--username",
+            USER,
+            "--auth",
+            "trust",
+            "--encoding",
+            "UTF8",
+            "--no-locale",
+            "--no-sync",
+            "-D",
+        ]);
+        initdb.arg(&data);
+        output(initdb);
+        let address = free_address(Ipv4Addr::LOCALHOST.into());
+        let own = Some((start_server(address, &data, &scratch), scratch));
+        Self { address, own }
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A fresh database. It holds on to the server, so that it may outlive this value.
+    pub fn database(self) -> Database {
+        let name = format!("towline_{}", uuid::Uuid::now_v7().simple());
+        self.execute("postgres", &format!("CREATE DATABASE {name}"));
+        Database { name, server: self }
+    }
+
+    /// `kill -9` of the whole server, as a power cut does; panics for a shared one.
+    pub fn kill(&mut self) {
+        self.process().kill();
+    }
+
+    /// Starts it again on the same data and port.
+    pub fn start_again(&mut self) {
+        let (process, scratch) = self
+            .own
+            .as_mut()
+            .expect("only a server of this test's own may be killed");
+        *process = start_server(self.address, &scratch.join("data"), scratch);
+    }
+
+    fn process(&mut self) -> &mut Process {
+        &mut self
+            .own
+            .as_mut()
+            .expect("only a server of this test's own may be killed")
+            .0
+    }
+
+    fn execute(&self, database: &str, sql: &str) -> String {
+        let mut psql = Command::new(Parts::locate().postgres("psql"));
+        psql.args([
+            "--no-psqlrc",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-Atq",
+            "-c",
+            sql,
+            &self.url(database),
+        ]);
+        output(psql)
+    }
+
+    fn url(&self, database: &str) -> String {
+        format!("postgres://{USER}@{}/{database}", self.address)
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        if let Some((process, _)) = &mut self.own {
+            // The immediate shutdown: its children end with it.
+            process.signal(Signal::QUIT);
+            process.wait(LIMIT);
+        }
+    }
+}
+
+impl Database {
+    /// One in the shared server.
+    pub fn fresh() -> Self {
+        Postgres::shared().database()
+    }
+
+    /// What `--database` takes.
+    pub fn url(&self) -> String {
+        self.server.url(&self.name)
+    }
+
+    /// Runs SQL in it and returns the rows, `|` between the columns.
+    pub fn query(&self, sql: &str) -> String {
+        self.server.execute(&self.name, sql)
+    }
+
+    /// The server under it.
+    pub fn server(&mut self) -> &mut Postgres {
+        &mut self.server
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        if self.server.own.is_none() {
+            self.server.execute(
+                "postgres",
+                &format!("DROP DATABASE {} WITH (FORCE)", self.name),
+            );
+        }
+    }
+}
+
+fn start_server(address: SocketAddr, data: &Path, scratch: &Scratch) -> Process {
+    let mut command = as_server_user("postgres");
+    command.arg("-D").arg(data).args([
+        "-h",
+        &address.ip().to_string(),
+        "-p",
+        &address.port().to_string(),
+    ]);
+    for setting in [
+        "unix_socket_directories=",
+        "max_connections=300",
+        "shared_buffers=64MB",
+        "log_min_messages=warning",
+    ] {
+        command.args(["-c", setting]);
+    }
+    let mut process = Process::start("postgres", command, &scratch.join("postgres.log"));
+    process.wait_until("PostgreSQL accepts connections", LIMIT, |_| {
+        let mut ready = Command::new(Parts::locate().postgres("pg_isready"));
+        ready.args([
+            "-q",
+            "-h",
+            &address.ip().to_string(),
+            "-p",
+            &address.port().to_string(),
+        ]);
+        ready
+            .status()
+            .is_ok_and(|status| status.success())
+            .then_some(())
+    });
+    process
+}
+
+/// The outer guard ends with the change of user, so the inner one takes its place.
+fn as_server_user(program: &str) -> Command {
+    let mut command = guarded("/usr/bin/setpriv");
+    command.args([
+        "--reuid",
+        USER,
+        "--regid",
+        USER,
+        "--init-groups",
+        "--pdeathsig",
+        "KILL",
+        "--",
+    ]);
+    command
+        .arg(Parts::locate().postgres(program))
+        .current_dir("/");
+    command
+}
