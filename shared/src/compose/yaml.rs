@@ -5,7 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use saphyr_parser::{Event, Parser, ScalarStyle, Span};
+use saphyr_parser::{Event, Parser, ScalarStyle, Span, Tag};
 
 /// How deep a file may nest. The Compose Specification itself needs about a dozen.
 const MAX_DEPTH: usize = 64;
@@ -75,6 +75,7 @@ pub(crate) struct Field<'a> {
 impl Tree {
     /// Reads a text.
     pub fn read(text: &str) -> Result<Self, YamlError> {
+        refuse_foreign_breaks(text)?;
         let mut builder = Builder::default();
         let mut parser = Parser::new_from_str(text);
         while let Some(event) = parser.next_event() {
@@ -203,6 +204,38 @@ impl<'a> View<'a> {
     }
 }
 
+/// Compose's own reader takes these for line ends (YAML 1.1), this one does not (1.2): what one
+/// reads as a comment would be content to the other.
+fn refuse_foreign_breaks(text: &str) -> Result<(), YamlError> {
+    let foreign = |c: char| matches!(c, '\u{85}' | '\u{2028}' | '\u{2029}') || (c == '\u{feff}');
+    let inner = text.strip_prefix('\u{feff}').unwrap_or(text);
+    match inner.find(foreign) {
+        None => Ok(()),
+        Some(at) => {
+            let line = line_number(inner[..at].split('\n').count());
+            Err(syntax(
+                line,
+                "it has an invisible Unicode line separator or mark; remove it",
+            ))
+        }
+    }
+}
+
+/// Only the core types and compose's own tags: `!!binary` would be decoded by one reader only.
+fn refuse_tag(tag: Option<&Tag>, line: u32) -> Result<(), YamlError> {
+    const CORE: [&str; 7] = ["str", "int", "float", "bool", "null", "seq", "map"];
+    let Some(tag) = tag else { return Ok(()) };
+    let is_core = tag.is_yaml_core_schema() && CORE.contains(&tag.suffix.as_str());
+    let is_compose = tag.handle == "!" && matches!(tag.suffix.as_str(), "reset" | "override");
+    if is_core || is_compose {
+        return Ok(());
+    }
+    Err(syntax(
+        line,
+        "it has a tag that compose files do not need; remove it",
+    ))
+}
+
 fn is_null(plain: &str) -> bool {
     matches!(plain, "" | "~" | "null" | "Null" | "NULL")
 }
@@ -241,7 +274,8 @@ impl Builder {
         self.spend(line, 1)?;
         match event {
             Event::Alias(anchor) => self.alias(anchor, line),
-            Event::Scalar(text, style, anchor, _) => {
+            Event::Scalar(text, style, anchor, tag) => {
+                refuse_tag(tag.as_deref(), line)?;
                 let text = text.into_owned();
                 let content = if style == ScalarStyle::Plain {
                     Content::Plain(text)
@@ -251,7 +285,8 @@ impl Builder {
                 let id = self.open(line, content, anchor);
                 self.attach(id, line)
             }
-            Event::SequenceStart(anchor, _) => {
+            Event::SequenceStart(anchor, tag) => {
+                refuse_tag(tag.as_deref(), line)?;
                 let id = self.open(line, Content::Open, anchor);
                 self.push(
                     Frame::Sequence {
@@ -261,7 +296,8 @@ impl Builder {
                     line,
                 )
             }
-            Event::MappingStart(anchor, _) => {
+            Event::MappingStart(anchor, tag) => {
+                refuse_tag(tag.as_deref(), line)?;
                 let id = self.open(line, Content::Open, anchor);
                 let mapping = OpenMapping {
                     id,
@@ -439,6 +475,12 @@ mod tests {
     }
 
     #[test]
+    fn compose_s_own_tags_are_taken() {
+        let tree = Tree::read("a: !reset null\nb: !override [x]\nc: !!str 1\n").unwrap();
+        assert_eq!(tree.roots().count(), 1);
+    }
+
+    #[test]
     fn scalars_are_null_true_or_text() {
         let tree = Tree::read("a:\nb: ~\nc: \"\"\nd: True\ne: 'yes'\nf: no\n").unwrap();
         let root = tree.roots().next().unwrap();
@@ -457,6 +499,9 @@ mod tests {
             ("a: &a [*a]\n", 1),
             ("? [x, y]\n: 1\n", 1),
             ("a:\n\tb: 1\n", 2),
+            ("a: 1\nb: 2 # x\u{2028}c: 3\n", 2),
+            ("a: !!binary aGk=\n", 1),
+            ("a: !own x\n", 1),
         ];
         for (text, line) in cases {
             let error = Tree::read(text).unwrap_err();
