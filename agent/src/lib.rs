@@ -5,7 +5,13 @@
 //! the spool of what jobs print, and [`executor`] the seam behind which a container engine works.
 
 pub mod executor;
+pub mod ledger;
 pub mod logs;
+pub mod machine;
 pub mod mask;
 pub mod metrics;
+pub mod records;
+#[cfg(test)]
+mod small_disk;
+pub mod state_dir;
 pub mod task;

@@ -5,11 +5,12 @@
 //! when the buffer is at its limit.
 
 use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
-use towline_shared::log::{CHUNK_BYTES, LogLine, MAX_LINE_BYTES};
+use towline_shared::log::{CHUNK_BYTES, CHUNK_LINES, LogLine, MAX_LINE_BYTES};
 
 /// The most bytes that wait for the writer; producers wait beyond that.
 const MAX_PENDING_BYTES: usize = 4 * CHUNK_BYTES;
@@ -43,7 +44,10 @@ pub struct LogIntake {
 #[derive(Debug)]
 struct Shared {
     buffer: Mutex<Buffer>,
+    /// Lines are pending,
     filled: Notify,
+    /// or enough for a chunk are.
+    full: Notify,
     drained: Notify,
     resume: HashMap<String, ResumePoint>,
 }
@@ -52,6 +56,25 @@ struct Shared {
 struct Buffer {
     batch: Batch,
     bytes: usize,
+    state: State,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+enum State {
+    #[default]
+    Open,
+    /// The log has ended: further lines go nowhere, and nobody waits.
+    Closed,
+}
+
+impl Buffer {
+    fn is_full(&self) -> bool {
+        self.bytes >= CHUNK_BYTES || self.batch.lines.len() >= CHUNK_LINES
+    }
+
+    fn has_room(&self) -> bool {
+        self.bytes < MAX_PENDING_BYTES || self.state == State::Closed
+    }
 }
 
 /// Lines taken at once, with the file offsets after some of them.
@@ -69,6 +92,7 @@ impl LogSink {
         let shared = Arc::new(Shared {
             buffer: Mutex::default(),
             filled: Notify::new(),
+            full: Notify::new(),
             drained: Notify::new(),
             resume,
         });
@@ -97,27 +121,32 @@ impl LogSink {
 
     async fn push(&self, mut line: LogLine, offset: Option<u64>) {
         cut(&mut line.text);
-        while self.buffer().bytes >= MAX_PENDING_BYTES {
-            let drained = self.shared.drained.notified();
-            tokio::pin!(drained);
+        while !self.buffer().has_room() {
+            let mut drained = pin!(self.shared.drained.notified());
             drained.as_mut().enable();
-            if self.buffer().bytes < MAX_PENDING_BYTES {
+            if self.buffer().has_room() {
                 break;
             }
             drained.await;
         }
         let mut buffer = self.buffer();
-        let first = buffer.batch.lines.is_empty();
+        if buffer.state == State::Closed {
+            return;
+        }
+        let (was_empty, was_full) = (buffer.batch.lines.is_empty(), buffer.is_full());
         buffer.bytes += line.text.len() + LINE_OVERHEAD;
         if let Some(offset) = offset {
             let index = buffer.batch.lines.len();
             buffer.batch.offsets.push((index, offset));
         }
         buffer.batch.lines.push(line);
-        let full = buffer.bytes >= MAX_PENDING_BYTES;
+        let is_full = buffer.is_full();
         drop(buffer);
-        if first || full {
+        if was_empty {
             self.shared.filled.notify_one();
+        }
+        if is_full && !was_full {
+            self.shared.full.notify_one();
         }
     }
 
@@ -132,6 +161,19 @@ impl LogIntake {
         while self.shared.buffer().batch.lines.is_empty() {
             self.shared.filled.notified().await;
         }
+    }
+
+    /// Waits until lines for a whole chunk are pending.
+    pub async fn full(&self) {
+        while !self.shared.buffer().is_full() {
+            self.shared.full.notified().await;
+        }
+    }
+
+    /// Ends the log: lines that come later go nowhere, and no producer waits any more.
+    pub fn close(&self) {
+        self.shared.buffer().state = State::Closed;
+        self.shared.drained.notify_waiters();
     }
 
     /// Takes all pending lines, without waiting, and lets producers go on.

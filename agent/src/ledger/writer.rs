@@ -1,0 +1,132 @@
+//! The thread that writes the journal, so that the agent's loop never waits for a disk.
+
+use std::fs;
+use std::path::Path;
+
+use tokio::sync::mpsc;
+use towline_shared::protocol::v1::Attempt;
+
+use super::{Ledger, Record};
+use crate::state_dir::{StateDir, create_private_dir, sync_parent, write_durably};
+
+/// The most records that wait to be written; the agent holds few jobs, each with few at a time.
+const QUEUE: usize = 512;
+
+/// A record to make durable, and what must be durable before it.
+#[derive(Debug)]
+pub struct Append {
+    /// The record.
+    pub record: Record,
+    /// The encoded specification that an acceptance stores in the attempt's folder.
+    pub spec: Option<Vec<u8>>,
+}
+
+/// The end that the agent's loop holds.
+#[derive(Debug)]
+pub struct LedgerWriter {
+    queue: mpsc::Sender<Append>,
+}
+
+/// The name of the file that holds an attempt's encoded specification.
+pub(crate) const SPEC_FILE: &str = "spec";
+
+impl LedgerWriter {
+    /// Starts the thread. `done` is called on it for each record, in order: with nothing when the
+    /// record is durable, or with the words of the error when it is not journalled.
+    pub fn start(
+        mut ledger: Ledger,
+        dir: StateDir,
+        done: impl Fn(Record, Result<(), String>) + Send + 'static,
+    ) -> std::io::Result<Self> {
+        let (queue, mut appends) = mpsc::channel(QUEUE);
+        std::thread::Builder::new()
+            .name("ledger".into())
+            .spawn(move || {
+                let mut waiting = Vec::new();
+                while appends.blocking_recv_many(&mut waiting, QUEUE) > 0 {
+                    write_all(&mut ledger, &dir, std::mem::take(&mut waiting), &done);
+                }
+            })?;
+        Ok(Self { queue })
+    }
+
+    /// Hands a record over. It comes back when the queue is full, which means that the disk hangs.
+    pub fn append(&self, append: Append) -> Result<(), Record> {
+        self.queue
+            .try_send(append)
+            .map_err(|refused| refused.into_inner().record)
+    }
+}
+
+/// One sync for all that waited. When it fails, each is tried alone, so that one record too many
+/// on a full disk does not refuse the others.
+fn write_all(
+    ledger: &mut Ledger,
+    dir: &StateDir,
+    waiting: Vec<Append>,
+    done: &impl Fn(Record, Result<(), String>),
+) {
+    let mut ready = Vec::with_capacity(waiting.len());
+    for Append { record, spec } in waiting {
+        match spec.map_or(Ok(()), |spec| store_spec(dir, &record, &spec)) {
+            Ok(()) => ready.push(record),
+            Err(error) => refuse(dir, record, error.to_string(), done),
+        }
+    }
+    if ready.is_empty() {
+        return;
+    }
+    if ledger.append(&ready).is_ok() {
+        for record in ready {
+            done(record, Ok(()));
+        }
+        return;
+    }
+    for record in ready {
+        match ledger.append(std::slice::from_ref(&record)) {
+            Ok(()) => done(record, Ok(())),
+            Err(error) => refuse(dir, record, error.to_string(), done),
+        }
+    }
+}
+
+fn store_spec(dir: &StateDir, record: &Record, spec: &[u8]) -> std::io::Result<()> {
+    let folder = dir.job(attempt(record)?);
+    create_private_dir(&folder)?;
+    write_durably(&folder.join(SPEC_FILE), spec)?;
+    sync_parent(&folder)
+}
+
+fn attempt(record: &Record) -> std::io::Result<Attempt> {
+    match record {
+        Record::Accepted(accepted) => Ok(accepted.attempt),
+        _ => Err(std::io::Error::other(
+            "only an acceptance has a specification",
+        )),
+    }
+}
+
+fn refuse(
+    dir: &StateDir,
+    record: Record,
+    error: String,
+    done: &impl Fn(Record, Result<(), String>),
+) {
+    if let Record::Accepted(accepted) = &record {
+        remove_folder(&dir.job(accepted.attempt));
+    }
+    done(record, Err(error));
+}
+
+/// Removes an attempt's folder, the specification first: a missing one tells a restarted agent that
+/// the attempt was forgotten, even when the disk was too full to journal that.
+pub fn remove_folder(folder: &Path) {
+    let _ = fs::remove_file(folder.join(SPEC_FILE));
+    match fs::remove_dir_all(folder) {
+        Ok(()) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+        Err(error) => {
+            tracing::warn!(folder = %folder.display(), %error, "a job's folder could not be removed");
+        }
+    }
+}
