@@ -1,2 +1,43 @@
-//! Placeholder while the crate is written.
-fn main() {}
+//! `towline`: the command line of a Towline installation, a thin client of its public API.
+
+mod api;
+mod arguments;
+mod commands;
+mod config;
+mod connection;
+mod exit;
+mod folder;
+mod follow;
+mod output;
+mod prompt;
+mod trust;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use arguments::Arguments;
+use commands::Session;
+use exit::{Exit, Failure};
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let session = Session::new(&arguments);
+    let ended = run(arguments, &session);
+    let exit = ended.unwrap_or_else(|failure| {
+        session.output.failure(&failure);
+        failure.exit()
+    });
+    ExitCode::from(exit.code())
+}
+
+fn run(arguments: Arguments, session: &Session) -> Result<Exit, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::usage("The program cannot start").detail(error.to_string()))?;
+    let ended = runtime.block_on(commands::run(arguments.command, session));
+    // A thread may still wait for a line from the terminal; nobody waits for it.
+    runtime.shutdown_background();
+    ended
+}

@@ -1,0 +1,104 @@
+//! Agents.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Client, More,
+    reference::{self, Nameable, Standing},
+};
+use crate::exit::Failure;
+
+/// A process on a host that dials out and does jobs.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Agent {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// `online`, `offline` or `revoked`.
+    pub status: String,
+    /// Its version.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// Its host's name.
+    #[serde(default)]
+    pub hostname: Option<String>,
+    /// Its host's system.
+    #[serde(default)]
+    pub os: Option<String>,
+    /// Its host's architecture.
+    #[serde(default)]
+    pub arch: Option<String>,
+    /// Its host's cores.
+    #[serde(default)]
+    pub cores: Option<u32>,
+    /// Its host's memory in bytes.
+    #[serde(default)]
+    pub memory: Option<u64>,
+    /// Its engine's version.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// Its compose plugin's version.
+    #[serde(default)]
+    pub compose: Option<String>,
+    /// Since when it is connected.
+    #[serde(default)]
+    pub connected_at: Option<DateTime<Utc>>,
+    /// When it was last heard.
+    #[serde(default)]
+    pub last_seen_at: Option<DateTime<Utc>>,
+    /// When its certificate ends.
+    #[serde(default)]
+    pub certificate_expires_at: Option<DateTime<Utc>>,
+    /// The target that it serves.
+    #[serde(default)]
+    pub target_id: Option<Uuid>,
+    #[serde(flatten)]
+    more: More,
+}
+
+impl Nameable for Agent {
+    const WORD: &'static str = "agent";
+    const LIST: &'static str = "towline agents ls";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn standing(&self) -> Standing {
+        if self.status == "revoked" {
+            Standing::Retired
+        } else {
+            Standing::Active
+        }
+    }
+}
+
+/// All agents of the team.
+pub async fn list(client: &Client) -> Result<Vec<Agent>, Failure> {
+    client.list(&["agents"], &[], None).await
+}
+
+/// The agent that is meant.
+pub async fn find(client: &Client, agent: &str) -> Result<Agent, Failure> {
+    match reference::id_of(agent) {
+        Some(id) => client.get(&["agents", &id.to_string()], &[]).await,
+        None => reference::pick(agent, list(client).await?),
+    }
+}
+
+/// Ends an agent's right to connect, at once and for ever.
+pub async fn revoke(client: &Client, id: Uuid) -> Result<serde_json::Value, Failure> {
+    client
+        .post(
+            &["agents", &id.to_string(), "revoke"],
+            &serde_json::json!({}),
+        )
+        .await
+}

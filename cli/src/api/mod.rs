@@ -1,0 +1,37 @@
+//! A typed client of the public API: one file per resource, mirroring its JSON.
+//!
+//! What a newer control plane says beyond these types is kept (`more`), so that `--json` shows the
+//! answer whole.
+
+pub mod agents;
+pub mod api_keys;
+mod client;
+pub mod containers;
+pub mod deployments;
+pub mod enrolment_tokens;
+pub mod logs;
+pub mod me;
+pub mod metrics;
+mod problem;
+pub mod projects;
+mod reference;
+pub mod secrets;
+pub mod setup;
+pub mod sse;
+pub mod targets;
+mod unreachable;
+
+pub use client::{Client, EventStream};
+
+/// What an answer says beyond the type that reads it.
+pub type More = serde_json::Map<String, serde_json::Value>;
+
+/// A thing by its id and name.
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+pub struct Named {
+    /// Its id.
+    pub id: uuid::Uuid,
+    /// Its name, when the control plane says it.
+    #[serde(default)]
+    pub name: String,
+}

@@ -1,0 +1,75 @@
+//! Targets: where a deploy goes.
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{
+    Client, More,
+    reference::{self, Nameable, Standing},
+};
+use crate::exit::Failure;
+
+/// Where a deploy goes.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Target {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// What kind of engine is there.
+    #[serde(default)]
+    pub r#type: Option<String>,
+    /// The agent that serves it.
+    #[serde(default)]
+    pub agent_id: Option<Uuid>,
+    /// Its agent's `online`, `offline` or `revoked`.
+    pub status: String,
+    /// The engine's version.
+    #[serde(default)]
+    pub engine: Option<String>,
+    /// The compose plugin's version.
+    #[serde(default)]
+    pub compose: Option<String>,
+    /// `ready`, or `not_ready`.
+    #[serde(default)]
+    pub ready: Option<String>,
+    /// Why it is not ready.
+    #[serde(default)]
+    pub reason: Option<String>,
+    #[serde(flatten)]
+    more: More,
+}
+
+impl Nameable for Target {
+    const WORD: &'static str = "target";
+    const LIST: &'static str = "towline targets ls";
+
+    fn id(&self) -> Uuid {
+        self.id
+    }
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn standing(&self) -> Standing {
+        if self.status == "revoked" {
+            Standing::Retired
+        } else {
+            Standing::Active
+        }
+    }
+}
+
+/// All targets of the team.
+pub async fn list(client: &Client) -> Result<Vec<Target>, Failure> {
+    client.list(&["targets"], &[], None).await
+}
+
+/// The target that is meant.
+pub async fn find(client: &Client, target: &str) -> Result<Target, Failure> {
+    match reference::id_of(target) {
+        Some(id) => client.get(&["targets", &id.to_string()], &[]).await,
+        None => reference::pick(target, list(client).await?),
+    }
+}

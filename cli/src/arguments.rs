@@ -1,0 +1,115 @@
+//! The command line.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{
+    agents, cancel, completions, contexts, deploy, deployments, keys, login, logout, logs,
+    projects, ps, remove, retry, secrets, setup, targets, top, whoami,
+};
+
+const AFTER: &str = "\
+Exit codes:
+  0  done; a followed deployment succeeded
+  1  a followed deployment failed, or the control plane refused the request
+  2  the command line, the configuration or the folder cannot be used
+  3  the followed deployment was cancelled
+  4  the control plane, or the agent that had to answer, cannot be reached
+  5  the end of the deployment is not known: it goes on, or waits for its agent
+
+Environment:
+  TOWLINE_URL, TOWLINE_API_KEY, TOWLINE_CA   use this installation instead of the stored login;
+                                             TOWLINE_CA is a fingerprint or the path of ca.pem
+  TOWLINE_CONTEXT                            like --context
+  TOWLINE_CONFIG_HOME                        where config.toml is (~/.config/towline)
+  NO_COLOR                                   no colours";
+
+/// Deploys to your hosts through a Towline control plane.
+#[derive(Debug, Parser)]
+#[command(name = "towline", version, after_help = AFTER, max_term_width = 100)]
+pub struct Arguments {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Write results as JSON on stdout, and errors as JSON on stderr
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// The stored login to use or to write, when there are several
+    #[arg(
+        long,
+        global = true,
+        value_name = "NAME",
+        env = "TOWLINE_CONTEXT",
+        help_heading = "Global options"
+    )]
+    pub context: Option<String>,
+}
+
+/// All commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make the first user of a new installation, and log in
+    Setup(setup::Setup),
+    /// Log in to an installation with an API key
+    Login(login::Login),
+    /// Forget a stored login
+    Logout(logout::Logout),
+    /// Show which installation, user and team you are
+    Whoami(whoami::Whoami),
+    /// Stored logins
+    #[command(subcommand)]
+    Contexts(contexts::Contexts),
+    /// API keys
+    #[command(subcommand)]
+    Keys(keys::Keys),
+    /// Hosts that dial in
+    #[command(subcommand)]
+    Agents(agents::Agents),
+    /// Where deployments go
+    #[command(subcommand)]
+    Targets(targets::Targets),
+    /// What is deployed
+    #[command(subcommand)]
+    Projects(projects::Projects),
+    /// Values that only the deploying host sees
+    #[command(subcommand)]
+    Secrets(secrets::Secrets),
+    /// Deploy a folder with a compose file, and watch it
+    Deploy(deploy::Deploy),
+    /// Take a deployed project off a target
+    Remove(remove::Remove),
+    /// Show the log of a deployment or of a container
+    Logs(logs::Logs),
+    /// Deployments of the past and of now
+    #[command(subcommand)]
+    Deployments(deployments::Deployments),
+    /// Cancel a deployment
+    Cancel(cancel::Cancel),
+    /// Do a deployment once more, with the same files
+    Retry(retry::Retry),
+    /// List the containers of a target
+    Ps(ps::Ps),
+    /// Show what hosts and containers use, live
+    Top(top::Top),
+    /// Print completions for a shell
+    Completions(completions::Completions),
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,179 @@
+//! `towline agents`: hosts that dial in.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use clap::Subcommand;
+
+use super::{Session, period};
+use crate::{
+    api::{
+        agents::{self, Agent},
+        enrolment_tokens::{self, Enrolment},
+    },
+    exit::{Exit, Failure},
+    output::{
+        Surface, plain,
+        style::Style,
+        table::{Field, Rows, facts},
+        units::{age, bytes, moment},
+    },
+    prompt::confirm,
+};
+
+/// Hosts that dial in
+#[derive(Debug, Subcommand)]
+pub enum Agents {
+    /// Make a single-use token with which a host enrols
+    Token {
+        /// The name that the agent and its target will have
+        name: String,
+        /// How long the token is valid, at most 15m
+        #[arg(long, default_value = "15m", value_parser = period::parse)]
+        ttl: Duration,
+    },
+    /// List the agents
+    Ls,
+    /// Show one agent
+    Show {
+        /// Its name or id
+        agent: String,
+    },
+    /// End an agent's right to connect, at once and for ever
+    Revoke {
+        /// Its name or id
+        agent: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+impl Agents {
+    /// Talks to the API.
+    pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let client = session.client()?;
+        match self {
+            Self::Token { name, ttl } => {
+                let minutes = u32::try_from(ttl.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
+                let token = enrolment_tokens::create(&client, &name, minutes).await?;
+                session
+                    .output
+                    .result(&token, |surface| instructions(surface, &token))?;
+            }
+            Self::Ls => {
+                let agents = agents::list(&client).await?;
+                session
+                    .output
+                    .result(&agents, |surface| table(surface, &agents))?;
+            }
+            Self::Show { agent } => {
+                let agent = agents::find(&client, &agent).await?;
+                session
+                    .output
+                    .result(&agent, |surface| details(surface, &agent))?;
+            }
+            Self::Revoke { agent, yes } => {
+                let agent = agents::find(&client, &agent).await?;
+                let question = format!(
+                    "Revoke the agent {:?}? It is cut off at once, its running deployments fail, and the host has to \
+                     enrol anew.",
+                    agent.name
+                );
+                confirm(yes.into(), &question)?;
+                let revoked = agents::revoke(&client, agent.id).await?;
+                session
+                    .output
+                    .result(&revoked, |_| format!("Revoked the agent {:?}.", agent.name))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn instructions(surface: Surface, token: &Enrolment) -> String {
+    let command = token
+        .command
+        .clone()
+        .unwrap_or_else(|| format!("towline-agent enroll --token {}", token.token));
+    let text = format!(
+        "Run this on the host that shall become {}; the token works once and ends {}:",
+        token.name,
+        age(Some(token.expires_at), Utc::now()),
+    );
+    format!(
+        "{}\n\n  {}\n",
+        plain::for_reader(&text, surface.reader),
+        plain::for_reader(&command, surface.reader)
+    )
+}
+
+fn table(surface: Surface, agents: &[Agent]) -> String {
+    let now = Utc::now();
+    let mut rows = Rows::new(
+        surface,
+        &[
+            "name",
+            "status",
+            "host",
+            "engine",
+            "compose",
+            "version",
+            "last seen",
+        ],
+    );
+    for agent in agents {
+        rows.row([
+            agent.name.as_str().into(),
+            status(&agent.status),
+            agent.hostname.as_deref().into(),
+            agent.engine.as_deref().into(),
+            agent.compose.as_deref().into(),
+            agent.version.as_deref().into(),
+            age(agent.last_seen_at, now).into(),
+        ]);
+    }
+    rows.finish("There are no agents. `towline agents token NAME` begins the enrolment of a host.")
+}
+
+/// A status of an agent or target.
+pub fn status(word: &str) -> Field {
+    let style = match word {
+        "online" => Style::Good,
+        "offline" => Style::Warning,
+        _ => Style::Bad,
+    };
+    Field::styled(word, style)
+}
+
+fn details(surface: Surface, agent: &Agent) -> String {
+    let text = |known: &Option<String>| known.clone().unwrap_or_default();
+    let capacity = match (agent.cores, agent.memory) {
+        (Some(cores), Some(memory)) => format!("{cores} cores, {}", bytes(memory)),
+        _ => String::new(),
+    };
+    let list = [
+        ("name", agent.name.clone()),
+        ("id", agent.id.to_string()),
+        ("status", agent.status.clone()),
+        (
+            "target",
+            agent.target_id.map(|id| id.to_string()).unwrap_or_default(),
+        ),
+        ("host", text(&agent.hostname)),
+        (
+            "system",
+            format!("{} {}", text(&agent.os), text(&agent.arch))
+                .trim()
+                .to_owned(),
+        ),
+        ("capacity", capacity),
+        ("engine", text(&agent.engine)),
+        ("compose", text(&agent.compose)),
+        ("version", text(&agent.version)),
+        ("connected", moment(agent.connected_at)),
+        ("last seen", moment(agent.last_seen_at)),
+        ("certificate until", moment(agent.certificate_expires_at)),
+    ];
+    facts(surface, &list)
+}

@@ -1,0 +1,291 @@
+//! `towline deploy`: a folder onto a target.
+
+use std::{fs, path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use uuid::Uuid;
+
+use super::{
+    Session, period,
+    secrets::SECRET_LIMIT,
+    watch::{OnInterrupt, watch},
+};
+use crate::{
+    api::{
+        Client,
+        deployments::{self, Deployment, NewDeployment},
+        projects::{self, Origin, Project},
+        secrets, targets,
+    },
+    exit::{Exit, Failure},
+    folder,
+    output::{Format, outcome, plain},
+    prompt,
+};
+
+/// Deploy a folder with a compose file, and watch it
+///
+/// The log goes to stdout, what goes on to stderr. With --json the final deployment goes to stdout
+/// as JSON and the log to stderr.
+#[derive(Debug, Args)]
+pub struct Deploy {
+    /// The folder with the compose file; .towlineignore in it leaves files out
+    folder: PathBuf,
+    /// Where it goes: a target's name or id
+    #[arg(long, short)]
+    target: String,
+    /// The project's name or id; it is made when no project has the name [default: the folder's name]
+    #[arg(long, short)]
+    project: Option<String>,
+    /// Set a secret of the project before: NAME=VALUE, NAME=@FILE, or NAME=@- for stdin. Others may
+    /// see a VALUE in the list of processes
+    #[arg(long = "secret", value_name = "NAME=VALUE", value_parser = SecretArgument::parse)]
+    secrets: Vec<SecretArgument>,
+    /// Do not watch: end as soon as it is queued
+    #[arg(long, short)]
+    detach: bool,
+    /// How long a service without a health check must stay up
+    #[arg(long, value_name = "SPAN", value_parser = period::parse)]
+    settle: Option<Duration>,
+    /// How long the deployment may take
+    #[arg(long, value_name = "SPAN", value_parser = period::parse)]
+    timeout: Option<Duration>,
+    /// What happens when the agent dies in the middle
+    #[arg(long, value_enum, value_name = "POLICY")]
+    on_agent_death: Option<Interruption>,
+    /// Under the same key the same deployment is made only once, ever [default: a new key]
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
+    /// Ctrl-C cancels the deployment instead of leaving it alone
+    #[arg(long, conflicts_with = "detach")]
+    cancel_on_interrupt: bool,
+}
+
+/// What happens when the agent dies in the middle.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Interruption {
+    /// It goes on where it was
+    Resume,
+    /// It counts as failed
+    Fail,
+    /// It begins anew when nothing was changed yet, else it counts as failed
+    RequeueIfNotStarted,
+}
+
+impl Interruption {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Resume => "resume",
+            Self::Fail => "fail",
+            Self::RequeueIfNotStarted => "requeue_if_not_started",
+        }
+    }
+}
+
+/// `NAME=VALUE`, without its value ever being printed.
+#[derive(Clone)]
+struct SecretArgument {
+    name: String,
+    source: SecretSource,
+}
+
+#[derive(Clone, PartialEq, Eq)]
+enum SecretSource {
+    Argument(String),
+    File(PathBuf),
+    Stdin,
+}
+
+impl std::fmt::Debug for SecretArgument {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "SecretArgument({}, redacted)", self.name)
+    }
+}
+
+impl SecretArgument {
+    fn parse(text: &str) -> Result<Self, String> {
+        let (name, value) = text
+            .split_once('=')
+            .filter(|(name, _)| !name.is_empty())
+            .ok_or("write it as NAME=VALUE, NAME=@FILE or NAME=@-")?;
+        let source = match value.strip_prefix('@') {
+            Some("-") => SecretSource::Stdin,
+            Some("") => return Err(format!("{name}=@ lacks the path of a file")),
+            Some(path) => SecretSource::File(path.into()),
+            None => SecretSource::Argument(value.to_owned()),
+        };
+        Ok(Self {
+            name: name.to_owned(),
+            source,
+        })
+    }
+
+    /// The value. A file counts with every byte, like a certificate or a key needs it.
+    async fn value(&self) -> Result<String, Failure> {
+        match &self.source {
+            SecretSource::Argument(value) => Ok(value.clone()),
+            SecretSource::Stdin => {
+                prompt::secret(&format!("Value of {}: ", self.name), SECRET_LIMIT).await
+            }
+            SecretSource::File(path) => fs::read_to_string(path).map_err(|error| {
+                Failure::usage(format!(
+                    "The secret {} cannot be read from {}",
+                    self.name,
+                    path.display()
+                ))
+                .detail(error.to_string())
+            }),
+        }
+    }
+}
+
+impl Deploy {
+    /// Uploads, deploys and watches.
+    pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let values = self.secret_values().await?;
+        let files = folder::list(&self.folder)?;
+        let archive = folder::archive(&files)?;
+        let project = match &self.project {
+            Some(project) => project.clone(),
+            None => folder::project_name(&self.folder)?,
+        };
+        let client = session.client()?;
+        let target = targets::find(&client, &self.target).await?;
+        let project = self.project(session, &client, &project).await?;
+        let size = files.iter().map(|file| file.bytes).sum();
+        note(
+            session,
+            &format!(
+                "Uploading {} to project {}",
+                outcome::upload(files.len(), size),
+                project.name
+            ),
+        );
+        let uploaded = projects::put_files(&client, project.id, archive).await?;
+        for finding in &uploaded.findings {
+            note(
+                session,
+                &format!("{}: {}", finding.severity, finding.sentence()),
+            );
+        }
+        for (name, value) in &values {
+            secrets::set(&client, project.id, name, value).await?;
+        }
+        let deployment = self.create(&client, project.id, target.id).await?;
+        note(
+            session,
+            &format!("Deployment {} to {}", deployment.id, target.name),
+        );
+        if self.detach {
+            return detached(session, &deployment);
+        }
+        let on_interrupt = if self.cancel_on_interrupt {
+            OnInterrupt::Cancel
+        } else {
+            OnInterrupt::Leave
+        };
+        watch(session, &client, deployment, on_interrupt).await
+    }
+
+    async fn secret_values(&self) -> Result<Vec<(&str, String)>, Failure> {
+        let from_stdin = |secret: &&SecretArgument| secret.source == SecretSource::Stdin;
+        if self.secrets.iter().filter(from_stdin).count() > 1 {
+            return Err(Failure::usage("Only one secret can come from stdin"));
+        }
+        let mut values = Vec::new();
+        for secret in &self.secrets {
+            values.push((secret.name.as_str(), secret.value().await?));
+        }
+        Ok(values)
+    }
+
+    async fn project(
+        &self,
+        session: &Session,
+        client: &Client,
+        name: &str,
+    ) -> Result<Project, Failure> {
+        let (project, origin) = projects::find_or_create(client, name).await?;
+        if origin == Origin::Made {
+            note(session, &format!("Made the project {}", project.name));
+        }
+        Ok(project)
+    }
+
+    async fn create(
+        &self,
+        client: &Client,
+        project: Uuid,
+        target: Uuid,
+    ) -> Result<Deployment, Failure> {
+        let new = NewDeployment {
+            target,
+            settle_ms: self
+                .settle
+                .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
+            deadline_s: self
+                .timeout
+                .map(|span| span.as_millis().div_ceil(1000))
+                .map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX)),
+            interruption: self.on_agent_death.map(|policy| policy.word().to_owned()),
+        };
+        let key = match &self.idempotency_key {
+            Some(key) => key.clone(),
+            None => Uuid::now_v7().to_string(),
+        };
+        deployments::create(client, project, &new, &key).await
+    }
+}
+
+/// Says what became of a deployment that nobody watches.
+pub fn detached(session: &Session, deployment: &Deployment) -> Result<Exit, Failure> {
+    if session.output.format == Format::Json {
+        session.output.json(deployment)?;
+    } else {
+        session.output.say(&deployment.id.to_string())?;
+        note(session, &outcome::now(deployment));
+        note(
+            session,
+            &format!("Watch it: towline logs -f {}", deployment.id),
+        );
+    }
+    Ok(if deployment.agent_offline_since.is_some() {
+        Exit::Undecided
+    } else {
+        Exit::Success
+    })
+}
+
+fn note(session: &Session, text: &str) {
+    session
+        .output
+        .note(&plain::for_reader(text, session.output.stderr.reader));
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_secret_comes_from_an_argument_a_file_or_stdin_and_is_not_printed() {
+        let table = [
+            ("A=b=c", Some(SecretSource::Argument("b=c".into()))),
+            ("A=", Some(SecretSource::Argument(String::new()))),
+            ("A=@file", Some(SecretSource::File("file".into()))),
+            ("A=@-", Some(SecretSource::Stdin)),
+            ("A=@", None),
+            ("A", None),
+            ("=b", None),
+        ];
+        for (text, source) in table {
+            let parsed = SecretArgument::parse(text).ok();
+            assert!(
+                parsed.as_ref().map(|secret| &secret.source) == source.as_ref(),
+                "{text}"
+            );
+        }
+        let secret = SecretArgument::parse("A=hunter2").unwrap();
+        assert!(!format!("{secret:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,109 @@
+//! One file per command or group of commands.
+
+pub mod agents;
+pub mod cancel;
+pub mod completions;
+pub mod contexts;
+pub mod deploy;
+pub mod deployments;
+pub mod keys;
+pub mod login;
+pub mod logout;
+pub mod logs;
+mod period;
+pub mod projects;
+pub mod ps;
+pub mod remove;
+pub mod retry;
+pub mod secrets;
+pub mod setup;
+mod signals;
+pub mod targets;
+pub mod top;
+mod watch;
+pub mod whoami;
+
+use crate::{
+    api::Client,
+    arguments::{Arguments, Command},
+    config::ConfigFile,
+    connection::{Choice, Connection},
+    exit::{Exit, Failure},
+    output::{Format, Output},
+};
+
+/// What every command has at hand.
+#[derive(Debug)]
+pub struct Session {
+    /// Where results go.
+    pub output: Output,
+    choice: Choice,
+}
+
+impl Session {
+    /// The session of these arguments and this process's environment.
+    pub fn new(arguments: &Arguments) -> Self {
+        let format = if arguments.global.json {
+            Format::Json
+        } else {
+            Format::Human
+        };
+        Self {
+            output: Output::of_process(format),
+            choice: Choice::of_process(arguments.global.context.clone()),
+        }
+    }
+
+    /// The configuration file.
+    pub fn config_file(&self) -> Result<ConfigFile, Failure> {
+        let file = ConfigFile::locate(|name| std::env::var(name).ok())?;
+        if file.open_to_others() {
+            let path = file.path();
+            self.output.note(&format!(
+                "warning: {0} can be read by others; run `chmod 600 {0}`",
+                path.display()
+            ));
+        }
+        Ok(file)
+    }
+
+    /// The installation in use.
+    pub fn connection(&self) -> Result<Connection, Failure> {
+        self.choice.resolve(&self.config_file()?)
+    }
+
+    /// A client of the installation in use.
+    pub fn client(&self) -> Result<Client, Failure> {
+        Client::new(&self.connection()?)
+    }
+
+    /// The context that the command line names.
+    pub fn named_context(&self) -> Option<&str> {
+        self.choice.context.as_deref()
+    }
+}
+
+/// Runs a command to its end.
+pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
+    match command {
+        Command::Setup(command) => command.run(session).await,
+        Command::Login(command) => command.run(session).await,
+        Command::Logout(command) => command.run(session),
+        Command::Whoami(command) => command.run(session).await,
+        Command::Contexts(command) => command.run(session),
+        Command::Keys(command) => command.run(session).await,
+        Command::Agents(command) => command.run(session).await,
+        Command::Targets(command) => command.run(session).await,
+        Command::Projects(command) => command.run(session).await,
+        Command::Secrets(command) => command.run(session).await,
+        Command::Deploy(command) => command.run(session).await,
+        Command::Remove(command) => command.run(session).await,
+        Command::Logs(command) => command.run(session).await,
+        Command::Deployments(command) => command.run(session).await,
+        Command::Cancel(command) => command.run(session).await,
+        Command::Retry(command) => command.run(session).await,
+        Command::Ps(command) => command.run(session).await,
+        Command::Top(command) => command.run(session).await,
+        Command::Completions(command) => command.run(session),
+    }
+}

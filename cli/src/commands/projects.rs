@@ -1,0 +1,128 @@
+//! `towline projects`: what is deployed.
+
+use chrono::Utc;
+use clap::Subcommand;
+use serde_json::json;
+
+use super::Session;
+use crate::{
+    api::projects::{self, Project, Upload},
+    exit::{Exit, Failure},
+    output::{
+        Surface, plain,
+        table::{Rows, facts},
+        units::{age, bytes, moment},
+    },
+    prompt::confirm,
+};
+
+/// What is deployed
+#[derive(Debug, Subcommand)]
+pub enum Projects {
+    /// List them
+    Ls,
+    /// Make an empty one
+    Create {
+        /// Its name: lower-case letters, digits and hyphens
+        name: String,
+    },
+    /// Show one and its files
+    Show {
+        /// Its name or id
+        project: String,
+    },
+    /// Forget one; what runs on targets stays, take it away before with `towline remove`
+    Rm {
+        /// Its name or id
+        project: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+impl Projects {
+    /// Talks to the API.
+    pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let client = session.client()?;
+        match self {
+            Self::Ls => {
+                let projects = projects::list(&client).await?;
+                session
+                    .output
+                    .result(&projects, |surface| table(surface, &projects))?;
+            }
+            Self::Create { name } => {
+                let project = projects::create(&client, &name).await?;
+                session.output.result(&project, |_| {
+                    format!("Made the project {0}. `towline deploy FOLDER --project {0} --target TARGET` deploys it.", project.name)
+                })?;
+            }
+            Self::Show { project } => {
+                let project = projects::find(&client, &project).await?;
+                let files = match projects::files(&client, project.id).await {
+                    Ok(files) => Some(files),
+                    Err(failure) if failure.http_status() == Some(404) => None,
+                    Err(failure) => return Err(failure),
+                };
+                let shown = json!({ "project": project, "files": files });
+                session
+                    .output
+                    .result(&shown, |surface| details(surface, &project, files.as_ref()))?;
+            }
+            Self::Rm { project, yes } => {
+                let project = projects::find(&client, &project).await?;
+                let question = format!(
+                    "Forget the project {:?} with its files, secrets and deployments? What it runs on targets stays.",
+                    project.name
+                );
+                confirm(yes.into(), &question)?;
+                projects::delete(&client, project.id).await?;
+                let done = json!({ "id": project.id, "deleted": true });
+                session
+                    .output
+                    .result(&done, |_| format!("Forgot the project {:?}.", project.name))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn table(surface: Surface, projects: &[Project]) -> String {
+    let now = Utc::now();
+    let mut rows = Rows::new(surface, &["name", "id", "created"]);
+    for project in projects {
+        rows.row([
+            project.name.as_str().into(),
+            project.id.to_string().into(),
+            age(project.created_at, now).into(),
+        ]);
+    }
+    rows.finish("There are no projects. `towline deploy FOLDER --target TARGET` makes one.")
+}
+
+fn details(surface: Surface, project: &Project, files: Option<&Upload>) -> String {
+    let compose_file = files.and_then(|files| files.compose_file.clone());
+    let mut text = facts(
+        surface,
+        &[
+            ("name", project.name.clone()),
+            ("id", project.id.to_string()),
+            ("created", moment(project.created_at)),
+            ("compose file", compose_file.unwrap_or_default()),
+        ],
+    );
+    let Some(files) = files else { return text };
+    let mut rows = Rows::new(surface, &["file", "size"]);
+    for file in &files.files {
+        rows.row([file.path.as_str().into(), bytes(file.bytes).into()]);
+    }
+    text.push('\n');
+    text.push_str(&rows.finish("It has no files yet."));
+    for finding in &files.findings {
+        let line = format!("{}: {}", finding.severity, finding.sentence());
+        text.push('\n');
+        text.push_str(&plain::for_reader(&line, surface.reader));
+    }
+    text
+}

@@ -1,0 +1,90 @@
+//! `towline targets`: where deployments go.
+
+use clap::Subcommand;
+
+use super::{Session, agents::status};
+use crate::{
+    api::targets::{self, Target},
+    exit::{Exit, Failure},
+    output::{
+        Surface,
+        style::Style,
+        table::{Field, Rows, facts},
+    },
+};
+
+/// Where deployments go
+#[derive(Debug, Subcommand)]
+pub enum Targets {
+    /// List them
+    Ls,
+    /// Show one
+    Show {
+        /// Its name or id
+        target: String,
+    },
+}
+
+impl Targets {
+    /// Talks to the API.
+    pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
+        let client = session.client()?;
+        match self {
+            Self::Ls => {
+                let targets = targets::list(&client).await?;
+                session
+                    .output
+                    .result(&targets, |surface| table(surface, &targets))?;
+            }
+            Self::Show { target } => {
+                let target = targets::find(&client, &target).await?;
+                session
+                    .output
+                    .result(&target, |surface| details(surface, &target))?;
+            }
+        }
+        Ok(Exit::Success)
+    }
+}
+
+fn table(surface: Surface, targets: &[Target]) -> String {
+    let mut rows = Rows::new(surface, &["name", "status", "ready", "engine", "compose"]);
+    for target in targets {
+        rows.row([
+            target.name.as_str().into(),
+            status(&target.status),
+            readiness(target),
+            target.engine.as_deref().into(),
+            target.compose.as_deref().into(),
+        ]);
+    }
+    rows.finish("There are no targets. `towline agents token NAME` begins the enrolment of a host.")
+}
+
+fn readiness(target: &Target) -> Field {
+    match (target.ready.as_deref(), target.reason.as_deref()) {
+        (Some("ready"), _) => Field::styled("ready", Style::Good),
+        (Some(_), Some(reason)) => Field::styled(format!("no: {reason}"), Style::Warning),
+        (Some(word), None) => Field::styled(word, Style::Warning),
+        (None, _) => "–".into(),
+    }
+}
+
+fn details(surface: Surface, target: &Target) -> String {
+    let text = |known: &Option<String>| known.clone().unwrap_or_default();
+    let list = [
+        ("name", target.name.clone()),
+        ("id", target.id.to_string()),
+        ("type", text(&target.r#type)),
+        (
+            "agent",
+            target.agent_id.map(|id| id.to_string()).unwrap_or_default(),
+        ),
+        ("status", target.status.clone()),
+        ("ready", text(&target.ready)),
+        ("reason", text(&target.reason)),
+        ("engine", text(&target.engine)),
+        ("compose", text(&target.compose)),
+    ];
+    facts(surface, &list)
+}

@@ -1,0 +1,174 @@
+//! Watching a deployment to its end: the log on stdout, what goes on below it, the exit code from
+//! how it ended.
+
+use std::io::{self, Write as _};
+
+use super::{
+    Session,
+    signals::{Signals, Stop},
+};
+use crate::{
+    api::{
+        Client,
+        deployments::{self, Deployment},
+    },
+    exit::{Exit, Failure},
+    follow::deployment::{Follower, News},
+    output::{Format, Reader, lines::LineWriter, outcome, progress::Progress},
+};
+
+/// What Ctrl-C means while a deployment is watched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnInterrupt {
+    /// The watching stops, the deployment goes on.
+    Leave,
+    /// The deployment is cancelled, and watched to its end.
+    Cancel,
+}
+
+/// How often it was asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    Never,
+    Once,
+}
+
+struct Watch<'c> {
+    session: &'c Session,
+    client: &'c Client,
+    deployment: Deployment,
+    writer: LineWriter,
+    progress: Progress,
+    on_interrupt: OnInterrupt,
+    asked: Asked,
+}
+
+/// Watches a deployment from the first line of its log on.
+pub async fn watch(
+    session: &Session,
+    client: &Client,
+    deployment: Deployment,
+    on_interrupt: OnInterrupt,
+) -> Result<Exit, Failure> {
+    let mut signals = Signals::listen()?;
+    let surface = match session.output.format {
+        Format::Human => session.output.stdout,
+        Format::Json => session.output.stderr,
+    };
+    let mut follower = Follower::new(client, deployment.id, 0);
+    let mut watch = Watch {
+        session,
+        client,
+        writer: LineWriter::new(surface, Format::Human),
+        progress: Progress::new(session.output),
+        deployment,
+        on_interrupt,
+        asked: Asked::Never,
+    };
+    watch.progress.step(&outcome::now(&watch.deployment));
+    loop {
+        let ended = tokio::select! {
+            news = follower.next() => watch.take(news?)?,
+            stop = signals.next() => watch.stop(stop).await?,
+        };
+        if let Some(exit) = ended {
+            return Ok(exit);
+        }
+    }
+}
+
+impl Watch<'_> {
+    fn take(&mut self, news: News) -> Result<Option<Exit>, Failure> {
+        match news {
+            News::Lines(lines) => {
+                let text = self.writer.render(&lines)?;
+                self.write(&text)?;
+            }
+            News::LinesLost(count) => {
+                self.note(&format!(
+                    "{count} lines were lost by the control plane here"
+                ));
+            }
+            News::Status(deployment) => {
+                self.deployment = *deployment;
+                self.progress.step(&outcome::now(&self.deployment));
+            }
+            News::Lost(why) => {
+                self.note(&format!(
+                    "The connection was lost ({why}); connecting again …"
+                ));
+            }
+            News::Back => self.note("Connected again."),
+            News::End(deployment) => {
+                self.deployment = *deployment;
+                self.progress.finish();
+                self.tell_end()?;
+                return Ok(Some(self.deployment.status.exit()));
+            }
+        }
+        Ok(None)
+    }
+
+    fn tell_end(&self) -> Result<(), Failure> {
+        let output = &self.session.output;
+        match output.format {
+            Format::Json => output.json(&self.deployment),
+            Format::Human => {
+                output.note(&outcome::end(&self.deployment, output.stderr));
+                Ok(())
+            }
+        }
+    }
+
+    async fn stop(&mut self, stop: Stop) -> Result<Option<Exit>, Failure> {
+        let asked = std::mem::replace(&mut self.asked, Asked::Once);
+        let id = self.deployment.id;
+        match (self.on_interrupt, asked) {
+            (OnInterrupt::Cancel, Asked::Never) => {
+                self.note("Cancelling; stop once more to leave without waiting for it.");
+                self.deployment = deployments::cancel(self.client, id).await?;
+                self.progress.step(&outcome::now(&self.deployment));
+                Ok(None)
+            }
+            (OnInterrupt::Leave, Asked::Never) if self.can_answer(stop) => {
+                self.note(&format!(
+                    "The deployment goes on. Press Ctrl-C again to stop watching; `towline cancel {id}` cancels it."
+                ));
+                Ok(None)
+            }
+            _ => self.leave(),
+        }
+    }
+
+    fn can_answer(&self, stop: Stop) -> bool {
+        stop == Stop::Interrupt && self.session.output.stderr.reader == Reader::Terminal
+    }
+
+    fn leave(&mut self) -> Result<Option<Exit>, Failure> {
+        self.progress.finish();
+        let id = self.deployment.id;
+        let output = &self.session.output;
+        output.note(&format!(
+            "Stopped watching; the deployment goes on.\n  watch it:  towline logs -f {id}\n  cancel it: towline cancel {id}"
+        ));
+        if output.format == Format::Json {
+            output.json(&self.deployment)?;
+        }
+        Ok(Some(Exit::Undecided))
+    }
+
+    fn write(&self, text: &str) -> Result<(), Failure> {
+        self.progress.above(|| match self.session.output.format {
+            Format::Human => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(text.as_bytes())?;
+                Ok(stdout.flush()?)
+            }
+            Format::Json => Ok(io::stderr().lock().write_all(text.as_bytes())?),
+        })
+    }
+
+    fn note(&self, text: &str) {
+        self.progress.above(|| self.session.output.note(text));
+    }
+}

@@ -1,0 +1,251 @@
+//! A container's log, live. Its lines have no numbers; after a loss they are told apart by time.
+
+use std::{collections::VecDeque, mem};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{backoff::Backoff, passes};
+use crate::{
+    api::{Client, EventStream, containers, logs::Line},
+    exit::{Exit, Failure},
+};
+
+/// How many lines are asked for after a loss, to find the place again.
+const LOOK_BACK: u32 = 1000;
+
+/// What following tells.
+#[derive(Debug)]
+pub enum News {
+    /// Lines, in order, each once.
+    Lines(Vec<Line>),
+    /// The connection was lost; it is being made again.
+    Lost(String),
+    /// The connection is there again. After a longer loss, earlier lines may be missing.
+    Back(Coverage),
+    /// The container's log ended.
+    End,
+}
+
+/// Whether a new connection begins where the one before ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Coverage {
+    /// The last line of before was seen again, or all lines there are were asked for.
+    Seamless,
+    /// There were more lines in between than are asked for.
+    Torn,
+}
+
+/// Follows one container.
+#[derive(Debug)]
+pub struct Follower<'c> {
+    client: &'c Client,
+    target: Uuid,
+    container: &'c str,
+    tail: Option<u32>,
+    place: Place,
+    link: Link,
+    backoff: Backoff,
+    news: VecDeque<News>,
+}
+
+#[derive(Debug)]
+enum Link {
+    New,
+    Open(Box<EventStream>),
+    Lost,
+}
+
+impl<'c> Follower<'c> {
+    /// Follows from the last `tail` lines on.
+    pub fn new(client: &'c Client, target: Uuid, container: &'c str, tail: Option<u32>) -> Self {
+        Self {
+            client,
+            target,
+            container,
+            tail,
+            place: Place::default(),
+            link: Link::New,
+            backoff: Backoff::new(),
+            news: VecDeque::new(),
+        }
+    }
+
+    /// The next news. Fails only for what does not pass by itself. Cancelling the wait loses
+    /// nothing.
+    pub async fn next(&mut self) -> Result<News, Failure> {
+        loop {
+            if let Some(news) = self.news.pop_front() {
+                return Ok(news);
+            }
+            let advanced = match &mut self.link {
+                Link::Open(stream) => match stream.next().await {
+                    Ok(Some(events)) => self.take(&events),
+                    Ok(None) => Err(Failure::new(
+                        Exit::Unreachable,
+                        "the control plane ended the stream",
+                    )),
+                    Err(failure) => Err(failure),
+                },
+                Link::New | Link::Lost => self.open().await,
+            };
+            match advanced {
+                Ok(()) => {}
+                Err(failure) if passes(&failure) && !matches!(self.link, Link::New) => {
+                    self.lose(&failure).await;
+                }
+                Err(failure) => return Err(failure),
+            }
+        }
+    }
+
+    async fn open(&mut self) -> Result<(), Failure> {
+        let tail = match self.place.last {
+            Some(_) => Some(LOOK_BACK),
+            None => self.tail,
+        };
+        let stream = containers::follow_log(self.client, self.target, self.container, tail).await?;
+        if matches!(
+            mem::replace(&mut self.link, Link::Open(Box::new(stream))),
+            Link::Lost
+        ) {
+            self.place.look_back();
+        }
+        Ok(())
+    }
+
+    async fn lose(&mut self, failure: &Failure) {
+        if !matches!(mem::replace(&mut self.link, Link::Lost), Link::Lost) {
+            self.news
+                .push_back(News::Lost(failure.sentence().into_owned()));
+        }
+        tokio::time::sleep(self.backoff.wait()).await;
+    }
+
+    fn take(&mut self, events: &[crate::api::sse::Event]) -> Result<(), Failure> {
+        let mut lines = Vec::new();
+        for event in events {
+            match event.kind.as_str() {
+                "line" => {
+                    let line: Line = serde_json::from_str(&event.data).map_err(|error| {
+                        Failure::new(Exit::Failed, "The control plane's stream is not understood")
+                            .detail(error.to_string())
+                    })?;
+                    match self.place.take(line.at) {
+                        Fit::New => {}
+                        Fit::Repeat => continue,
+                        Fit::First(coverage) => self.news.push_back(News::Back(coverage)),
+                    }
+                    lines.push(line);
+                }
+                "end" => {
+                    self.flush(&mut lines);
+                    self.news.push_back(News::End);
+                }
+                _ => {}
+            }
+        }
+        self.flush(&mut lines);
+        self.backoff.reset();
+        Ok(())
+    }
+
+    fn flush(&mut self, lines: &mut Vec<Line>) {
+        if !lines.is_empty() {
+            self.news.push_back(News::Lines(mem::take(lines)));
+        }
+    }
+}
+
+/// The last line by its time, and how many lines had that very time.
+#[derive(Debug, Default)]
+struct Place {
+    last: Option<(DateTime<Utc>, u64)>,
+    search: Search,
+}
+
+/// Where in a stream after a loss the reader is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Search {
+    /// Behind all lines of before.
+    #[default]
+    Done,
+    /// Among lines of before; so many of the last moment were met.
+    Looking { met: u64, lines: u32 },
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fit {
+    New,
+    Repeat,
+    /// The first new line after a loss.
+    First(Coverage),
+}
+
+impl Place {
+    fn look_back(&mut self) {
+        self.search = Search::Looking { met: 0, lines: 0 };
+    }
+
+    fn take(&mut self, at: DateTime<Utc>) -> Fit {
+        let fit = match (self.search, self.last) {
+            (Search::Looking { met, lines }, Some((last, count))) => {
+                let met = met + u64::from(at == last);
+                if at < last || (at == last && met <= count) {
+                    self.search = Search::Looking {
+                        met,
+                        lines: lines + 1,
+                    };
+                    return Fit::Repeat;
+                }
+                self.search = Search::Done;
+                // Without one line of before in sight, those in between may have passed by; a
+                // stream that began with nothing of before is torn only when it was cut off.
+                Fit::First(if lines > 0 {
+                    Coverage::Seamless
+                } else {
+                    Coverage::Torn
+                })
+            }
+            _ => Fit::New,
+        };
+        self.last = match self.last {
+            Some((last, count)) if last == at => Some((last, count + 1)),
+            _ => Some((at, 1)),
+        };
+        fit
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+
+    use super::*;
+
+    fn at(milliseconds: i64) -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::milliseconds(milliseconds)
+    }
+
+    #[test]
+    fn after_a_loss_lines_of_before_are_left_out_by_their_time() {
+        let mut place = Place::default();
+        for time in [1, 2, 2] {
+            assert_eq!(place.take(at(time)), Fit::New);
+        }
+        place.look_back();
+        let again = [
+            (1, Fit::Repeat),
+            (2, Fit::Repeat),
+            (2, Fit::Repeat),
+            (2, Fit::First(Coverage::Seamless)),
+            (3, Fit::New),
+        ];
+        for (step, (time, fit)) in again.into_iter().enumerate() {
+            assert_eq!(place.take(at(time)), fit, "step {step}");
+        }
+        place.look_back();
+        assert_eq!(place.take(at(9)), Fit::First(Coverage::Torn));
+        assert_eq!(place.take(at(9)), Fit::New);
+    }
+}
