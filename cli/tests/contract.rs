@@ -298,13 +298,14 @@ fn logs_are_read_by_page_by_tail_and_from_a_line() {
         lines: 7,
         ..World::default()
     });
-    let table: [(&[&str], &[u64]); 7] = [
+    let table: [(&[&str], &[u64]); 8] = [
         (&[DEPLOYMENT], &[0, 1, 2, 3, 4, 5, 6]),
         (&[DEPLOYMENT, "--tail", "2"], &[5, 6]),
         (&[DEPLOYMENT, "--since-line", "4"], &[4, 5, 6]),
         (&["-f", DEPLOYMENT], &[0, 1, 2, 3, 4, 5, 6]),
         (&["-f", DEPLOYMENT, "--since-line", "5"], &[5, 6]),
         (&["-f", DEPLOYMENT, "-n", "3"], &[4, 5, 6]),
+        (&["-f", DEPLOYMENT, "-n", "0"], &[]),
         (&["shop"], &[0, 1, 2, 3, 4, 5, 6]),
     ];
     plane.world().projects.push("shop".into());

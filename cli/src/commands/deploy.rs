@@ -162,7 +162,12 @@ impl Deploy {
             ),
         );
         let uploaded = projects::put_files(&client, project.id, archive).await?;
-        for finding in &uploaded.findings {
+        // With an error among them the deployment is refused, and the refusal tells them.
+        let warnings = uploaded
+            .findings
+            .iter()
+            .filter(|finding| finding.severity != "error");
+        for finding in warnings {
             note(
                 session,
                 &format!("{}: {}", finding.severity, finding.sentence()),

@@ -36,8 +36,8 @@ pub struct Logs {
     /// Go on as the log grows
     #[arg(long, short)]
     follow: bool,
-    /// Only the last lines
-    #[arg(long, short = 'n', value_name = "COUNT")]
+    /// Only the last lines, at most 10000
+    #[arg(long, short = 'n', value_name = "COUNT", value_parser = clap::value_parser!(u32).range(0..=10_000))]
     tail: Option<u32>,
     /// Only from this line of the deployment's log on; the first is 0
     #[arg(long, value_name = "NUMBER", conflicts_with_all = ["tail", "container"])]
@@ -79,8 +79,11 @@ impl Logs {
     ) -> Result<(), Failure> {
         let mut next = self.since_line.unwrap_or(0);
         if let Some(count) = self.tail {
-            let page = logs::tail(client, id, count).await?;
-            shown.lines(&page.lines)?;
+            // The API knows no tail of no lines, but its answer says where the log ends.
+            let page = logs::tail(client, id, count.max(1)).await?;
+            if count > 0 {
+                shown.lines(&page.lines)?;
+            }
             next = page.next;
         }
         if self.follow {
@@ -119,6 +122,11 @@ impl Logs {
                     shown.note("Connected again; lines in between may be missing.");
                 }
                 container::News::End => return Ok(()),
+                container::News::Broken(why) => {
+                    return Err(
+                        Failure::new(Exit::Failed, "The container's log broke off").detail(why)
+                    );
+                }
             }
         }
     }

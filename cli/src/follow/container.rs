@@ -25,6 +25,8 @@ pub enum News {
     Back(Coverage),
     /// The container's log ended.
     End,
+    /// The engine stopped giving the log; why.
+    Broken(String),
 }
 
 /// Whether a new connection begins where the one before ended.
@@ -138,6 +140,10 @@ impl<'c> Follower<'c> {
                     }
                     lines.push(line);
                 }
+                "error" => {
+                    self.flush(&mut lines);
+                    self.news.push_back(News::Broken(broken(&event.data)));
+                }
                 "end" => {
                     self.flush(&mut lines);
                     self.news.push_back(News::End);
@@ -155,6 +161,12 @@ impl<'c> Follower<'c> {
             self.news.push_back(News::Lines(mem::take(lines)));
         }
     }
+}
+
+fn broken(data: &str) -> String {
+    let said: Option<serde_json::Value> = serde_json::from_str(data).ok();
+    let detail = said.as_ref().and_then(|said| said["detail"].as_str());
+    detail.unwrap_or("no reason was given").to_owned()
 }
 
 /// The last line by its time, and how many lines had that very time.
