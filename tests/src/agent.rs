@@ -25,7 +25,7 @@ pub enum Place {
 /// How to run an agent.
 #[derive(Clone, Debug)]
 pub struct AgentPlan {
-    /// What the host calls itself.
+    /// Its name, and its target's; the enrolment token carries it.
     pub name: String,
     /// Where its connections come from.
     pub place: Place,
@@ -94,7 +94,7 @@ impl AgentProcess {
     /// `towline-agent enroll`, to be run by the test.
     pub fn enrol_command(&self, token: &str) -> Command {
         let mut command = self.command("enroll");
-        command.args(["--token", token, "--name", &self.plan.name]);
+        command.args(["--token", token]);
         command
     }
 
@@ -144,6 +144,11 @@ impl AgentProcess {
     /// The plan for the next start.
     pub fn plan(&mut self) -> &mut AgentPlan {
         &mut self.plan
+    }
+
+    /// Its name, and its target's.
+    pub fn name(&self) -> &str {
+        &self.plan.name
     }
 
     /// Its state directory.

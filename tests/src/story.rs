@@ -62,7 +62,8 @@ impl Installation {
         let mut server = ServerProcess::start(plan);
         let setup = server.setup_link();
         let api = set_up(&server.public_api(), &setup);
-        let mut agent = AgentProcess::enrol(&engine, agent, &enrolment_token(&api));
+        let token = enrolment_token_for(&api, &agent.name);
+        let mut agent = AgentProcess::enrol(&engine, agent, &token);
         agent.start();
         let installation = Self {
             agent,
@@ -79,7 +80,8 @@ impl Installation {
     /// Enrols and starts another agent.
     pub fn add_agent(&self, engine: &Engine, plan: AgentPlan) -> AgentProcess {
         let online = self.online();
-        let mut agent = AgentProcess::enrol(engine, plan, &enrolment_token(&self.api));
+        let token = enrolment_token_for(&self.api, &plan.name);
+        let mut agent = AgentProcess::enrol(engine, plan, &token);
         agent.start();
         self.wait_online(online + 1);
         agent
@@ -101,12 +103,18 @@ impl Installation {
             .count()
     }
 
-    /// The first agent, as the API shows it.
+    /// The first agent as the API shows it.
     pub fn first_agent(&self) -> Value {
+        self.agent_named(self.agent.name())
+    }
+
+    /// An agent as the API shows it.
+    pub fn agent_named(&self, name: &str) -> Value {
         let agents = self.api.get("/agents").ok();
-        let mut agents = items(&agents).to_vec();
-        agents.sort_by_key(|agent| agent["id"].to_string());
-        agents.swap_remove(0)
+        let found = items(&agents).iter().find(|agent| agent["name"] == name);
+        found
+            .unwrap_or_else(|| panic!("no agent {name}: {agents}"))
+            .clone()
     }
 
     /// The first agent's target.
@@ -287,9 +295,14 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{}", &random[22..])
 }
 
-/// A fresh enrolment token.
+/// A fresh enrolment token for an agent of any name.
 pub fn enrolment_token(api: &Api) -> String {
-    let made = api.post("/enrolment-tokens", &json!({ "name": unique("host") }));
+    enrolment_token_for(api, &unique("host"))
+}
+
+/// A fresh enrolment token for an agent of this name.
+pub fn enrolment_token_for(api: &Api, name: &str) -> String {
+    let made = api.post("/enrolment-tokens", &json!({ "name": name }));
     text(&made.ok()["token"])
 }
 
