@@ -10,8 +10,9 @@ use crate::exit::Failure;
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Latest {
     /// The agent's name.
-    #[serde(default, alias = "agent_name")]
     pub name: String,
+    /// The agent's `online`, `offline` or `revoked`.
+    pub status: String,
     /// When it was taken.
     #[serde(default)]
     pub at: Option<DateTime<Utc>>,

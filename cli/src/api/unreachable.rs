@@ -98,6 +98,9 @@ fn cause_in<'e, T: StdError + 'static>(error: &'e (dyn StdError + 'static)) -> O
 }
 
 fn innermost(error: &(dyn StdError + 'static)) -> String {
+    if cause_in(error).map(io::Error::kind) == Some(io::ErrorKind::UnexpectedEof) {
+        return "it was closed in the middle".into();
+    }
     let mut innermost = error;
     while let Some(cause) = next_cause(innermost) {
         innermost = cause;

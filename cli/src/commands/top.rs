@@ -8,7 +8,7 @@ use std::{
 use chrono::Utc;
 use clap::Args;
 
-use super::{Session, period, signals::Signals};
+use super::{Session, agents::status, period, signals::Signals};
 use crate::{
     api::{
         Client,
@@ -81,7 +81,7 @@ impl Top {
         let latest = metrics::latest(&client).await?;
         session
             .output
-            .result(&latest, |surface| text(surface, &latest))?;
+            .result(&latest, |surface| tables(surface, &latest))?;
         Ok(Exit::Success)
     }
 
@@ -120,12 +120,19 @@ fn fitted(text: &str) -> String {
     lines.join("\n")
 }
 
+/// The tables below the time of the last look.
 fn text(surface: Surface, latest: &[Latest]) -> String {
-    let now = Utc::now();
-    let head = format!("{}  Ctrl-C ends", now.format("%Y-%m-%d %H:%M:%S UTC"));
+    let head = format!(
+        "{}  Ctrl-C ends",
+        Utc::now().format("%Y-%m-%d %H:%M:%S UTC")
+    );
     let head = surface.colours.paint(Style::Quiet, head);
+    format!("{head}\n\n{}", tables(surface, latest))
+}
+
+fn tables(surface: Surface, latest: &[Latest]) -> String {
     format!(
-        "{head}\n\n{}\n\n{}",
+        "{}\n\n{}",
         hosts(surface, latest),
         containers(surface, latest)
     )
@@ -135,13 +142,16 @@ fn hosts(surface: Surface, latest: &[Latest]) -> String {
     let now = Utc::now();
     let mut rows = Rows::new(
         surface,
-        &["agent", "cpu", "load", "memory", "disk", "measured"],
+        &[
+            "agent", "status", "cpu", "load", "memory", "disk", "measured",
+        ],
     );
     for agent in latest {
         let Some(host) = &agent.host else { continue };
         let load: Vec<_> = host.load.iter().map(|load| format!("{load:.2}")).collect();
         rows.row([
             agent.name.as_str().into(),
+            status(&agent.status),
             loaded(host.cpu_percent),
             load.join(" ").into(),
             share(host.memory_used, host.memory_total).into(),

@@ -39,9 +39,12 @@ impl Rows {
     }
 
     /// The table's text, or what to say of an empty one.
-    pub fn finish(self, empty: &str) -> String {
+    pub fn finish(mut self, empty: &str) -> String {
         if self.count == 0 {
             return empty.to_owned();
+        }
+        for column in self.table.column_iter_mut() {
+            column.set_padding((0, 2));
         }
         self.table.trim_fmt()
     }
