@@ -1,0 +1,4 @@
+//! Pure types and rules: names, uploaded archives.
+
+pub mod archive;
+pub mod names;

@@ -1,0 +1,100 @@
+//! The names that people give.
+
+use crate::store::StoreError;
+
+/// The most characters of a name.
+pub const MAX_NAME: usize = 63;
+/// The most characters of a label.
+pub const MAX_LABEL: usize = 100;
+
+/// Checks the name of a project, agent or target: `[a-z0-9][a-z0-9-]{0,62}`. It is also a compose
+/// project's name and part of a host name, which is why it is so narrow.
+pub fn check_name(field: &'static str, name: &str) -> Result<(), StoreError> {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    let fits = name.starts_with(is_plain)
+        && name.len() <= MAX_NAME
+        && name.chars().all(|c| is_plain(c) || c == '-');
+    if fits {
+        return Ok(());
+    }
+    Err(StoreError::Invalid {
+        field,
+        message: format!("{name:?} cannot be a name"),
+        remedy: format!(
+            "use at most {MAX_NAME} lower-case letters, digits and hyphens, beginning with a letter or a digit"
+        ),
+    })
+}
+
+/// Checks a free text that people recognize something by.
+pub fn check_label(field: &'static str, label: &str) -> Result<(), StoreError> {
+    let length = label.chars().count();
+    if !label.trim().is_empty() && length <= MAX_LABEL && !label.chars().any(char::is_control) {
+        return Ok(());
+    }
+    Err(StoreError::Invalid {
+        field,
+        message: "it is empty, too long or has control characters".to_owned(),
+        remedy: format!("give 1 to {MAX_LABEL} characters"),
+    })
+}
+
+/// Checks the name of a secret: what may name an environment variable.
+pub fn check_variable(field: &'static str, name: &str) -> Result<(), StoreError> {
+    let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
+    let fits = name.starts_with(is_first)
+        && name.len() <= 128
+        && name.chars().all(|c| is_first(c) || c.is_ascii_digit());
+    if fits {
+        return Ok(());
+    }
+    Err(StoreError::Invalid {
+        field,
+        message: format!("{name:?} cannot name an environment variable"),
+        remedy: "use at most 128 letters, digits and underscores, not beginning with a digit"
+            .to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_narrow() {
+        for name in ["a", "shop", "7", "web-2", &"a".repeat(63)] {
+            assert!(check_name("name", name).is_ok(), "{name:?}");
+        }
+        for name in [
+            "",
+            "-a",
+            "Shop",
+            "a_b",
+            "a b",
+            "a.b",
+            "ä",
+            "a/b",
+            &"a".repeat(64),
+        ] {
+            assert!(check_name("name", name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn labels_are_one_line() {
+        assert!(check_label("name", "Anna's laptop").is_ok());
+        for label in ["", "  ", "a\nb", &"a".repeat(101)] {
+            assert!(check_label("name", label).is_err(), "{label:?}");
+        }
+    }
+
+    #[test]
+    fn variables_are_what_shells_take() {
+        for name in ["PASSWORD", "_x", "A1"] {
+            assert!(check_variable("key", name).is_ok(), "{name:?}");
+        }
+        for name in ["", "1A", "A-B", "A=B", "A B", "Ä", &"A".repeat(129)] {
+            assert!(check_variable("key", name).is_err(), "{name:?}");
+        }
+    }
+}

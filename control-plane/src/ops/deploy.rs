@@ -1,0 +1,126 @@
+//! Deploying a project to a target: judged first, queued only if it can work.
+
+use serde_json::json;
+use towline_shared::compose::{self, Finding, Severity};
+use towline_shared::ids::ProjectId;
+use towline_shared::policy::{HostPolicy, Permission};
+use towline_shared::spec::{Interruption, ProjectFile};
+
+use super::OpsError;
+use super::submit::{Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, submit};
+use crate::store::jobs::interruption_name;
+use crate::store::targets::{Servant, missing_tool};
+use crate::store::{Deployment, Project, Store, Tenant};
+
+/// A deployment that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct NewDeployment {
+    /// The project, as its files are now.
+    pub project: ProjectId,
+    /// The target, by id or name.
+    pub target: String,
+    /// How long a service without a health check must stay up, in milliseconds.
+    pub settle_ms: Option<u32>,
+    /// How long it may take, in seconds.
+    pub deadline_s: Option<u32>,
+    /// What happens when the agent dies in the middle; `resume` unless something else is said.
+    pub interruption: Option<Interruption>,
+}
+
+/// Queues a deployment of the project's present files. The same idempotency key gives the same
+/// deployment.
+pub async fn deploy(
+    store: &Store,
+    tenant: &Tenant,
+    new: NewDeployment,
+    idempotency_key: Option<&str>,
+) -> Result<Deployment, OpsError> {
+    let settle_ms = check_settle(new.settle_ms)?;
+    let deadline_s = check_deadline(new.deadline_s)?;
+    let interruption = new.interruption.unwrap_or(Interruption::Resume);
+    let request = json!([
+        "deploy",
+        new.project,
+        new.target,
+        settle_ms,
+        deadline_s,
+        interruption_name(interruption)
+    ]);
+    let key = Key::of(idempotency_key, &request)?;
+    let project = store.project(tenant, new.project).await?;
+    let servant = store.servant(tenant, &new.target).await?;
+    let files = store.read_files(tenant, new.project).await?;
+    let compose_file = judge(&project, &servant, &files)?.to_owned();
+    let submission = Submission {
+        project: &project,
+        target: servant.target.id,
+        work: Wish::Deploy {
+            compose_file: &compose_file,
+            files,
+            settle_ms,
+        },
+        deadline_s,
+        interruption,
+        retry_of: None,
+    };
+    submit(store, tenant, submission, key, &servant).await
+}
+
+/// Refuses what cannot work on that host; gives the compose file's path. An agent that is offline is
+/// no reason: it may come back.
+pub(super) fn judge<'a>(
+    project: &Project,
+    servant: &Servant,
+    files: &'a [ProjectFile],
+) -> Result<&'a str, OpsError> {
+    if files.is_empty() {
+        return Err(OpsError::Refused {
+            message: format!("the project {} has no files", project.name),
+            remedy: "upload its files first".to_owned(),
+            field: Some("project"),
+        });
+    }
+    let Some(compose_file) = compose::find_compose_file(files) else {
+        return Err(OpsError::Refused {
+            message: format!("the project {} has no compose file", project.name),
+            remedy: "upload a compose.yaml at the top of its files".to_owned(),
+            field: Some("project"),
+        });
+    };
+    refuse_revoked(servant)?;
+    if let Some(missing) = servant.capabilities.as_ref().and_then(missing_tool) {
+        return Err(OpsError::Refused {
+            message: format!("the host of target {} cannot deploy", servant.target.name),
+            remedy: missing,
+            field: Some("target"),
+        });
+    }
+    let policy = servant
+        .capabilities
+        .as_ref()
+        .map_or_else(anything, |capabilities| capabilities.policy.clone());
+    let findings = compose::examine(files, compose_file, &policy);
+    let errors: Vec<Finding> = findings
+        .into_iter()
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect();
+    if errors.is_empty() {
+        Ok(compose_file)
+    } else {
+        Err(OpsError::Findings(errors))
+    }
+}
+
+/// The policy of a host that has not connected yet is not known; its agent will judge by it.
+fn anything() -> HostPolicy {
+    HostPolicy {
+        privileged: Permission::Allow,
+        host_namespaces: Permission::Allow,
+        bind_mounts: vec!["/".to_owned()],
+        capabilities: vec!["ALL".to_owned()],
+        devices: Permission::Allow,
+        unconfined: Permission::Allow,
+        registries: Vec::new(),
+        build: Permission::Allow,
+    }
+}

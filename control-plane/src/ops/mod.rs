@@ -1,0 +1,24 @@
+//! Verbs with several writes or several callers.
+
+mod cancel;
+mod deploy;
+mod enroll;
+mod error;
+mod remove;
+mod renew;
+mod retry;
+mod revoke;
+mod setup;
+mod submit;
+
+pub use cancel::cancel;
+pub use deploy::{NewDeployment, deploy};
+pub use enroll::enroll;
+pub use error::OpsError;
+pub use remove::{NewRemoval, remove};
+pub use renew::{renew, renew_live};
+pub use retry::retry;
+pub use revoke::revoke;
+pub use setup::complete_setup;
+
+pub use crate::store::people::SetUp;

@@ -1,0 +1,46 @@
+//! Taking a deployed project away from a target: a job like a deploy.
+
+use serde_json::json;
+use towline_shared::ids::ProjectId;
+use towline_shared::spec::{Interruption, VolumeFate};
+
+use super::OpsError;
+use super::submit::{Key, Submission, Wish, check_deadline, refuse_revoked, submit};
+use crate::store::{Deployment, Store, Tenant};
+
+/// A removal that somebody asks for.
+#[derive(Clone, Debug)]
+pub struct NewRemoval {
+    /// The project.
+    pub project: ProjectId,
+    /// The target, by id or name.
+    pub target: String,
+    /// What happens to its named volumes.
+    pub volumes: VolumeFate,
+    /// How long it may take, in seconds.
+    pub deadline_s: Option<u32>,
+}
+
+/// Queues a removal. The same idempotency key gives the same deployment.
+pub async fn remove(
+    store: &Store,
+    tenant: &Tenant,
+    new: NewRemoval,
+    idempotency_key: Option<&str>,
+) -> Result<Deployment, OpsError> {
+    let deadline_s = check_deadline(new.deadline_s)?;
+    let request = json!(["remove", new.project, new.target, new.volumes, deadline_s]);
+    let key = Key::of(idempotency_key, &request)?;
+    let project = store.project(tenant, new.project).await?;
+    let servant = store.servant(tenant, &new.target).await?;
+    refuse_revoked(&servant)?;
+    let submission = Submission {
+        project: &project,
+        target: servant.target.id,
+        work: Wish::Remove(new.volumes),
+        deadline_s,
+        interruption: Interruption::Resume,
+        retry_of: None,
+    };
+    submit(store, tenant, submission, key, &servant).await
+}

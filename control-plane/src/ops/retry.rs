@@ -1,0 +1,66 @@
+//! Doing an ended deployment again: the same release to the same target on the same terms.
+
+use towline_shared::ids::DeploymentId;
+use towline_shared::spec::VolumeFate;
+
+use super::OpsError;
+use super::deploy::judge;
+use super::submit::{Submission, Wish, refuse_revoked, submit};
+use crate::store::{Deployment, Store, StoreError, Tenant, counted, jobs};
+
+/// Queues a new deployment like an ended one.
+pub async fn retry(
+    store: &Store,
+    tenant: &Tenant,
+    id: DeploymentId,
+) -> Result<Deployment, OpsError> {
+    let former = store.deployment_row(tenant, id).await?;
+    if !former.status.is_terminal() {
+        return Err(OpsError::Refused {
+            message: format!(
+                "the deployment is {}; only one that has ended is done again",
+                former.status
+            ),
+            remedy: "wait for its end, or cancel it".to_owned(),
+            field: None,
+        });
+    }
+    let terms = store.deployment_terms(tenant, id).await?;
+    let project = store.project(tenant, former.project.id.into()).await?;
+    let servant = store.servant(tenant, &former.target.id.to_string()).await?;
+    refuse_revoked(&servant)?;
+    let release = match former.release_id {
+        Some(release) => Some(store.release(project.id, release).await?),
+        None => None,
+    };
+    let compose_file;
+    let work = match release {
+        Some(release) => {
+            judge(&project, &servant, &release.files)?;
+            compose_file = release.compose_file;
+            Wish::Deploy {
+                compose_file: &compose_file,
+                files: release.files,
+                settle_ms: duration(terms.settle_ms)?,
+            }
+        }
+        None => Wish::Remove(match terms.volumes.as_deref() {
+            Some("delete") => VolumeFate::Delete,
+            _ => VolumeFate::Keep,
+        }),
+    };
+    let submission = Submission {
+        project: &project,
+        target: servant.target.id,
+        work,
+        deadline_s: duration(terms.deadline_s)?,
+        interruption: jobs::interruption(&terms.interruption)?,
+        retry_of: Some(id),
+    };
+    submit(store, tenant, submission, None, &servant).await
+}
+
+fn duration(stored: i64) -> Result<u32, OpsError> {
+    let damaged = |_| StoreError::Damaged(format!("{stored} is no duration of a deployment"));
+    Ok(u32::try_from(counted(stored)).map_err(damaged)?)
+}

@@ -1,0 +1,49 @@
+//! Revoking an agent: its certificates, its connection and its jobs end.
+
+use towline_shared::ids::AgentId;
+
+use super::OpsError;
+use crate::job::Event;
+use crate::store::audit::{self, Entry};
+use crate::store::jobs::{self, Detail};
+use crate::store::{Agent, Store, Tenant, agents};
+
+/// Revokes an agent; one that is revoked already stays so.
+pub async fn revoke(store: &Store, tenant: &Tenant, agent: AgentId) -> Result<Agent, OpsError> {
+    let mut tx = store.main().begin().await?;
+    let now = tx.now().await?;
+    if agents::revoke(&mut tx, tenant, agent, now).await? {
+        let mut moves = Vec::new();
+        for job in jobs::unfinished(&mut tx, agent).await? {
+            if let Some(row) = jobs::lock(&mut tx, job).await? {
+                moves.push(
+                    jobs::apply(
+                        &mut tx,
+                        &row,
+                        Event::AgentRevoked,
+                        tenant.actor(),
+                        Detail::None,
+                        now,
+                    )
+                    .await?,
+                );
+            }
+        }
+        let entry = Entry {
+            chain: tenant.team().uuid(),
+            team: Some(tenant.team()),
+            actor: tenant.actor(),
+            action: "agent.revoke",
+            subject: ("agent", Some(agent.uuid())),
+            detail: serde_json::json!({ "failed_jobs": moves.len() }),
+        };
+        audit::append(&mut tx, &entry, now).await?;
+        tx.commit().await?;
+        for moved in &moves {
+            store.announce(moved);
+            store.end_log(moved.job).await?;
+        }
+    }
+    store.wake().agent(agent);
+    Ok(store.agent(tenant, agent).await?)
+}

@@ -1,0 +1,288 @@
+//! Submitting a deployment: release, deployment, job and audit in one transaction.
+
+use chrono::{DateTime, Utc};
+use sha2::{Digest as _, Sha256};
+use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
+use towline_shared::spec::{
+    Deploy, Interruption, JobSpec, ProjectFile, Remove, SealedSpec, VolumeFate, Work,
+};
+
+use super::OpsError;
+use crate::store::audit::{self, Entry};
+use crate::store::db::Tx;
+use crate::store::deployments::{self, NewRow};
+use crate::store::idempotency::{self, Claimed};
+use crate::store::jobs::{self, NewJob, interruption_name};
+use crate::store::targets::Servant;
+use crate::store::{
+    AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, projects, quota,
+    releases,
+};
+
+/// How long a service without a health check must stay up, when nothing else is said.
+pub(super) const SETTLE_MS: u32 = 3_000;
+/// How long a deployment may take, when nothing else is said.
+pub(super) const DEADLINE_S: u32 = 600;
+const MAX_SETTLE_MS: u32 = 10 * 60 * 1000;
+const MAX_DEADLINE_S: u32 = 24 * 3600;
+const MAX_KEY: usize = 200;
+
+/// A deployment that was checked and is to be queued.
+pub(super) struct Submission<'a> {
+    pub(super) project: &'a Project,
+    pub(super) target: TargetId,
+    pub(super) work: Wish<'a>,
+    pub(super) deadline_s: u32,
+    pub(super) interruption: Interruption,
+    pub(super) retry_of: Option<DeploymentId>,
+}
+
+/// What there is to do.
+pub(super) enum Wish<'a> {
+    /// Apply files.
+    Deploy {
+        compose_file: &'a str,
+        files: Vec<ProjectFile>,
+        settle_ms: u32,
+    },
+    /// Take the project away.
+    Remove(VolumeFate),
+}
+
+impl Wish<'_> {
+    const fn kind(&self) -> DeploymentKind {
+        match self {
+            Self::Deploy { .. } => DeploymentKind::Deploy,
+            Self::Remove(_) => DeploymentKind::Remove,
+        }
+    }
+
+    const fn settle_ms(&self) -> u32 {
+        match self {
+            Self::Deploy { settle_ms, .. } => *settle_ms,
+            Self::Remove(_) => 0,
+        }
+    }
+
+    const fn volumes(&self) -> Option<&'static str> {
+        match self {
+            Self::Deploy { .. } => None,
+            Self::Remove(VolumeFate::Keep) => Some("keep"),
+            Self::Remove(VolumeFate::Delete) => Some("delete"),
+        }
+    }
+}
+
+/// A caller's idempotency key with the digest of what it asked for.
+pub(super) struct Key<'a> {
+    key: &'a str,
+    digest: [u8; 32],
+}
+
+impl<'a> Key<'a> {
+    /// Checks a key and ties it to a request.
+    pub(super) fn of(
+        key: Option<&'a str>,
+        request: &serde_json::Value,
+    ) -> Result<Option<Self>, OpsError> {
+        let Some(key) = key else {
+            return Ok(None);
+        };
+        if key.is_empty() || key.len() > MAX_KEY || key.chars().any(char::is_control) {
+            return Err(StoreError::Invalid {
+                field: "Idempotency-Key",
+                message: format!("a key has 1 to {MAX_KEY} characters"),
+                remedy: "use a new UUID for each request".to_owned(),
+            }
+            .into());
+        }
+        let digest = Sha256::digest(request.to_string()).into();
+        Ok(Some(Self { key, digest }))
+    }
+}
+
+/// Queues a deployment, and wakes the target's agent.
+pub(super) async fn submit(
+    store: &Store,
+    tenant: &Tenant,
+    submission: Submission<'_>,
+    key: Option<Key<'_>>,
+    servant: &Servant,
+) -> Result<Deployment, OpsError> {
+    let (deployment, job) = (DeploymentId::new(), JobId::new());
+    let mut tx = store.main().begin().await?;
+    let now = tx.now().await?;
+    projects::lock(&mut tx, tenant, submission.project.id).await?;
+    quota::check_deployments(&mut tx, tenant.team(), now).await?;
+    insert(&mut tx, tenant, submission, deployment, job, now).await?;
+    if let Some(key) = key {
+        match idempotency::claim(
+            &mut tx,
+            tenant.team(),
+            key.key,
+            &key.digest,
+            deployment,
+            now,
+        )
+        .await?
+        {
+            Claimed::New => {}
+            Claimed::Same(first) => {
+                drop(tx);
+                return Ok(store.deployment(tenant, first).await?);
+            }
+            Claimed::Other => return Err(OpsError::KeyReused),
+        }
+    }
+    tx.commit().await?;
+    if let Some(agent) = servant.target.agent_id {
+        store.wake().agent(agent);
+    }
+    Ok(store.deployment_row(tenant, deployment).await?)
+}
+
+async fn insert(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    submission: Submission<'_>,
+    deployment: DeploymentId,
+    job: JobId,
+    now: DateTime<Utc>,
+) -> Result<(), OpsError> {
+    let (project, target) = (submission.project.id, submission.target);
+    let kind = submission.work.kind();
+    let interruption = interruption_name(submission.interruption);
+    let (settle_ms, volumes) = (submission.work.settle_ms(), submission.work.volumes());
+    let (work, release) = freeze(tx, submission.project, submission.work, now).await?;
+    let spec = JobSpec {
+        project,
+        target,
+        work,
+        interruption: submission.interruption,
+        deadline_s: submission.deadline_s,
+    };
+    let sealed = SealedSpec::seal(&spec).map_err(StoreError::from)?;
+    let row = NewRow {
+        id: deployment,
+        job,
+        project,
+        target,
+        release,
+        kind,
+        settle_ms,
+        deadline_s: submission.deadline_s,
+        interruption,
+        volumes,
+        triggered_by: tenant.user(),
+        retry_of: submission.retry_of,
+    };
+    deployments::insert(tx, tenant, &row, now).await?;
+    let new = NewJob {
+        id: job,
+        deployment,
+        team: tenant.team(),
+        target,
+        interruption,
+        spec: sealed.bytes(),
+        digest: sealed.digest(),
+    };
+    jobs::insert(tx, &new, now).await?;
+    write_audit(tx, tenant, &row, now).await
+}
+
+async fn freeze(
+    tx: &mut Tx,
+    project: &Project,
+    wish: Wish<'_>,
+    now: DateTime<Utc>,
+) -> Result<(Work, Option<ReleaseId>), OpsError> {
+    match wish {
+        Wish::Deploy {
+            compose_file,
+            files,
+            settle_ms,
+        } => {
+            let release = releases::freeze(tx, project.id, compose_file, &files, now).await?;
+            let deploy = Deploy {
+                release,
+                compose_project: project.name.clone(),
+                compose_file: compose_file.to_owned(),
+                files,
+                settle_ms,
+            };
+            Ok((Work::Deploy(deploy), Some(release)))
+        }
+        Wish::Remove(volumes) => {
+            let remove = Remove {
+                compose_project: project.name.clone(),
+                volumes,
+            };
+            Ok((Work::Remove(remove), None))
+        }
+    }
+}
+
+async fn write_audit(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    row: &NewRow<'_>,
+    now: DateTime<Utc>,
+) -> Result<(), OpsError> {
+    let entry = Entry {
+        chain: row.target.uuid(),
+        team: Some(tenant.team()),
+        actor: tenant.actor(),
+        action: "deployment.create",
+        subject: ("deployment", Some(row.id.uuid())),
+        detail: serde_json::json!({
+            "project": row.project,
+            "kind": row.kind,
+            "release": row.release,
+            "retry_of": row.retry_of,
+        }),
+    };
+    Ok(audit::append(tx, &entry, now).await?)
+}
+
+/// Refuses a target that nobody serves any more.
+pub(super) fn refuse_revoked(servant: &Servant) -> Result<(), OpsError> {
+    if servant.target.status != AgentStatus::Revoked && servant.target.agent_id.is_some() {
+        return Ok(());
+    }
+    Err(OpsError::Refused {
+        message: format!("the agent of target {} was revoked", servant.target.name),
+        remedy: format!(
+            "enrol its host again: `towline agents token {}`",
+            servant.target.name
+        ),
+        field: Some("target"),
+    })
+}
+
+/// Checks the time a deployment may take.
+pub(super) fn check_deadline(deadline_s: Option<u32>) -> Result<u32, OpsError> {
+    let deadline_s = deadline_s.unwrap_or(DEADLINE_S);
+    if (1..=MAX_DEADLINE_S).contains(&deadline_s) {
+        return Ok(deadline_s);
+    }
+    Err(StoreError::Invalid {
+        field: "deadline_s",
+        message: format!("a deployment may take 1 to {MAX_DEADLINE_S} seconds"),
+        remedy: "give another time, or none".to_owned(),
+    }
+    .into())
+}
+
+/// Checks the time a service must stay up.
+pub(super) fn check_settle(settle_ms: Option<u32>) -> Result<u32, OpsError> {
+    let settle_ms = settle_ms.unwrap_or(SETTLE_MS);
+    if settle_ms <= MAX_SETTLE_MS {
+        return Ok(settle_ms);
+    }
+    Err(StoreError::Invalid {
+        field: "settle_ms",
+        message: format!("a service may be watched for at most {MAX_SETTLE_MS} milliseconds"),
+        remedy: "give the service a health check instead".to_owned(),
+    }
+    .into())
+}

@@ -1,0 +1,314 @@
+//! API keys: random, shown once, stored as their hash.
+
+use std::str::FromStr as _;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use towline_pki::{hash_token, random_token};
+use towline_shared::ids::{ApiKeyId, TeamId, UserId};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::db::{Tx, all, execute, local_now, optional};
+use super::page::{Listed, Page};
+use super::people::{Team, User};
+use super::tenant::{Role, Tenant};
+use super::{Resource, Result, Store, StoreError};
+use crate::domain::names::check_label;
+
+/// The prefix of every key.
+const PREFIX: &str = "twlk";
+/// How much of a key people see to recognize it by.
+const SHOWN: usize = PREFIX.len() + 1 + 6;
+/// A key's last use is noted once in this time.
+const NOTE_USE_EVERY: TimeDelta = TimeDelta::minutes(1);
+
+/// A key of the API, without its secret.
+#[derive(Clone, Debug, Serialize, ToSchema, sqlx::FromRow)]
+pub struct ApiKey {
+    /// The key's id.
+    #[schema(value_type = Uuid)]
+    #[sqlx(try_from = "Uuid")]
+    pub id: ApiKeyId,
+    /// What it is for.
+    pub name: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// What it may be used for; `all`.
+    pub scopes: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+    /// When it was last used, to the minute.
+    pub last_used_at: Option<DateTime<Utc>>,
+}
+
+/// A new key: the only time that it is shown.
+#[derive(Clone, Serialize, ToSchema)]
+pub struct NewApiKey {
+    /// The key's id.
+    #[schema(value_type = Uuid)]
+    pub id: ApiKeyId,
+    /// What it is for.
+    pub name: String,
+    /// Its first characters.
+    pub prefix: String,
+    /// The key.
+    pub key: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+impl std::fmt::Debug for NewApiKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NewApiKey({}…)", self.prefix)
+    }
+}
+
+/// Who the bearer of a key is.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Me {
+    /// The person.
+    pub user: User,
+    /// The team the key is for.
+    pub team: Team,
+    /// What the person may do there.
+    pub role: Role,
+    /// The key.
+    pub key: ApiKey,
+}
+
+#[derive(sqlx::FromRow)]
+struct Owner {
+    id: Uuid,
+    team_id: Uuid,
+    user_id: Uuid,
+    role: String,
+    last_used_at: Option<DateTime<Utc>>,
+}
+
+#[derive(sqlx::FromRow)]
+struct MeRow {
+    email: String,
+    user_name: String,
+    user_role: String,
+    user_created_at: DateTime<Utc>,
+    team_name: String,
+    #[sqlx(flatten)]
+    key: ApiKey,
+}
+
+impl Store {
+    /// Who bears this key; nothing if nobody does, or no more.
+    pub async fn authenticate(&self, key: &str) -> Result<Option<Tenant>> {
+        if !key.starts_with(PREFIX) || key.len() > 128 {
+            return Ok(None);
+        }
+        let now = local_now();
+        let mut reader = self.main().read().await?;
+        let owner = optional!(
+            reader.conn(),
+            Owner,
+            "SELECT k.id, k.team_id, k.user_id, m.role, k.last_used_at FROM api_keys k
+             JOIN team_members m ON m.team_id = k.team_id AND m.user_id = k.user_id
+             WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)",
+            hash_token(key),
+            now
+        )?;
+        drop(reader);
+        let Some(owner) = owner else {
+            return Ok(None);
+        };
+        if owner
+            .last_used_at
+            .is_none_or(|at| now - at >= NOTE_USE_EVERY)
+        {
+            self.note_use(owner.id, now);
+        }
+        let role = Role::from_str(&owner.role)?;
+        Ok(Some(Tenant::new(
+            owner.team_id.into(),
+            owner.user_id.into(),
+            owner.id.into(),
+            role,
+        )))
+    }
+
+    /// Not worth that anybody waits for it or fails by it.
+    fn note_use(&self, key: Uuid, now: DateTime<Utc>) {
+        let store = self.clone();
+        tokio::spawn(async move {
+            if let Err(error) = store.write_use(key, now).await {
+                tracing::debug!(%error, "the last use of an API key was not noted");
+            }
+        });
+    }
+
+    async fn write_use(&self, key: Uuid, now: DateTime<Utc>) -> Result<()> {
+        let mut tx = self.main().begin().await?;
+        let noted = execute!(
+            tx.conn(),
+            "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3)",
+            key,
+            now,
+            now - NOTE_USE_EVERY
+        )?;
+        if noted == 1 {
+            tx.commit().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Who the tenant is, in full.
+    pub async fn me(&self, tenant: &Tenant) -> Result<Me> {
+        let mut reader = self.main().read().await?;
+        let row = optional!(
+            reader.conn(),
+            MeRow,
+            "SELECT u.email, u.name AS user_name, u.role AS user_role, u.created_at AS user_created_at,
+                t.name AS team_name, k.id, k.name, k.prefix, k.scopes, k.created_at, k.expires_at, k.last_used_at
+             FROM api_keys k JOIN users u ON u.id = k.user_id JOIN teams t ON t.id = k.team_id
+             WHERE k.id = $1 AND k.team_id = $2",
+            tenant.key().uuid(),
+            tenant.team().uuid()
+        )?;
+        let row = row.ok_or(StoreError::NotFound(Resource::ApiKey))?;
+        Ok(Me {
+            user: User {
+                id: tenant.user(),
+                email: row.email,
+                name: row.user_name,
+                role: row.user_role,
+                created_at: row.user_created_at,
+            },
+            team: Team {
+                id: tenant.team(),
+                name: row.team_name,
+            },
+            role: tenant.role(),
+            key: row.key,
+        })
+    }
+
+    /// Makes a key for the tenant's person and team.
+    pub async fn create_api_key(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        expires_at: Option<DateTime<Utc>>,
+    ) -> Result<NewApiKey> {
+        check_label("name", name)?;
+        let now = local_now();
+        if expires_at.is_some_and(|end| end <= now) {
+            return Err(StoreError::Invalid {
+                field: "expires_in_days",
+                message: "the key would have ended before it began".to_owned(),
+                remedy: "give a moment to come, or none".to_owned(),
+            });
+        }
+        let mut tx = self.main().begin().await?;
+        let key = insert(
+            &mut tx,
+            ApiKeyId::new(),
+            tenant.team(),
+            tenant.user(),
+            name,
+            expires_at,
+            now,
+        )
+        .await?;
+        write_audit(&mut tx, tenant, "api_key.create", key.id, now).await?;
+        tx.commit().await?;
+        Ok(key)
+    }
+
+    /// The team's keys that are not revoked.
+    pub async fn list_api_keys(&self, tenant: &Tenant, page: Page) -> Result<Listed<ApiKey>> {
+        let mut reader = self.main().read().await?;
+        let keys = all!(
+            reader.conn(),
+            ApiKey,
+            "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at FROM api_keys
+             WHERE team_id = $1 AND id < $2 AND revoked_at IS NULL ORDER BY id DESC LIMIT $3",
+            tenant.team().uuid(),
+            page.before(),
+            page.fetch()
+        )?;
+        Ok(page.cut(keys, |key| key.id.uuid()))
+    }
+
+    /// Ends a key at once.
+    pub async fn revoke_api_key(&self, tenant: &Tenant, key: ApiKeyId) -> Result<()> {
+        let mut tx = self.main().begin().await?;
+        let now = local_now();
+        let revoked = execute!(
+            tx.conn(),
+            "UPDATE api_keys SET revoked_at = $3, updated_at = $3 WHERE id = $1 AND team_id = $2 AND revoked_at IS NULL",
+            key.uuid(),
+            tenant.team().uuid(),
+            now
+        )?;
+        if revoked == 0 {
+            return Err(StoreError::NotFound(Resource::ApiKey));
+        }
+        write_audit(&mut tx, tenant, "api_key.revoke", key, now).await?;
+        tx.commit().await
+    }
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    id: ApiKeyId,
+    team: TeamId,
+    user: UserId,
+    name: &str,
+    expires_at: Option<DateTime<Utc>>,
+    now: DateTime<Utc>,
+) -> Result<NewApiKey> {
+    let key = random_token(PREFIX)?;
+    let prefix = key[..SHOWN].to_owned();
+    execute!(
+        tx.conn(),
+        "INSERT INTO api_keys (id, team_id, user_id, name, prefix, token_hash, scopes, expires_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, 'all', $7, $8, $8)",
+        id.uuid(),
+        team.uuid(),
+        user.uuid(),
+        name,
+        prefix.as_str(),
+        hash_token(&key),
+        expires_at,
+        now
+    )?;
+    Ok(NewApiKey {
+        id,
+        name: name.to_owned(),
+        prefix,
+        key: key.to_string(),
+        created_at: now,
+        expires_at,
+    })
+}
+
+async fn write_audit(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    action: &str,
+    key: ApiKeyId,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let entry = Entry {
+        chain: tenant.team().uuid(),
+        team: Some(tenant.team()),
+        actor: tenant.actor(),
+        action,
+        subject: ("api_key", Some(key.uuid())),
+        detail: serde_json::Value::Null,
+    };
+    audit::append(tx, &entry, now).await
+}

@@ -1,0 +1,327 @@
+//! Deployments: one attempt each to bring a project to a state on a target.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use sqlx::types::Json;
+use towline_shared::ids::{DeploymentId, JobId, ProjectId, ReleaseId, TargetId, UserId};
+use towline_shared::outcome::ServiceImage;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::db::{Tx, all, execute, optional};
+use super::page::{Listed, Page};
+use super::{Resource, Result, Store, StoreError, Tenant, counted, stored};
+use crate::job::JobState;
+
+/// One attempt to bring a project to a state on a target.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Deployment {
+    /// The deployment's id.
+    #[schema(value_type = Uuid)]
+    pub id: DeploymentId,
+    /// The project.
+    pub project: Named,
+    /// Where it goes.
+    pub target: Named,
+    /// Whether the project comes or goes.
+    pub kind: DeploymentKind,
+    /// Where it is.
+    pub status: JobState,
+    /// Which step a running one is at (`preparing`, `applying`, `verifying`, `removing`).
+    pub step: Option<String>,
+    /// The kind of failure of a failed one.
+    pub reason: Option<String>,
+    /// What happened and what to do next.
+    pub message: Option<String>,
+    /// When somebody asked to stop it.
+    pub cancel_requested_at: Option<DateTime<Utc>>,
+    /// Since when its agent is out of reach; the host may still be working.
+    pub agent_offline_since: Option<DateTime<Utc>>,
+    /// How often it was offered to an agent.
+    pub attempts: u64,
+    /// The release it applies.
+    #[schema(value_type = Option<Uuid>)]
+    pub release_id: Option<ReleaseId>,
+    /// The images that run, when it succeeded.
+    pub images: Vec<Image>,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// When its agent began.
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    pub finished_at: Option<DateTime<Utc>>,
+    /// Who asked for it; absent when that person is gone.
+    pub triggered_by: Option<Named>,
+    /// How many lines its log has; in lists only when it has ended.
+    pub log_lines: Option<u64>,
+    /// The job that carries it out, under whose topic its log wakes.
+    #[serde(skip)]
+    pub job: JobId,
+}
+
+/// Something by its id and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Named {
+    /// Its id.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+}
+
+/// Whether a project comes or goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeploymentKind {
+    /// It is brought to the state of its files.
+    Deploy,
+    /// It is taken away.
+    Remove,
+}
+
+impl DeploymentKind {
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Deploy => "deploy",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// The image of one service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Image {
+    /// The service in the compose file.
+    pub service: String,
+    /// The image as the compose file names it.
+    pub reference: String,
+    /// The engine's image id.
+    pub id: String,
+}
+
+impl From<&ServiceImage> for Image {
+    fn from(image: &ServiceImage) -> Self {
+        Self {
+            service: image.service.clone(),
+            reference: image.reference.clone(),
+            id: image.id.clone(),
+        }
+    }
+}
+
+/// Which deployments are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct DeploymentFilter {
+    /// Of this project only.
+    pub project: Option<ProjectId>,
+    /// To this target only.
+    pub target: Option<TargetId>,
+    /// In this state only.
+    pub status: Option<JobState>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    project_id: Uuid,
+    project_name: String,
+    target_id: Uuid,
+    target_name: String,
+    kind: String,
+    status: String,
+    step: Option<String>,
+    reason: Option<String>,
+    message: Option<String>,
+    cancel_requested_at: Option<DateTime<Utc>>,
+    agent_offline_since: Option<DateTime<Utc>>,
+    attempts: i64,
+    release_id: Option<Uuid>,
+    images: Option<Json<Vec<Image>>>,
+    created_at: DateTime<Utc>,
+    started_at: Option<DateTime<Utc>>,
+    finished_at: Option<DateTime<Utc>>,
+    user_id: Option<Uuid>,
+    user_name: Option<String>,
+    log_lines: Option<i64>,
+    log: Uuid,
+}
+
+impl TryFrom<Row> for Deployment {
+    type Error = StoreError;
+
+    fn try_from(row: Row) -> Result<Self> {
+        let status = row
+            .status
+            .parse()
+            .map_err(|error| StoreError::Damaged(format!("{error}")))?;
+        let named = |id, name| Named { id, name };
+        Ok(Self {
+            id: row.id.into(),
+            project: named(row.project_id, row.project_name),
+            target: named(row.target_id, row.target_name),
+            kind: if row.kind == "remove" {
+                DeploymentKind::Remove
+            } else {
+                DeploymentKind::Deploy
+            },
+            status,
+            step: row.step,
+            reason: row.reason,
+            message: row.message,
+            cancel_requested_at: row.cancel_requested_at,
+            agent_offline_since: row.agent_offline_since,
+            attempts: counted(row.attempts),
+            release_id: row.release_id.map(Into::into),
+            images: row.images.map(|Json(images)| images).unwrap_or_default(),
+            created_at: row.created_at,
+            started_at: row.started_at,
+            finished_at: row.finished_at,
+            triggered_by: row
+                .user_id
+                .zip(row.user_name)
+                .map(|(id, name)| named(id, name)),
+            log_lines: row.log_lines.map(counted),
+            job: row.log.into(),
+        })
+    }
+}
+
+impl Store {
+    /// One deployment, with the length that its log has now.
+    pub async fn deployment(&self, tenant: &Tenant, id: DeploymentId) -> Result<Deployment> {
+        let mut deployment = self.deployment_row(tenant, id).await?;
+        if deployment.log_lines.is_none() {
+            deployment.log_lines = Some(self.log_position(deployment.job).await?.next_line);
+        }
+        Ok(deployment)
+    }
+
+    /// One deployment as it stands in the main database.
+    pub(crate) async fn deployment_row(
+        &self,
+        tenant: &Tenant,
+        id: DeploymentId,
+    ) -> Result<Deployment> {
+        let mut reader = self.main().read().await?;
+        let row = optional!(
+            reader.conn(),
+            Row,
+            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.kind, d.status,
+                d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
+                d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
+                d.log_lines, d.log
+             FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
+             LEFT JOIN users u ON u.id = d.triggered_by
+             WHERE d.id = $1 AND d.team_id = $2",
+            id.uuid(),
+            tenant.team().uuid()
+        )?;
+        row.ok_or(StoreError::NotFound(Resource::Deployment))?
+            .try_into()
+    }
+
+    /// The team's deployments.
+    pub async fn list_deployments(
+        &self,
+        tenant: &Tenant,
+        filter: &DeploymentFilter,
+        page: Page,
+    ) -> Result<Listed<Deployment>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            Row,
+            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.kind, d.status,
+                d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
+                d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
+                d.log_lines, d.log
+             FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
+             LEFT JOIN users u ON u.id = d.triggered_by
+             WHERE d.team_id = $1 AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3)
+                AND ($4 IS NULL OR d.target_id = $4) AND ($5 IS NULL OR d.status = $5)
+             ORDER BY d.id DESC LIMIT $6",
+            tenant.team().uuid(),
+            page.before(),
+            filter.project.map(ProjectId::uuid),
+            filter.target.map(TargetId::uuid),
+            filter.status.map(JobState::as_str),
+            page.fetch()
+        )?;
+        let deployments = rows
+            .into_iter()
+            .map(Deployment::try_from)
+            .collect::<Result<Vec<_>>>()?;
+        Ok(page.cut(deployments, |deployment| deployment.id.uuid()))
+    }
+
+    /// How a deployment was asked for, to ask for it again.
+    pub(crate) async fn deployment_terms(
+        &self,
+        tenant: &Tenant,
+        id: DeploymentId,
+    ) -> Result<Terms> {
+        let mut reader = self.main().read().await?;
+        let terms = optional!(
+            reader.conn(),
+            Terms,
+            "SELECT settle_ms, deadline_s, interruption, volumes FROM deployments WHERE id = $1 AND team_id = $2",
+            id.uuid(),
+            tenant.team().uuid()
+        )?;
+        terms.ok_or(StoreError::NotFound(Resource::Deployment))
+    }
+}
+
+/// How a deployment was asked for.
+#[derive(Clone, Debug, sqlx::FromRow)]
+pub(crate) struct Terms {
+    pub(crate) settle_ms: i64,
+    pub(crate) deadline_s: i64,
+    pub(crate) interruption: String,
+    pub(crate) volumes: Option<String>,
+}
+
+/// A new deployment's row.
+pub(crate) struct NewRow<'a> {
+    pub(crate) id: DeploymentId,
+    pub(crate) job: JobId,
+    pub(crate) project: ProjectId,
+    pub(crate) target: TargetId,
+    pub(crate) release: Option<ReleaseId>,
+    pub(crate) kind: DeploymentKind,
+    pub(crate) settle_ms: u32,
+    pub(crate) deadline_s: u32,
+    pub(crate) interruption: &'a str,
+    pub(crate) volumes: Option<&'a str>,
+    pub(crate) triggered_by: UserId,
+    pub(crate) retry_of: Option<DeploymentId>,
+}
+
+pub(crate) async fn insert(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    row: &NewRow<'_>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    execute!(
+        tx.conn(),
+        "INSERT INTO deployments (id, team_id, project_id, target_id, release_id, platform, kind, status, log,
+            settle_ms, deadline_s, interruption, volumes, attempts, triggered_by, retry_of, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $14)",
+        row.id.uuid(),
+        tenant.team().uuid(),
+        row.project.uuid(),
+        row.target.uuid(),
+        row.release.map(ReleaseId::uuid),
+        row.kind.as_str(),
+        row.job.uuid(),
+        stored(row.settle_ms.into()),
+        stored(row.deadline_s.into()),
+        row.interruption,
+        row.volumes,
+        row.triggered_by.uuid(),
+        row.retry_of.map(DeploymentId::uuid),
+        now
+    )?;
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! What can go wrong in the store, by what the caller can do about it.
+
+use std::fmt;
+
+use towline_pki::PkiError;
+use towline_shared::log::ChunkError;
+use towline_shared::spec::SpecError;
+
+use crate::vault::VaultError;
+
+/// What can go wrong in the store.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// It does not exist, or belongs to another team: the two are one answer.
+    #[error("no such {0}")]
+    NotFound(Resource),
+    /// A value that cannot be taken.
+    #[error("{field}: {message}")]
+    Invalid {
+        /// The field in the request.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The state of things does not allow it.
+    #[error("{message}")]
+    Conflict {
+        /// What stands in the way.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// The disk is full: nothing was stored.
+    #[error("the database's disk is full; nothing was stored: {0}")]
+    DiskFull(DatabaseError),
+    /// The database does not answer now.
+    #[error("the database does not answer: {0}")]
+    Unavailable(DatabaseError),
+    /// What is stored is not what was stored.
+    #[error("stored data is damaged: {0}")]
+    Damaged(String),
+    /// A sealed value cannot be sealed or opened.
+    #[error(transparent)]
+    Vault(#[from] VaultError),
+    /// The certificate authority failed.
+    #[error(transparent)]
+    Pki(#[from] PkiError),
+    /// A job's specification cannot be sealed.
+    #[error(transparent)]
+    Spec(#[from] SpecError),
+    /// A log chunk cannot be taken.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// The database refused a statement.
+    #[error("the database failed: {0}")]
+    Database(DatabaseError),
+}
+
+/// What was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resource {
+    /// An agent.
+    Agent,
+    /// An API key.
+    ApiKey,
+    /// A deployment.
+    Deployment,
+    /// An enrolment token.
+    EnrolmentToken,
+    /// A project.
+    Project,
+    /// A secret of a project.
+    Secret,
+    /// A target.
+    Target,
+}
+
+impl fmt::Display for Resource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Agent => "agent",
+            Self::ApiKey => "API key",
+            Self::Deployment => "deployment",
+            Self::EnrolmentToken => "enrolment token",
+            Self::Project => "project",
+            Self::Secret => "secret",
+            Self::Target => "target",
+        })
+    }
+}
+
+/// A failure of the database itself. It can be told to all who shared a commit.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{detail}")]
+pub struct DatabaseError {
+    kind: DatabaseErrorKind,
+    detail: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum DatabaseErrorKind {
+    Full,
+    Unavailable,
+    Other,
+}
+
+impl DatabaseError {
+    /// The database was closed.
+    pub(crate) fn closed() -> Self {
+        Self {
+            kind: DatabaseErrorKind::Unavailable,
+            detail: "the database is closed".to_owned(),
+        }
+    }
+}
+
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        Self {
+            kind: kind(&error),
+            detail: error.to_string(),
+        }
+    }
+}
+
+/// SQLite gives primary codes in the low byte: 13 full, 5 busy, 6 locked; PostgreSQL gives classes:
+/// 53100 disk full, 53xxx short of resources, 57P0x shutting down, 40xxx rolled back by the server.
+fn kind(error: &sqlx::Error) -> DatabaseErrorKind {
+    use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
+    match error {
+        Io(_) | PoolClosed | PoolTimedOut | Protocol(_) | Tls(_) | WorkerCrashed => {
+            DatabaseErrorKind::Unavailable
+        }
+        sqlx::Error::Database(error) => {
+            let code = error.code().unwrap_or_default();
+            if code == "53100" {
+                return DatabaseErrorKind::Full;
+            }
+            match code.parse::<u32>().map(|code| code & 0xff) {
+                Ok(13) if code.len() < 5 => DatabaseErrorKind::Full,
+                Ok(5 | 6) if code.len() < 5 => DatabaseErrorKind::Unavailable,
+                _ if ["53", "57", "40", "08"]
+                    .iter()
+                    .any(|class| code.len() == 5 && code.starts_with(class)) =>
+                {
+                    DatabaseErrorKind::Unavailable
+                }
+                _ => DatabaseErrorKind::Other,
+            }
+        }
+        _ => DatabaseErrorKind::Other,
+    }
+}
+
+impl From<DatabaseError> for StoreError {
+    fn from(error: DatabaseError) -> Self {
+        match error.kind {
+            DatabaseErrorKind::Full => Self::DiskFull(error),
+            DatabaseErrorKind::Unavailable => Self::Unavailable(error),
+            DatabaseErrorKind::Other => Self::Database(error),
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        DatabaseError::from(error).into()
+    }
+}

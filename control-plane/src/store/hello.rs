@@ -1,0 +1,181 @@
+//! The conversation at the start of a connection: what becomes of the jobs that an agent holds, and
+//! of those it should hold and does not.
+
+use chrono::{DateTime, Utc};
+use towline_shared::Fence;
+use towline_shared::ids::{AgentId, JobId, TargetId};
+use towline_shared::protocol::v1::{Attempt, Held, Hello, SecretsNeed, Verdict};
+use towline_shared::spec::Secret;
+
+use super::audit::{self, Actor, Entry};
+use super::db::{Tx, all, one};
+use super::jobs::{self, Detail, Moved};
+use super::{Result, Store, targets};
+use crate::job::{Event, Reply};
+
+impl Store {
+    /// Judges the jobs of an agent that has connected, one verdict for each it holds. To be called
+    /// before anything is offered to it.
+    pub async fn hello(&self, agent: AgentId, hello: &Hello) -> Result<Vec<(Attempt, Verdict)>> {
+        if hello.held.is_empty() && self.has_nothing_to_settle(agent, &hello.fences).await? {
+            return Ok(Vec::new());
+        }
+        let mut tx = self.main().begin().await?;
+        let now = tx.now().await?;
+        raise_fences(&mut tx, agent, &hello.fences, now).await?;
+        let mut settled = Vec::with_capacity(hello.held.len());
+        let mut moves = Vec::new();
+        for held in &hello.held {
+            let moved = judge(&mut tx, agent, held, now).await?;
+            settled.push((
+                held,
+                moved.as_ref().map_or(Reply::Forget, |moved| moved.reply),
+            ));
+            moves.extend(moved);
+        }
+        for job in jobs::live(&mut tx, agent).await? {
+            if !hello.held.iter().any(|held| held.attempt.job == job) {
+                moves.extend(lose(&mut tx, agent, job, now).await?);
+            }
+        }
+        tx.commit().await?;
+        moves.iter().for_each(|moved| self.announce(moved));
+        let mut verdicts = Vec::with_capacity(settled.len());
+        for (held, reply) in settled {
+            verdicts.push((held.attempt, self.verdict(held, reply).await?));
+        }
+        Ok(verdicts)
+    }
+
+    /// The ordinary case, and that of ten thousand agents at once: it writes nothing.
+    async fn has_nothing_to_settle(
+        &self,
+        agent: AgentId,
+        fences: &[(TargetId, Fence)],
+    ) -> Result<bool> {
+        let mut reader = self.main().read().await?;
+        let (live,) = one!(
+            reader.conn(),
+            (i64,),
+            "SELECT COUNT(*) FROM jobs WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown')",
+            agent.uuid()
+        )?;
+        if live > 0 {
+            return Ok(false);
+        }
+        let rows = all!(
+            reader.conn(),
+            (uuid::Uuid, i64, i64),
+            "SELECT id, fence_incarnation, fence_epoch FROM deployment_targets WHERE agent_id = $1",
+            agent.uuid()
+        )?;
+        for (target, incarnation, epoch) in rows {
+            let ours = targets::fence(incarnation, epoch)?;
+            if fences
+                .iter()
+                .any(|(of, theirs)| of.uuid() == target && *theirs > ours)
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn verdict(&self, held: &Held, reply: Reply) -> Result<Verdict> {
+        Ok(match reply {
+            Reply::Continue | Reply::Go => Verdict::Continue {
+                log: self.adopt_gap(held.attempt.job, held.log_from).await?,
+                secrets: self.needed_secrets(held).await?,
+            },
+            Reply::Cancel => Verdict::Cancel {
+                log: self.adopt_gap(held.attempt.job, held.log_from).await?,
+                secrets: self.needed_secrets(held).await?,
+            },
+            Reply::Resend => Verdict::Resend {
+                log: self.adopt_gap(held.attempt.job, held.log_from).await?,
+            },
+            Reply::Forget | Reply::Nothing => Verdict::Forget,
+        })
+    }
+
+    async fn needed_secrets(&self, held: &Held) -> Result<Vec<Secret>> {
+        if held.secrets == SecretsNeed::Known {
+            return Ok(Vec::new());
+        }
+        match self.project_of(held.attempt.job).await? {
+            Some(project) => self.open_secrets(project).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// `None` for a job that is not the agent's, whether it exists or not.
+async fn judge(
+    tx: &mut Tx,
+    agent: AgentId,
+    held: &Held,
+    now: DateTime<Utc>,
+) -> Result<Option<Moved>> {
+    let Some(row) = jobs::lock(tx, held.attempt.job).await? else {
+        return Ok(None);
+    };
+    if row.agent() != Some(agent) {
+        return Ok(None);
+    }
+    let event = Event::Held(held.attempt.fence, held.phase);
+    jobs::apply(tx, &row, event, Actor::Agent(agent), Detail::None, now)
+        .await
+        .map(Some)
+}
+
+async fn lose(
+    tx: &mut Tx,
+    agent: AgentId,
+    job: JobId,
+    now: DateTime<Utc>,
+) -> Result<Option<Moved>> {
+    let Some(row) = jobs::lock(tx, job).await? else {
+        return Ok(None);
+    };
+    jobs::apply(
+        tx,
+        &row,
+        Event::Lost,
+        Actor::Agent(agent),
+        Detail::None,
+        now,
+    )
+    .await
+    .map(Some)
+}
+
+/// An agent that has seen a higher fence than we gave out tells us that our database is older than
+/// its journal: a backup was restored. All that it may have seen is outdated at once.
+async fn raise_fences(
+    tx: &mut Tx,
+    agent: AgentId,
+    seen: &[(TargetId, Fence)],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    for (target, ours) in targets::fences(tx, agent).await? {
+        let highest = seen
+            .iter()
+            .filter(|(of, _)| *of == target)
+            .map(|(_, fence)| *fence)
+            .max();
+        let Some(theirs) = highest.filter(|theirs| *theirs > ours) else {
+            continue;
+        };
+        targets::raise_incarnation(tx, target, theirs.incarnation, now).await?;
+        let entry = Entry {
+            chain: target.uuid(),
+            team: None,
+            actor: Actor::Agent(agent),
+            action: "target.raise_incarnation",
+            subject: ("target", Some(target.uuid())),
+            detail: serde_json::json!({ "ours": ours.to_string(), "theirs": theirs.to_string() }),
+        };
+        audit::append(tx, &entry, now).await?;
+    }
+    Ok(())
+}

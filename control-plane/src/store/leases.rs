@@ -1,0 +1,77 @@
+//! Leases that have run out.
+
+use chrono::TimeDelta;
+use towline_shared::ids::{AgentId, JobId};
+use uuid::Uuid;
+
+use super::audit::Actor;
+use super::db::{all, now, optional};
+use super::jobs::{self, Detail};
+use super::{Result, Store};
+use crate::job::state::Change;
+use crate::job::{Event, JobState};
+
+/// Jobs handled in one sweep; the next one goes on.
+const BATCH: i64 = 500;
+
+impl Store {
+    /// Jobs whose lease has run out on the database's clock.
+    pub(crate) async fn expired_leases(&self) -> Result<Vec<JobId>> {
+        let mut reader = self.main().read().await?;
+        let now = now(reader.conn()).await?;
+        let rows = all!(
+            reader.conn(),
+            (Uuid,),
+            "SELECT id FROM jobs WHERE state IN ('offered', 'accepted', 'running') AND lease_expires_at < $1
+             ORDER BY lease_expires_at LIMIT $2",
+            now,
+            BATCH
+        )?;
+        Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+    }
+
+    /// Lets a lease expire, unless it was renewed in this moment; gives the state the job went to.
+    pub(crate) async fn expire_lease(&self, job: JobId) -> Result<Option<JobState>> {
+        let mut tx = self.main().begin().await?;
+        let Some(row) = jobs::lock(&mut tx, job).await? else {
+            return Ok(None);
+        };
+        let now = tx.now().await?;
+        let sql = "SELECT id FROM jobs WHERE id = $1 AND lease_expires_at < $2";
+        if optional!(tx.conn(), (Uuid,), sql, job.uuid(), now)?.is_none() {
+            return Ok(None);
+        }
+        let moved = jobs::apply(
+            &mut tx,
+            &row,
+            Event::LeaseExpired,
+            Actor::System,
+            Detail::None,
+            now,
+        )
+        .await?;
+        tx.commit().await?;
+        self.announce(&moved);
+        Ok(match moved.change {
+            Change::Requeue(_) => Some(JobState::Queued),
+            Change::Go(to) => Some(to),
+            _ => None,
+        })
+    }
+
+    /// Agents with a job whose waiting time ended within `window`.
+    pub(crate) async fn newly_due(&self, window: TimeDelta) -> Result<Vec<AgentId>> {
+        let mut reader = self.main().read().await?;
+        let now = now(reader.conn()).await?;
+        let rows = all!(
+            reader.conn(),
+            (Uuid,),
+            "SELECT DISTINCT t.agent_id FROM jobs j JOIN deployment_targets t ON t.id = j.target_id
+             WHERE j.state = 'queued' AND j.not_before IS NOT NULL AND j.not_before <= $1 AND j.not_before > $2
+                AND t.agent_id IS NOT NULL",
+            now,
+            now - window
+        )?;
+        Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+    }
+}

@@ -1,0 +1,157 @@
+//! The store: everything the control plane remembers, in SQLite or PostgreSQL.
+//!
+//! One file per table or small group. Queries on a team's data take a [`Tenant`], which only
+//! [`Store::authenticate`] and the set-up make; queries for an agent take the [`AgentId`] of its
+//! verified certificate and check that the row is that agent's. What is said to be stored is
+//! durable: the main database syncs at each commit. Logs and metrics, which a flood may fill, stand
+//! in a database of their own that survives a kill but syncs less often.
+//!
+//! [`AgentId`]: towline_shared::ids::AgentId
+
+pub(crate) mod db;
+pub(crate) mod sqlite_writer;
+
+pub mod agent_sessions;
+pub mod agents;
+pub mod api_keys;
+pub(crate) mod audit;
+mod audit_verify;
+mod authorities;
+pub(crate) mod certificates;
+mod claim;
+pub mod deployments;
+pub mod enrolment_tokens;
+pub mod error;
+mod hello;
+pub(crate) mod idempotency;
+mod installation;
+pub(crate) mod jobs;
+mod leases;
+pub mod logs;
+pub mod metrics;
+mod migrations;
+pub mod open;
+pub mod page;
+pub mod people;
+pub mod project_files;
+pub mod projects;
+pub(crate) mod quota;
+pub(crate) mod releases;
+mod reports;
+mod retention;
+pub mod secrets;
+pub mod targets;
+pub mod tenant;
+
+use std::fmt;
+use std::fs::File;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+
+pub use agent_sessions::{Admission, Standing};
+pub use agents::{Agent, AgentStatus};
+pub use api_keys::{ApiKey, Me, NewApiKey};
+pub use audit_verify::AuditReport;
+pub use authorities::Retirement;
+pub use deployments::{Deployment, DeploymentFilter, DeploymentKind, Image, Named};
+pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenStatus, MintedToken, NewEnrolmentToken};
+pub use error::{DatabaseError, Resource, StoreError};
+pub use logs::{Appended, LogEnd, LogPage};
+pub use metrics::{MetricsRange, StoredSample};
+pub use open::{DatabaseConfig, OpenError};
+pub use page::{Listed, Page};
+pub use people::{Team, User};
+pub use project_files::{FileEntry, FileSet};
+pub use projects::Project;
+pub use reports::Reaction;
+pub use secrets::SecretEntry;
+pub use targets::{Readiness, Target};
+pub use tenant::{Role, Tenant};
+
+use crate::vault::Vault;
+use crate::wake::Wake;
+use db::Db;
+
+/// What the store's calls give.
+pub type Result<T> = std::result::Result<T, StoreError>;
+
+/// Everything the control plane remembers. Clones are the same store.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    main: Db,
+    telemetry: Db,
+    vault: Vault,
+    wake: Wake,
+    /// Measurements that wait to be written.
+    samples: Mutex<metrics::Pending>,
+    /// Held for as long as the store lives: a second server on the same files is refused.
+    _lock: Option<File>,
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.inner.main {
+            Db::Sqlite { .. } => "Store(SQLite)",
+            Db::Postgres(_) => "Store(PostgreSQL)",
+        })
+    }
+}
+
+impl Store {
+    /// Wakes and lets wait for what the store's commits may have changed.
+    pub fn wake(&self) -> &Wake {
+        &self.inner.wake
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<()> {
+        let (_incarnation,) = db::one!(
+            self.main().read().await?.conn(),
+            (i64,),
+            "SELECT incarnation FROM installation"
+        )?;
+        Ok(())
+    }
+
+    /// The database's clock.
+    pub async fn now(&self) -> Result<DateTime<Utc>> {
+        db::now(self.main().read().await?.conn()).await
+    }
+
+    /// Ends all connections after their present work. To be called last.
+    pub async fn close(&self) {
+        self.inner.main.close().await;
+        self.inner.telemetry.close().await;
+    }
+
+    pub(crate) fn main(&self) -> &Db {
+        &self.inner.main
+    }
+
+    pub(crate) fn telemetry(&self) -> &Db {
+        &self.inner.telemetry
+    }
+
+    pub(crate) fn vault(&self) -> &Vault {
+        &self.inner.vault
+    }
+
+    fn samples(&self) -> &Mutex<metrics::Pending> {
+        &self.inner.samples
+    }
+}
+
+/// Counts are never negative and stay far below the limit of the database's integers.
+pub(crate) fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+/// The other way: the tables' checks keep such columns from being negative.
+pub(crate) fn counted(stored: i64) -> u64 {
+    u64::try_from(stored).unwrap_or(0)
+}

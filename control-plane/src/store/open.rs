@@ -1,0 +1,225 @@
+//! Opening the store: files, locks, versions, and clear words when one of them is not right.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::str::FromStr as _;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rustix::fs::FlockOperation;
+use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
+use sqlx::sqlite::{
+    SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
+};
+use sqlx::{Connection as _, PgPool, SqliteConnection};
+
+use super::db::Db;
+use super::error::StoreError;
+use super::migrations::{Part, migrate_postgres, migrate_sqlite};
+use super::sqlite_writer::SqliteWriter;
+use super::{Inner, Store, metrics};
+use crate::vault::Vault;
+use crate::wake::Wake;
+
+/// The main database in the data directory, when there is no PostgreSQL.
+pub const MAIN_FILE: &str = "control.db";
+/// Logs and metrics in the data directory, when there is no PostgreSQL.
+pub const TELEMETRY_FILE: &str = "telemetry.db";
+const LOCK_FILE: &str = "lock";
+/// How long a connection to PostgreSQL may take.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// Readers never wait for the writer; this covers checkpoints and recovery.
+const BUSY: Duration = Duration::from_secs(5);
+
+/// Where the store is.
+#[derive(Clone, Debug)]
+pub struct DatabaseConfig {
+    /// The folder of everything this installation keeps.
+    pub data_dir: PathBuf,
+    /// `postgres://…`; without it, SQLite files in the folder.
+    pub url: Option<String>,
+    /// Connections to PostgreSQL, or readers of each SQLite file.
+    pub connections: u32,
+}
+
+/// Why the store cannot be opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// The folder cannot be made or written.
+    #[error(
+        "the data directory {path} cannot be written: {cause}; give another with --data-dir, or make it writable for this user"
+    )]
+    DataDir {
+        /// The folder.
+        path: PathBuf,
+        /// The operating system's words.
+        cause: std::io::Error,
+    },
+    /// Another server has the folder.
+    #[error(
+        "another towline-server uses the data directory {path}; stop it first, or use PostgreSQL (--database postgres://…) for several servers"
+    )]
+    InUse {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The URL is no PostgreSQL URL.
+    #[error(
+        "the database URL cannot be used: {0}; write postgres://user:password@host:port/database"
+    )]
+    Url(String),
+    /// The database cannot be reached or opened.
+    #[error("the database cannot be opened: {0}")]
+    Database(#[from] StoreError),
+    /// The disk is full.
+    #[error("the disk of {path} is full; free some space and start again")]
+    DiskFull {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// A newer server has written the database.
+    #[error(
+        "the database was written by a newer towline-server (its schema has version {0}, which this one does not know); start that version or a later one"
+    )]
+    NewerSchema(i64),
+    /// The tables are not what this version made.
+    #[error(
+        "the database's schema version {0} is not this program's; it belongs to another build or was changed by hand"
+    )]
+    ForeignSchema(i64),
+    /// A step of the upgrade failed.
+    #[error("the database cannot be brought to this version: {0}")]
+    Migration(String),
+    /// The master key is another.
+    #[error(
+        "the master key is not the one this database was made with; put the right master.key back into the data directory, or set TOWLINE_MASTER_KEY"
+    )]
+    MasterKey,
+}
+
+impl Store {
+    /// Opens the store, and makes it at the first start.
+    pub async fn open(config: &DatabaseConfig, vault: Vault) -> Result<Self, OpenError> {
+        make_folder(&config.data_dir)?;
+        let inner = match &config.url {
+            Some(url) => open_postgres(url, config.connections, vault).await?,
+            None => open_sqlite(config, vault)
+                .await
+                .map_err(|error| name_disk(error, &config.data_dir))?,
+        };
+        let store = Self {
+            inner: Arc::new(inner),
+        };
+        store
+            .ensure_installation()
+            .await
+            .map_err(|error| name_disk(error, &config.data_dir))?;
+        store.forget_sessions_of_the_dead().await?;
+        Ok(store)
+    }
+}
+
+async fn open_sqlite(config: &DatabaseConfig, vault: Vault) -> Result<Inner, OpenError> {
+    let lock = lock(&config.data_dir)?;
+    let main = open_file(config, MAIN_FILE, Part::Main).await?;
+    let telemetry = open_file(config, TELEMETRY_FILE, Part::Telemetry).await?;
+    Ok(Inner {
+        main,
+        telemetry,
+        vault,
+        wake: Wake::local(),
+        samples: Mutex::new(metrics::Pending::default()),
+        _lock: Some(lock),
+    })
+}
+
+async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db, OpenError> {
+    let synchronous = match part {
+        Part::Main => SqliteSynchronous::Full,
+        Part::Telemetry => SqliteSynchronous::Normal,
+    };
+    let options = SqliteConnectOptions::new()
+        .filename(config.data_dir.join(name))
+        .create_if_missing(true)
+        // Merged logs and old samples give their space back; the rest hardly shrinks.
+        .auto_vacuum(SqliteAutoVacuum::Incremental)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(synchronous)
+        .foreign_keys(true)
+        .busy_timeout(BUSY)
+        .statement_cache_capacity(256);
+    let mut connection = SqliteConnection::connect_with(&options)
+        .await
+        .map_err(StoreError::from)?;
+    migrate_sqlite(&mut connection, part).await?;
+    let readers = SqlitePoolOptions::new()
+        .max_connections(config.connections.max(1))
+        .connect_with(options.read_only(true).create_if_missing(false))
+        .await
+        .map_err(StoreError::from)?;
+    Ok(Db::Sqlite {
+        writer: SqliteWriter::new(connection),
+        readers,
+    })
+}
+
+async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inner, OpenError> {
+    let options =
+        PgConnectOptions::from_str(url).map_err(|error| OpenError::Url(error.to_string()))?;
+    let pool: PgPool = PgPoolOptions::new()
+        // One of them listens for wake-ups.
+        .max_connections(connections.max(1) + 1)
+        .acquire_timeout(CONNECT_WITHIN)
+        .connect_with(options.application_name("towline"))
+        .await
+        .map_err(StoreError::from)?;
+    migrate_postgres(&pool).await?;
+    let wake = Wake::postgres(&pool);
+    Ok(Inner {
+        main: Db::Postgres(pool.clone()),
+        telemetry: Db::Postgres(pool),
+        vault,
+        wake,
+        samples: Mutex::new(metrics::Pending::default()),
+        _lock: None,
+    })
+}
+
+fn make_folder(path: &Path) -> Result<(), OpenError> {
+    DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(path)
+        .map_err(|cause| OpenError::DataDir {
+            path: path.to_owned(),
+            cause,
+        })
+}
+
+/// The kernel lets go of the lock when the process ends, however it ends.
+fn lock(data_dir: &Path) -> Result<File, OpenError> {
+    let failed = |cause| OpenError::DataDir {
+        path: data_dir.to_owned(),
+        cause,
+    };
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    let file = options.open(data_dir.join(LOCK_FILE)).map_err(failed)?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => Ok(file),
+        Err(rustix::io::Errno::WOULDBLOCK) => Err(OpenError::InUse {
+            path: data_dir.to_owned(),
+        }),
+        Err(error) => Err(failed(error.into())),
+    }
+}
+
+fn name_disk(error: OpenError, data_dir: &Path) -> OpenError {
+    match error {
+        OpenError::Database(StoreError::DiskFull(_)) => OpenError::DiskFull {
+            path: data_dir.to_owned(),
+        },
+        error => error,
+    }
+}

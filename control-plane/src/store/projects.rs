@@ -1,0 +1,183 @@
+//! Projects: what a team deploys.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use towline_shared::ids::ProjectId;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::audit::{self, Entry};
+use super::db::{Tx, all, execute, local_now, one, optional};
+use super::page::{Listed, Page};
+use super::{Resource, Result, Store, StoreError, Tenant, quota};
+use crate::domain::names::check_name;
+
+/// What a team deploys.
+#[derive(Clone, Debug, Serialize, ToSchema, sqlx::FromRow)]
+pub struct Project {
+    /// The project's id.
+    #[schema(value_type = Uuid)]
+    #[sqlx(try_from = "Uuid")]
+    pub id: ProjectId,
+    /// Its name; unique in the team, and the compose project's name on the engine.
+    pub name: String,
+    /// `empty` or `ready`.
+    pub status: String,
+    /// Which of its files is the compose file.
+    pub compose_file: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it or its files last changed.
+    pub updated_at: DateTime<Utc>,
+}
+
+impl Store {
+    /// Makes a project without files.
+    pub async fn create_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
+        check_name("name", name)?;
+        let mut tx = self.main().begin().await?;
+        quota::check_projects(&mut tx, tenant.team()).await?;
+        let (id, now) = (ProjectId::new(), local_now());
+        let made = execute!(
+            tx.conn(),
+            "INSERT INTO projects (id, team_id, name, source_type, status, created_at, updated_at)
+             VALUES ($1, $2, $3, 'upload', 'empty', $4, $4) ON CONFLICT (team_id, name) DO NOTHING",
+            id.uuid(),
+            tenant.team().uuid(),
+            name,
+            now
+        )?;
+        if made == 0 {
+            return Err(StoreError::Conflict {
+                message: format!("a project named {name:?} exists already"),
+                remedy: "choose another name, or use that project".to_owned(),
+            });
+        }
+        write_audit(&mut tx, tenant, "project.create", id, now).await?;
+        tx.commit().await?;
+        Ok(Project {
+            id,
+            name: name.to_owned(),
+            status: "empty".to_owned(),
+            compose_file: None,
+            created_at: now,
+            updated_at: now,
+        })
+    }
+
+    /// The team's projects.
+    pub async fn list_projects(&self, tenant: &Tenant, page: Page) -> Result<Listed<Project>> {
+        let mut reader = self.main().read().await?;
+        let projects = all!(
+            reader.conn(),
+            Project,
+            "SELECT id, name, status, compose_file, created_at, updated_at FROM projects
+             WHERE team_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+            tenant.team().uuid(),
+            page.before(),
+            page.fetch()
+        )?;
+        Ok(page.cut(projects, |project| project.id.uuid()))
+    }
+
+    /// One project.
+    pub async fn project(&self, tenant: &Tenant, project: ProjectId) -> Result<Project> {
+        self.find_project(tenant, &project.to_string()).await
+    }
+
+    /// One project, by its id or its name.
+    pub async fn find_project(&self, tenant: &Tenant, id_or_name: &str) -> Result<Project> {
+        let id = Uuid::try_parse(id_or_name).unwrap_or_default();
+        let mut reader = self.main().read().await?;
+        let project = optional!(
+            reader.conn(),
+            Project,
+            "SELECT id, name, status, compose_file, created_at, updated_at FROM projects
+             WHERE team_id = $1 AND (id = $2 OR name = $3) ORDER BY id LIMIT 1",
+            tenant.team().uuid(),
+            id,
+            id_or_name
+        )?;
+        project.ok_or(StoreError::NotFound(Resource::Project))
+    }
+
+    /// Deletes a project with its files, secrets and deployments; their logs go at the next
+    /// [`Store::prune`]. It must run nowhere.
+    pub async fn delete_project(&self, tenant: &Tenant, project: ProjectId) -> Result<()> {
+        let mut tx = self.main().begin().await?;
+        lock(&mut tx, tenant, project).await?;
+        refuse_in_use(&mut tx, project).await?;
+        execute!(
+            tx.conn(),
+            "DELETE FROM projects WHERE id = $1",
+            project.uuid()
+        )?;
+        write_audit(&mut tx, tenant, "project.delete", project, local_now()).await?;
+        tx.commit().await
+    }
+}
+
+/// Makes sure that a project is the tenant's, and stays as it is until the commit.
+pub(crate) async fn lock(tx: &mut Tx, tenant: &Tenant, project: ProjectId) -> Result<()> {
+    let conn = tx.conn();
+    let sql = conn.pick(
+        "SELECT id FROM projects WHERE id = $1 AND team_id = $2",
+        "SELECT id FROM projects WHERE id = $1 AND team_id = $2 FOR NO KEY UPDATE",
+    );
+    let found = optional!(conn, (Uuid,), sql, project.uuid(), tenant.team().uuid())?;
+    found
+        .map(|_| ())
+        .ok_or(StoreError::NotFound(Resource::Project))
+}
+
+async fn refuse_in_use(tx: &mut Tx, project: ProjectId) -> Result<()> {
+    let (live,) = one!(
+        tx.conn(),
+        (i64,),
+        "SELECT COUNT(*) FROM deployments
+         WHERE project_id = $1 AND status IN ('queued', 'offered', 'accepted', 'running', 'unknown')",
+        project.uuid()
+    )?;
+    if live > 0 {
+        return Err(StoreError::Conflict {
+            message: format!("{live} of the project's deployments have not ended"),
+            remedy: "cancel them, or wait for their end".to_owned(),
+        });
+    }
+    let deployed = optional!(
+        tx.conn(),
+        (String,),
+        "SELECT t.name FROM deployments d JOIN deployment_targets t ON t.id = d.target_id
+         LEFT JOIN agents a ON a.id = t.agent_id
+         WHERE d.project_id = $1 AND d.kind = 'deploy' AND d.started_at IS NOT NULL AND a.revoked_at IS NULL
+            AND NOT EXISTS (SELECT 1 FROM deployments r WHERE r.project_id = d.project_id
+                AND r.target_id = d.target_id AND r.kind = 'remove' AND r.status = 'succeeded' AND r.id > d.id)
+         LIMIT 1",
+        project.uuid()
+    )?;
+    match deployed {
+        None => Ok(()),
+        Some((target,)) => Err(StoreError::Conflict {
+            message: format!("the project is still deployed on {target}"),
+            remedy: format!("remove it there first: `towline remove … --target {target}`"),
+        }),
+    }
+}
+
+async fn write_audit(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    action: &str,
+    project: ProjectId,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let entry = Entry {
+        chain: tenant.team().uuid(),
+        team: Some(tenant.team()),
+        actor: tenant.actor(),
+        action,
+        subject: ("project", Some(project.uuid())),
+        detail: serde_json::Value::Null,
+    };
+    audit::append(tx, &entry, now).await
+}

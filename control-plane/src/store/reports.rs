@@ -1,0 +1,190 @@
+//! What agents report about their jobs between hello and goodbye.
+
+use towline_shared::Fence;
+use towline_shared::ids::{AgentId, JobId};
+use towline_shared::outcome::Outcome;
+use towline_shared::protocol::v1::{Attempt, Finished, Progress, Refused};
+use uuid::Uuid;
+
+use super::audit::Actor;
+use super::db::{all, execute};
+use super::jobs::{self, Detail, LEASE};
+use super::{Result, Store, targets};
+use crate::job::{Ending, Event, Reply};
+
+/// What the session tells the agent in answer to a report.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reaction {
+    /// The acceptance is recorded: begin.
+    Go,
+    /// Stop at the next safe point.
+    Cancel,
+    /// It is recorded, or not the agent's any more.
+    Forget,
+    /// Nothing.
+    Nothing,
+}
+
+impl From<Reply> for Reaction {
+    fn from(reply: Reply) -> Self {
+        match reply {
+            Reply::Go | Reply::Continue => Self::Go,
+            Reply::Cancel => Self::Cancel,
+            Reply::Forget => Self::Forget,
+            Reply::Resend | Reply::Nothing => Self::Nothing,
+        }
+    }
+}
+
+impl Store {
+    /// The agent has journalled an offer.
+    pub async fn accepted(&self, agent: AgentId, attempt: Attempt) -> Result<Reaction> {
+        self.report(
+            agent,
+            attempt.job,
+            Event::Accepted(attempt.fence),
+            Detail::None,
+        )
+        .await
+    }
+
+    /// The agent will not do an offered job.
+    pub async fn refused(&self, agent: AgentId, refused: &Refused) -> Result<Reaction> {
+        let event = Event::Refused(refused.attempt.fence, refused.reason);
+        let detail = Detail::Message(&refused.message);
+        self.report(agent, refused.attempt.job, event, detail).await
+    }
+
+    /// The agent has begun.
+    pub async fn started(&self, agent: AgentId, attempt: Attempt) -> Result<Reaction> {
+        self.report(
+            agent,
+            attempt.job,
+            Event::Started(attempt.fence),
+            Detail::None,
+        )
+        .await
+    }
+
+    /// The agent has come to another step.
+    pub async fn progress(&self, agent: AgentId, progress: &Progress) -> Result<Reaction> {
+        let event = Event::Progress(progress.attempt.fence);
+        self.report(
+            agent,
+            progress.attempt.job,
+            event,
+            Detail::Step(progress.step),
+        )
+        .await
+    }
+
+    /// The agent has ended a job. `Nothing` means that its log is not complete yet: the agent sends
+    /// the rest and the result again.
+    pub async fn finished(&self, agent: AgentId, finished: &Finished) -> Result<Reaction> {
+        let attempt = finished.attempt;
+        let log = self.log_position(attempt.job).await?;
+        if log.next_line < finished.log.next_line && self.is_at_work(agent, attempt).await? {
+            return Ok(Reaction::Nothing);
+        }
+        if log != finished.log {
+            tracing::warn!(job = %attempt.job, ?log, theirs = ?finished.log, "the stored log is not the one its agent ended with");
+        }
+        let ending = match finished.outcome {
+            Outcome::Succeeded { .. } => Ending::Succeeded,
+            Outcome::Failed { .. } => Ending::Failed,
+            Outcome::Cancelled { .. } => Ending::Cancelled,
+        };
+        let detail = Detail::Outcome(&finished.outcome, log.next_line);
+        let reaction = self
+            .report(
+                agent,
+                attempt.job,
+                Event::Finished(attempt.fence, ending),
+                detail,
+            )
+            .await?;
+        self.end_log(attempt.job).await?;
+        Ok(reaction)
+    }
+
+    /// Whether the agent works on this very attempt.
+    pub(super) async fn is_at_work(&self, agent: AgentId, attempt: Attempt) -> Result<bool> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            (i64, i64),
+            "SELECT fence_incarnation, fence_epoch FROM jobs
+             WHERE id = $1 AND agent_id = $2 AND state IN ('accepted', 'running', 'unknown')",
+            attempt.job.uuid(),
+            agent.uuid()
+        )?;
+        let fence = rows
+            .first()
+            .map(|(incarnation, epoch)| targets::fence(*incarnation, *epoch))
+            .transpose()?;
+        Ok(fence == Some(attempt.fence))
+    }
+
+    async fn report(
+        &self,
+        agent: AgentId,
+        job: JobId,
+        event: Event,
+        detail: Detail<'_>,
+    ) -> Result<Reaction> {
+        let mut tx = self.main().begin().await?;
+        let Some(row) = jobs::lock(&mut tx, job).await? else {
+            return Ok(Reaction::Forget);
+        };
+        if row.agent() != Some(agent) {
+            // Another agent's job and none at all are one answer.
+            return Ok(Reaction::Forget);
+        }
+        let now = tx.now().await?;
+        let moved = jobs::apply(&mut tx, &row, event, Actor::Agent(agent), detail, now).await?;
+        if moved.change != crate::job::state::Change::None {
+            tx.commit().await?;
+            self.announce(&moved);
+        }
+        Ok(moved.reply.into())
+    }
+
+    /// Renews the leases of the jobs that the session's agent works on; gives their number. An
+    /// offer's lease is not renewed: an agent that does not answer loses it.
+    pub async fn renew_leases(&self, agent: AgentId, session: Uuid) -> Result<u64> {
+        let mut tx = self.main().begin().await?;
+        let now = tx.now().await?;
+        let renewed = execute!(
+            tx.conn(),
+            "UPDATE jobs SET lease_expires_at = $3, updated_at = $4
+             WHERE agent_id = $1 AND state IN ('accepted', 'running')
+                AND EXISTS (SELECT 1 FROM agents a WHERE a.id = $1 AND a.session_id = $2)",
+            agent.uuid(),
+            session,
+            now + LEASE,
+            now
+        )?;
+        tx.commit().await?;
+        Ok(renewed)
+    }
+
+    /// The agent's jobs that somebody asked to stop.
+    pub async fn pending_cancels(&self, agent: AgentId) -> Result<Vec<Attempt>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            (Uuid, i64, i64),
+            "SELECT id, fence_incarnation, fence_epoch FROM jobs
+             WHERE agent_id = $1 AND state IN ('accepted', 'running', 'unknown') AND cancel_requested_at IS NOT NULL",
+            agent.uuid()
+        )?;
+        let attempt = |(job, incarnation, epoch): (Uuid, i64, i64)| {
+            let fence: Fence = targets::fence(incarnation, epoch)?;
+            Ok(Attempt {
+                job: job.into(),
+                fence,
+            })
+        };
+        rows.into_iter().map(attempt).collect()
+    }
+}

@@ -1,0 +1,252 @@
+//! Targets: where deploys go.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use towline_shared::Fence;
+use towline_shared::ids::{AgentId, TargetId, TeamId};
+use towline_shared::protocol::v1::{Capabilities, Engine, Plugin};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::agents::{AgentStatus, Presence, StoredCapabilities, compose_version, engine_version};
+use super::db::{Tx, all, execute, local_now, optional};
+use super::page::{Listed, Page};
+use super::{Resource, Result, Store, StoreError, Tenant, counted, installation, stored};
+
+/// Where a deploy goes: a host with an engine.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Target {
+    /// The target's id.
+    #[schema(value_type = Uuid)]
+    pub id: TargetId,
+    /// Its name; unique in the team.
+    pub name: String,
+    /// What kind it is: `docker_agent`.
+    pub r#type: String,
+    /// The agent that serves it.
+    #[schema(value_type = Option<Uuid>)]
+    pub agent_id: Option<AgentId>,
+    /// Whether its agent can be reached.
+    pub status: AgentStatus,
+    /// The engine's version.
+    pub engine: Option<String>,
+    /// The compose plugin's version.
+    pub compose: Option<String>,
+    /// Whether a deploy would be taken.
+    pub ready: Readiness,
+    /// Why not, and what to do.
+    pub reason: Option<String>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Whether a target takes deploys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Readiness {
+    /// It does.
+    Ready,
+    /// It does not.
+    NotReady,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    name: String,
+    r#type: String,
+    agent_id: Option<Uuid>,
+    #[sqlx(flatten)]
+    presence: Presence,
+    #[sqlx(flatten)]
+    capabilities: StoredCapabilities,
+    created_at: DateTime<Utc>,
+}
+
+/// A target with what its agent can do: what a deploy is judged by.
+pub(crate) struct Servant {
+    pub(crate) target: Target,
+    pub(crate) capabilities: Option<Capabilities>,
+}
+
+impl Row {
+    fn into_servant(self, now: DateTime<Utc>) -> Servant {
+        let status = match self.agent_id {
+            Some(_) => self.presence.status(now),
+            None => AgentStatus::Offline,
+        };
+        let capabilities = self.capabilities.read();
+        let reason = unready(status, capabilities.as_ref());
+        let target = Target {
+            id: self.id.into(),
+            name: self.name,
+            r#type: self.r#type,
+            agent_id: self.agent_id.map(Into::into),
+            status,
+            engine: capabilities.as_ref().and_then(engine_version),
+            compose: capabilities.as_ref().and_then(compose_version),
+            ready: if reason.is_none() {
+                Readiness::Ready
+            } else {
+                Readiness::NotReady
+            },
+            reason,
+            created_at: self.created_at,
+        };
+        Servant {
+            target,
+            capabilities,
+        }
+    }
+}
+
+fn unready(status: AgentStatus, capabilities: Option<&Capabilities>) -> Option<String> {
+    if status == AgentStatus::Revoked {
+        return Some("its agent was revoked; enrol the host again".to_owned());
+    }
+    let missing = match capabilities {
+        None => Some("its agent has not connected yet".to_owned()),
+        Some(capabilities) => missing_tool(capabilities),
+    };
+    missing.or_else(|| {
+        (status == AgentStatus::Offline)
+            .then(|| "its agent is offline; deploys wait for it".to_owned())
+    })
+}
+
+/// What a host lacks for a deploy, in its agent's words, which say what to install.
+pub(crate) fn missing_tool(capabilities: &Capabilities) -> Option<String> {
+    if let Engine::Missing(why) = &capabilities.engine {
+        return Some(format!("no container engine: {why}"));
+    }
+    match &capabilities.compose {
+        Plugin::Missing(why) => Some(format!("no compose plugin: {why}")),
+        Plugin::Version(_) => None,
+    }
+}
+
+impl Store {
+    /// The team's targets.
+    pub async fn list_targets(&self, tenant: &Tenant, page: Page) -> Result<Listed<Target>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            Row,
+            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, a.session_id, a.last_seen_at, a.revoked_at,
+                a.capabilities
+             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
+             WHERE t.team_id = $1 AND t.id < $2 ORDER BY t.id DESC LIMIT $3",
+            tenant.team().uuid(),
+            page.before(),
+            page.fetch()
+        )?;
+        let now = local_now();
+        let targets = rows
+            .into_iter()
+            .map(|row| row.into_servant(now).target)
+            .collect();
+        Ok(page.cut(targets, |target: &Target| target.id.uuid()))
+    }
+
+    /// One target.
+    pub async fn target(&self, tenant: &Tenant, target: TargetId) -> Result<Target> {
+        self.servant(tenant, &target.to_string())
+            .await
+            .map(|servant| servant.target)
+    }
+
+    /// One target, by its id or its name.
+    pub async fn find_target(&self, tenant: &Tenant, id_or_name: &str) -> Result<Target> {
+        self.servant(tenant, id_or_name)
+            .await
+            .map(|servant| servant.target)
+    }
+
+    pub(crate) async fn servant(&self, tenant: &Tenant, id_or_name: &str) -> Result<Servant> {
+        let id = Uuid::try_parse(id_or_name).unwrap_or_default();
+        let mut reader = self.main().read().await?;
+        let row = optional!(
+            reader.conn(),
+            Row,
+            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, a.session_id, a.last_seen_at, a.revoked_at,
+                a.capabilities
+             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
+             WHERE t.team_id = $1 AND (t.id = $2 OR t.name = $3) ORDER BY t.id LIMIT 1",
+            tenant.team().uuid(),
+            id,
+            id_or_name
+        )?;
+        let row = row.ok_or(StoreError::NotFound(Resource::Target))?;
+        Ok(row.into_servant(local_now()))
+    }
+}
+
+/// Makes the target of a new agent, or gives it the one that a revoked agent of this name served:
+/// its host was enrolled again. All earlier fences are outdated then, since the new agent has not
+/// seen them. `None` if the name belongs to a target of another, live agent.
+pub(crate) async fn serve_by(
+    tx: &mut Tx,
+    team: TeamId,
+    name: &str,
+    agent: AgentId,
+    now: DateTime<Utc>,
+) -> Result<Option<TargetId>> {
+    let incarnation = installation::incarnation(tx).await?;
+    let row = optional!(
+        tx.conn(),
+        (Uuid,),
+        "INSERT INTO deployment_targets
+            (id, team_id, name, type, host, agent_id, fence_incarnation, fence_epoch, created_at, updated_at)
+         VALUES ($1, $2, $3, 'docker_agent', $3, $4, $5, 0, $6, $6)
+         ON CONFLICT (team_id, name) DO UPDATE SET agent_id = excluded.agent_id, fence_epoch = 0,
+            fence_incarnation = deployment_targets.fence_incarnation + 1, updated_at = excluded.updated_at
+         WHERE EXISTS (SELECT 1 FROM agents a WHERE a.id = deployment_targets.agent_id AND a.revoked_at IS NOT NULL)
+         RETURNING id",
+        TargetId::new().uuid(),
+        team.uuid(),
+        name,
+        agent.uuid(),
+        stored(incarnation.into()),
+        now
+    )?;
+    Ok(row.map(|(target,)| target.into()))
+}
+
+/// The agent's targets with the highest fence given out on each.
+pub(crate) async fn fences(tx: &mut Tx, agent: AgentId) -> Result<Vec<(TargetId, Fence)>> {
+    let rows = all!(
+        tx.conn(),
+        (Uuid, i64, i64),
+        "SELECT id, fence_incarnation, fence_epoch FROM deployment_targets WHERE agent_id = $1",
+        agent.uuid()
+    )?;
+    rows.into_iter()
+        .map(|(id, incarnation, epoch)| Ok((id.into(), fence(incarnation, epoch)?)))
+        .collect()
+}
+
+/// Puts a target beyond every fence of an incarnation.
+pub(crate) async fn raise_incarnation(
+    tx: &mut Tx,
+    target: TargetId,
+    beyond: u32,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    execute!(
+        tx.conn(),
+        "UPDATE deployment_targets SET fence_epoch = 0, updated_at = $3,
+            fence_incarnation = CASE WHEN fence_incarnation > $2 THEN fence_incarnation ELSE $2 END + 1
+         WHERE id = $1",
+        target.uuid(),
+        stored(beyond.into()),
+        now
+    )?;
+    Ok(())
+}
+
+/// A fence as stored.
+pub(crate) fn fence(incarnation: i64, epoch: i64) -> Result<Fence> {
+    let incarnation = u32::try_from(incarnation)
+        .map_err(|_| StoreError::Damaged(format!("{incarnation} is no incarnation of a fence")))?;
+    Ok(Fence::new(incarnation, counted(epoch)))
+}
