@@ -62,6 +62,7 @@ pub struct Agent {
 impl Nameable for Agent {
     const WORD: &'static str = "agent";
     const LIST: &'static str = "towline agents ls";
+    const MAKE: &'static str = "towline agents token NAME";
 
     fn id(&self) -> Uuid {
         self.id

@@ -34,6 +34,7 @@ pub struct Key {
 impl Nameable for Key {
     const WORD: &'static str = "API key";
     const LIST: &'static str = "towline keys ls";
+    const MAKE: &'static str = "towline keys create NAME";
 
     fn id(&self) -> Uuid {
         self.id

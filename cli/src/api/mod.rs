@@ -22,6 +22,7 @@ pub mod targets;
 mod unreachable;
 
 pub use client::{Client, EventStream};
+pub use unreachable::address;
 
 /// What an answer says beyond the type that reads it.
 pub type More = serde_json::Map<String, serde_json::Value>;
@@ -34,4 +35,6 @@ pub struct Named {
     /// Its name, when the control plane says it.
     #[serde(default)]
     pub name: String,
+    #[serde(flatten)]
+    more: More,
 }

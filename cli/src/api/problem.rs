@@ -3,7 +3,7 @@
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
-use super::projects::Finding;
+use super::{projects::Finding, unreachable::address};
 use crate::exit::{Exit, Failure};
 
 #[derive(Default, Deserialize)]
@@ -39,7 +39,7 @@ pub(super) fn failure(status: StatusCode, body: &[u8]) -> Failure {
 pub(super) fn unexplained(status: StatusCode, base: &Url) -> Failure {
     Failure::new(exit(status), plain_title(status))
         .status(status.as_u16())
-        .detail(format!("{base} did not say why"))
+        .detail(format!("{} did not say why", address(base)))
         .remedy("check that the address is the control plane's and that no proxy answers for it")
 }
 

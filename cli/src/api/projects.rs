@@ -27,6 +27,7 @@ pub struct Project {
 impl Nameable for Project {
     const WORD: &'static str = "project";
     const LIST: &'static str = "towline projects ls";
+    const MAKE: &'static str = "towline projects create NAME";
 
     fn id(&self) -> Uuid {
         self.id

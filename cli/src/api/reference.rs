@@ -10,6 +10,8 @@ pub(super) trait Nameable {
     const WORD: &'static str;
     /// The command that lists all of them.
     const LIST: &'static str;
+    /// The command that makes one.
+    const MAKE: &'static str;
 
     /// Its id.
     fn id(&self) -> Uuid;
@@ -68,21 +70,28 @@ pub(super) fn pick<T: Nameable>(name: &str, items: Vec<T>) -> Result<T, Failure>
         )));
     }
     named.pop().ok_or_else(|| {
-        Failure::new(Exit::Failed, format!("There is no {} {name:?}", T::WORD))
-            .remedy(format!("{known}; `{}` lists them", T::LIST))
+        Failure::new(Exit::Failed, format!("There is no {} {name:?}", T::WORD)).remedy(known)
     })
 }
 
+/// What there is instead.
 fn summary<T: Nameable>(items: &[T]) -> String {
     const SHOWN: usize = 8;
-    let names: Vec<_> = items.iter().map(Nameable::name).take(SHOWN).collect();
-    match (names.as_slice(), items.len()) {
-        ([], _) => format!("there are no {}s yet", T::WORD),
-        (_, count) if count > SHOWN => {
-            format!("use one of {} and {} more", names.join(", "), count - SHOWN)
-        }
-        _ => format!("use one of {}", names.join(", ")),
+    if items.is_empty() {
+        return format!("there are none yet; `{}` makes one", T::MAKE);
     }
+    let names: Vec<_> = items.iter().map(Nameable::name).take(SHOWN).collect();
+    let further = items.len() - names.len();
+    let further = if further > 0 {
+        format!(" and {further} more")
+    } else {
+        String::new()
+    };
+    format!(
+        "use one of {}{further}; `{}` lists them",
+        names.join(", "),
+        T::LIST
+    )
 }
 
 #[cfg(test)]
@@ -96,6 +105,7 @@ mod tests {
     impl Nameable for Thing {
         const WORD: &'static str = "thing";
         const LIST: &'static str = "towline things ls";
+        const MAKE: &'static str = "towline things create";
 
         fn id(&self) -> Uuid {
             Uuid::from_u128(self.0)
@@ -136,5 +146,10 @@ mod tests {
             }
         }
         assert_eq!(id_of("not an id"), None);
+        let none = pick::<Thing>("a", Vec::new()).unwrap_err();
+        let crate::exit::Failure::Told(report) = none else {
+            panic!("nothing told")
+        };
+        assert!(report.remedy.unwrap().contains("towline things create"));
     }
 }

@@ -41,6 +41,8 @@ pub struct User {
     /// Its name.
     #[serde(default)]
     pub name: String,
+    #[serde(flatten)]
+    more: More,
 }
 
 /// A key that was just made.

@@ -43,6 +43,7 @@ pub struct Target {
 impl Nameable for Target {
     const WORD: &'static str = "target";
     const LIST: &'static str = "towline targets ls";
+    const MAKE: &'static str = "towline agents token NAME";
 
     fn id(&self) -> Uuid {
         self.id

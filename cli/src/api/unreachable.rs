@@ -19,9 +19,12 @@ pub(super) enum Part {
 
 /// An answer did not come in time.
 pub(super) fn too_slow(base: &Url) -> Failure {
-    Failure::new(Exit::Unreachable, format!("{base} does not answer"))
-        .detail("nothing came for too long")
-        .remedy("check the network between here and there, then try again")
+    Failure::new(
+        Exit::Unreachable,
+        format!("{} does not answer", address(base)),
+    )
+    .detail("nothing came for too long")
+    .remedy("check the network between here and there, then try again")
 }
 
 /// The failure that an error of the HTTP client tells.
@@ -36,23 +39,44 @@ pub(super) fn failure(base: &Url, error: &reqwest::Error, part: Part) -> Failure
         return too_slow(base);
     }
     if part == Part::Answer {
-        return Failure::new(Exit::Unreachable, format!("The connection to {base} broke"))
-            .detail(innermost(error));
+        return Failure::new(
+            Exit::Unreachable,
+            format!("The connection to {} broke", address(base)),
+        )
+        .detail(innermost(error));
     }
-    Failure::new(Exit::Unreachable, format!("{base} cannot be reached"))
-        .detail(innermost(error))
-        .remedy(match cause_in::<io::Error>(error).map(io::Error::kind) {
-            Some(io::ErrorKind::ConnectionRefused) => {
-                "check that the control plane runs and that host and port are right"
-            }
-            _ => "check the address, the network and HTTPS_PROXY",
-        })
+    Failure::new(
+        Exit::Unreachable,
+        format!("{} cannot be reached", address(base)),
+    )
+    .detail(innermost(error))
+    .remedy(match cause_in::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) => {
+            "check that the control plane runs and that host and port are right"
+        }
+        _ => "check the address, the network and HTTPS_PROXY",
+    })
+}
+
+/// The address as people write it.
+pub fn address(base: &Url) -> &str {
+    base.as_str().trim_end_matches('/')
+}
+
+fn reason_in_words(reason: &CertificateError) -> String {
+    use CertificateError as Why;
+    match reason {
+        Why::UnknownIssuer => "it is signed by an authority that this machine does not know".into(),
+        Why::Expired | Why::ExpiredContext { .. } => "it has expired".into(),
+        Why::NotValidYet | Why::NotValidYetContext { .. } => "it is not valid yet".into(),
+        other => other.to_string(),
+    }
 }
 
 fn other_authority(base: &Url, mismatch: &PinMismatch) -> Failure {
     Failure::new(
         Exit::Unreachable,
-        format!("{base} is not the control plane it should be"),
+        format!("{} is not the control plane it should be", address(base)),
     )
     .detail(format!(
         "its CA is {}\nbut {} is trusted",
@@ -83,9 +107,9 @@ fn bad_certificate(base: &Url, reason: &CertificateError) -> Failure {
     };
     Failure::new(
         Exit::Unreachable,
-        format!("The certificate of {base} is not trusted"),
+        format!("The certificate of {} is not trusted", address(base)),
     )
-    .detail(reason.to_string())
+    .detail(reason_in_words(reason))
     .remedy(remedy)
 }
 

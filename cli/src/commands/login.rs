@@ -5,7 +5,7 @@ use towline_pki::Fingerprint;
 
 use super::Session;
 use crate::{
-    api::{Client, me},
+    api::{Client, address, me},
     config::{ApiKey, ConfigFile, Context, DEFAULT_CONTEXT},
     connection::{Connection, parse_url},
     exit::{Exit, Failure},
@@ -65,7 +65,9 @@ impl Login {
         session.output.result(&me, |surface| {
             let text = format!(
                 "Logged in to {} as {} of team {}.",
-                connection.url, me.user.name, me.team.name
+                address(&connection.url),
+                me.user.name,
+                me.team.name
             );
             plain::for_reader(&text, surface.reader).into_owned()
         })?;

@@ -7,7 +7,7 @@ use towline_pki::Fingerprint;
 use super::{Session, login};
 use crate::{
     api::{
-        Client,
+        Client, address,
         setup::{self, Installed, NewSetup},
     },
     connection::{Connection, parse_url},
@@ -66,7 +66,7 @@ impl Setup {
 
 fn said(installed: &Installed, url: &Url, surface: crate::output::Surface) -> String {
     let list = [
-        ("installation", url.to_string()),
+        ("installation", address(url).to_owned()),
         (
             "user",
             format!("{} <{}>", installed.user.name, installed.user.email),

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::Session;
 use crate::{
-    api::{Client, me},
+    api::{Client, address, me},
     exit::{Exit, Failure},
     output::table::facts,
 };
@@ -21,7 +21,7 @@ impl Whoami {
         let me = me::get(&client).await?;
         session.output.result(&me, |surface| {
             let list = [
-                ("installation", client.base().to_string()),
+                ("installation", address(client.base()).to_owned()),
                 ("user", format!("{} <{}>", me.user.name, me.user.email)),
                 ("team", me.team.name.clone()),
                 ("API key", me.key.name.clone()),
