@@ -142,14 +142,14 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
     let options = SqliteConnectOptions::new()
         .filename(config.data_dir.join(name))
         .create_if_missing(true)
-        // Merged logs and old samples give their space back; the rest hardly shrinks.
-        .auto_vacuum(SqliteAutoVacuum::Incremental)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(BUSY)
         .statement_cache_capacity(256);
-    let mut connection = SqliteConnection::connect_with(&options)
+    // Merged logs and old samples give their space back; the rest hardly shrinks. A reader may not even ask for it.
+    let writer = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
+    let mut connection = SqliteConnection::connect_with(&writer)
         .await
         .map_err(StoreError::from)?;
     migrate_sqlite(&mut connection, part).await?;
