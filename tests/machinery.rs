@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use serde_json::json;
 use towline_tests::{
     compose::{ComposeFolder, Service},
     engine::{BUSYBOX, Engine, EngineKind},
@@ -22,6 +23,7 @@ use towline_tests::{
     process::{Process, guarded},
     proxy::{Proxy, Weather},
     scratch::{Scratch, leftovers},
+    server::{DatabaseKind, ServerPlan, ServerProcess},
     story::unique,
 };
 
@@ -287,4 +289,23 @@ fn a_process_is_ended_and_its_log_is_read() {
     let mut talking = Process::start("seq", talking, &scratch.join("log"));
     assert!(talking.wait(SOON).success());
     assert_eq!(talking.log(), "1\n2\n3\n");
+}
+
+#[test]
+fn a_control_plane_comes_back_on_either_database() {
+    for database in DatabaseKind::ALL {
+        let mut server = ServerProcess::start(ServerPlan::new(database));
+        let setup = server.setup_link();
+        let admin = json!({ "token": setup.token, "email": "admin@example.com", "name": "Admin" });
+        let made = server.public_api().post("/setup", &admin).ok();
+        let api = server
+            .public_api()
+            .with_key(made["api_key"]["key"].as_str().unwrap());
+        assert_eq!(api.get("/me").ok()["user"]["email"], "admin@example.com");
+        server.kill();
+        server.start_again();
+        api.get("/me").ok();
+        server.public_api().get("/me").problem(401);
+        assert!(server.stop().success(), "{}", server.log());
+    }
 }

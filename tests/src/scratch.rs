@@ -10,6 +10,9 @@ use std::{
 /// test carries it.
 pub const RUN: &str = "TOWLINE_TEST_RUN";
 
+/// The most characters of a command that a message shows.
+const SHOWN: usize = 120;
+
 /// A folder that goes when it is dropped. Its path is short, because sockets lie in it.
 #[derive(Debug)]
 pub struct Scratch {
@@ -44,12 +47,13 @@ impl Scratch {
     }
 }
 
-/// What still runs, is mounted or lies in a cgroup because of `folder`: one line each, none when all is clean.
+/// What still runs or is mounted because of `folder`: one line each, none when all is clean.
 pub fn leftovers(folder: &Path) -> Vec<String> {
     let needle = folder.display().to_string();
-    let processes = processes_of(&needle)
-        .into_iter()
-        .map(|process| format!("process {} {}", process.id, process.command));
+    let processes = processes_of(&needle).into_iter().map(|process| {
+        let command: String = process.command.chars().take(SHOWN).collect();
+        format!("process {} {command}", process.id)
+    });
     let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
     let mounts: Vec<String> = mounts
         .lines()
