@@ -16,6 +16,7 @@
 //! - `task.dir` belongs to the attempt and is removed with it. What deployed containers mount must
 //!   live elsewhere in the state folder.
 
+pub mod docker;
 pub mod fake;
 
 use std::pin::Pin;

@@ -1,0 +1,433 @@
+//! Bringing a compose project to the state its files describe.
+//!
+//! Prepare (no effect) → the gate → apply → verify. What interrupts, an agent's restart or an
+//! engine's, leads back to looking at the engine and doing what is left.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::time::Instant;
+use towline_shared::outcome::{FailureReason, ServiceImage, Step};
+use towline_shared::spec::Deploy;
+
+use super::child::{self, Compose};
+use super::engine::{EngineError, Observed};
+use super::failure::{self, Failed};
+use super::job::{Interrupted, Job};
+use super::model::Model;
+use super::resolve::{Request, Resolved};
+use super::stop::Stop;
+use super::survey::{self, Left, Past};
+use super::verdict::{self, Failure, Restarts, Standing};
+use super::watch::{Watch, Watched};
+use crate::task::Start;
+
+/// How often to look at the containers although nothing was heard of them.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How many of a failed container's last lines end the log.
+const LAST_LINES: u32 = 30;
+/// How often compose may speak of an engine that is gone while the engine answers.
+const FALSE_OUTAGES: u32 = 2;
+const HASHES_TIMEOUT: Duration = Duration::from_mins(1);
+
+/// A deploy at work.
+struct Deployment<'j, 'a> {
+    job: &'j mut Job<'a>,
+    deploy: &'j Deploy,
+    compose: Compose,
+    model: Arc<Model>,
+    watch: Watch,
+    before: Restarts,
+    engine_lost: Option<DateTime<Utc>>,
+}
+
+/// How a phase went.
+enum Phase<T> {
+    Done(T),
+    /// The engine went away; compose's words, if it was compose that noticed.
+    Outage(Option<String>),
+}
+
+/// Does a deploy to its end.
+pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<ServiceImage>, Stop> {
+    let turn = job.host.turn(job.project);
+    let _turn = job.bounded(turn.lock()).await?;
+    job.task.progress.begin(Step::Preparing).await?;
+    let compose = job.compose()?;
+    let resolved = prepare(job, deploy, &compose).await?;
+    job.open().await?;
+    for warning in &resolved.warnings {
+        job.note(warning).await;
+    }
+    let before = enter(job, &resolved.model, deploy).await?;
+    let watch = Watch::start(Watched {
+        engine: job.host.engine.clone(),
+        project: job.project.to_owned(),
+        since_us: job.limits.began.timestamp_micros(),
+        log: job.task.log.clone(),
+        masker: job.masker.clone(),
+    });
+    let model = resolved.model;
+    let mut deployment = Deployment {
+        job,
+        deploy,
+        compose,
+        model,
+        watch,
+        before,
+        engine_lost: None,
+    };
+    let left = deployment.take_up().await?;
+    deployment.converge(left).await
+}
+
+async fn prepare(job: &Job<'_>, deploy: &Deploy, compose: &Compose) -> Result<Resolved, Stop> {
+    let request = Request {
+        deploy,
+        owner: (job.task.spec.project, job.task.spec.target),
+        compose,
+        policy: &job.host.policy,
+        job_dir: &job.task.dir,
+        home: &job.folder,
+    };
+    tokio::select! {
+        biased;
+        () = job.task.cancel.cancelled() => Err(Stop::Cancelled),
+        resolved = job.host.models.resolve(&request) => resolved,
+    }
+}
+
+/// The first effects: the project's files come to where its containers mount them.
+async fn enter(job: &Job<'_>, model: &Model, deploy: &Deploy) -> Result<Restarts, Stop> {
+    job.engine_at_start().await?;
+    let containers = job.bounded(job.host.engine.observe(job.project)).await??;
+    job.refuse_foreign_containers(&containers)?;
+    let folder = job.folder.clone();
+    let (mounts, files) = (model.mounts.clone(), deploy.files.clone());
+    let is_unbounded = job
+        .host
+        .policy
+        .bind_mounts
+        .iter()
+        .any(|path| folder.files().starts_with(path));
+    let left = child::left_by(job.task.attempt.job).is_some();
+    if !left {
+        job.alone().await?;
+    }
+    job.task.progress.begin(Step::Applying).await?;
+    let synced = tokio::task::spawn_blocking(move || {
+        folder.create()?;
+        if !is_unbounded {
+            folder.check_mounts(&mounts)?;
+        }
+        folder.sync(&files, &mounts)
+    });
+    synced
+        .await
+        .map_err(|error| Stop::failed(FailureReason::Internal, error.to_string()))??;
+    Ok(containers
+        .into_iter()
+        .map(|container| (container.id, container.restarts))
+        .collect())
+}
+
+impl Deployment<'_, '_> {
+    /// What there is to do when the job is begun, or taken up after a restart of the agent.
+    async fn take_up(&mut self) -> Result<Left, Stop> {
+        if !matches!(
+            self.job.task.start,
+            Start::Resumed(Some(Step::Applying | Step::Verifying))
+        ) {
+            return Ok(Left::Everything);
+        }
+        self.job
+            .note("the agent was restarted; looking at what was done before")
+            .await;
+        if let Some(running) = child::left_by(self.job.task.attempt.job) {
+            let ended = self
+                .job
+                .attend(running, Some((&mut self.watch, &self.before)))
+                .await;
+            if let Err(interrupted) = ended {
+                return Err(self.given_up(interrupted).await);
+            }
+        }
+        loop {
+            match self.survey().await? {
+                Phase::Done(left) => return Ok(left),
+                Phase::Outage(_) => self.outage().await?,
+            }
+        }
+    }
+
+    /// Applies and verifies until the project runs as it should.
+    async fn converge(&mut self, mut left: Left) -> Result<Vec<ServiceImage>, Stop> {
+        let mut false_outages = 0;
+        loop {
+            let phase = match self.apply(&left).await? {
+                Phase::Done(()) => self.verify().await?,
+                Phase::Outage(words) => Phase::Outage(words),
+            };
+            let words = match phase {
+                Phase::Done(containers) => return Ok(images(&self.model, &containers)),
+                Phase::Outage(words) => words,
+            };
+            if self.job.host.engine.ping().await.is_ok() {
+                false_outages += 1;
+                if let Some(words) = words.filter(|_| false_outages > FALSE_OUTAGES) {
+                    return Err(Stop::failed(
+                        FailureReason::ComposeFailed,
+                        format!("`docker compose` failed: {words}"),
+                    ));
+                }
+            }
+            self.outage().await?;
+            left = loop {
+                match self.survey().await? {
+                    Phase::Done(left) => break left,
+                    Phase::Outage(_) => self.outage().await?,
+                }
+            };
+        }
+    }
+
+    async fn outage(&mut self) -> Result<(), Stop> {
+        self.engine_lost.get_or_insert_with(Utc::now);
+        self.job.engine_back().await
+    }
+
+    async fn apply(&mut self, left: &Left) -> Result<Phase<()>, Stop> {
+        let only = match left {
+            Left::Nothing => return Ok(Phase::Done(())),
+            Left::Everything => &[][..],
+            Left::Only(services) => services,
+        };
+        "`docker compose up` to end".clone_into(&mut self.job.waiting_for);
+        let folder = self.job.folder.files();
+        let folder_text = folder.display().to_string();
+        let build = if self.model.has_builds() {
+            "--build"
+        } else {
+            "--no-build"
+        };
+        let mut arguments = vec![
+            "--project-directory",
+            &folder_text,
+            "--file",
+            "-",
+            "up",
+            "--detach",
+            "--remove-orphans",
+            build,
+        ];
+        if !only.is_empty() {
+            arguments.push("--no-deps");
+            arguments.extend(only.iter().map(String::as_str));
+        }
+        let watch = Some((&mut self.watch, &self.before));
+        let ended = self
+            .job
+            .run_compose(&self.compose, &folder, &arguments, &self.model.text, watch)
+            .await;
+        let ended = match ended {
+            Ok(ended) => ended,
+            Err(interrupted) => return Err(self.given_up(interrupted).await),
+        };
+        let Some(status) = ended.status.filter(|status| !status.success()) else {
+            return Ok(Phase::Done(()));
+        };
+        let exit = status.code().map_or_else(
+            || "by a signal".to_owned(),
+            |code| format!("with exit code {code}"),
+        );
+        match failure::explain(&ended.last_lines, &exit) {
+            Failed::Outage => Ok(Phase::Outage(ended.last_lines.last().cloned())),
+            Failed::For(stop) => Err(self.blame(stop).await),
+        }
+    }
+
+    /// A container's own failure says more than compose's words about it.
+    async fn blame(&mut self, stop: Stop) -> Stop {
+        let Ok(containers) = self.job.host.engine.observe(self.job.project).await else {
+            return stop;
+        };
+        let began = self.job.limits.began;
+        let own: Vec<Observed> = containers
+            .into_iter()
+            .filter(|container| container.started_at >= began)
+            .collect();
+        let standing = verdict::judge(
+            &self.model.services,
+            &own,
+            &self.before,
+            TimeDelta::zero(),
+            Utc::now(),
+        );
+        match standing {
+            Standing::Failed(failure) => self.tell(failure).await,
+            Standing::Ready | Standing::Wait { .. } => stop,
+        }
+    }
+
+    async fn verify(&mut self) -> Result<Phase<Vec<Observed>>, Stop> {
+        self.job.task.progress.begin(Step::Verifying).await?;
+        let settle = TimeDelta::milliseconds(i64::from(self.deploy.settle_ms));
+        loop {
+            let containers = match self.observe().await? {
+                Ok(containers) => containers,
+                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
+                Err(error) => return Err(error.into()),
+            };
+            self.watch.follow(&containers);
+            match verdict::judge(
+                &self.model.services,
+                &containers,
+                &self.before,
+                settle,
+                Utc::now(),
+            ) {
+                Standing::Ready => {
+                    self.job.bounded(self.watch.drain(&containers)).await?;
+                    return Ok(Phase::Done(containers));
+                }
+                Standing::Failed(failure) => {
+                    if self.engine_is_stopping().await {
+                        return Ok(Phase::Outage(None));
+                    }
+                    return Err(self.tell(failure).await);
+                }
+                Standing::Wait { until, what } => {
+                    self.job.waiting_for = what;
+                    self.wait(until).await?;
+                }
+            }
+        }
+    }
+
+    /// An engine that stops ends its containers first: they did not fail.
+    async fn engine_is_stopping(&self) -> bool {
+        self.job.host.engine.ping().await.is_err()
+    }
+
+    async fn wait(&mut self, until: Option<DateTime<Utc>>) -> Result<(), Stop> {
+        let settled = until.map(|until| (until - Utc::now()).to_std().unwrap_or_default());
+        let limit = Instant::now() + settled.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+        let watch = &mut self.watch;
+        self.job
+            .bounded(async {
+                tokio::select! {
+                    () = watch.changed() => {}
+                    () = tokio::time::sleep_until(limit) => {}
+                }
+            })
+            .await
+    }
+
+    async fn observe(&self) -> Result<Result<Vec<Observed>, EngineError>, Stop> {
+        self.job
+            .bounded(self.job.host.engine.observe(self.job.project))
+            .await
+    }
+
+    /// Looks at the engine for what is left to do.
+    async fn survey(&self) -> Result<Phase<Left>, Stop> {
+        let hashes = self.job.bounded(self.hashes()).await??;
+        let containers = match self.observe().await? {
+            Ok(containers) => containers,
+            Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
+            Err(error) => return Err(error.into()),
+        };
+        let past = Past {
+            began: self.job.limits.began,
+            engine_lost: self.engine_lost,
+            booted: survey::boot_time(),
+        };
+        Ok(Phase::Done(survey::left(
+            &self.model.services,
+            &hashes,
+            &containers,
+            past,
+        )))
+    }
+
+    /// Compose's hash of each service.
+    async fn hashes(&self) -> Result<HashMap<String, String>, Stop> {
+        let folder = self.job.folder.files();
+        let folder_text = folder.display().to_string();
+        let arguments = [
+            "--project-directory",
+            &folder_text,
+            "--file",
+            "-",
+            "config",
+            "--hash",
+            "*",
+        ];
+        let output = self.compose.output(&folder, &arguments, &self.model.text);
+        let output = tokio::time::timeout(HASHES_TIMEOUT, output).await;
+        match output {
+            Ok(Ok(output)) if output.status.success() => {
+                let text = String::from_utf8_lossy(&output.stdout).into_owned();
+                let pairs = text.lines().filter_map(|line| line.split_once(' '));
+                Ok(pairs
+                    .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
+                    .collect())
+            }
+            _ => Err(Stop::failed(
+                FailureReason::Internal,
+                "`docker compose config --hash` failed on a resolved project",
+            )),
+        }
+    }
+
+    async fn given_up(&mut self, interrupted: Interrupted) -> Stop {
+        match interrupted {
+            Interrupted::Stop(stop) => stop,
+            Interrupted::Crashed(failure) => self.tell(failure).await,
+        }
+    }
+
+    /// Ends the log with what a failed container printed last.
+    async fn tell(&mut self, failure: Failure) -> Stop {
+        let Failure {
+            reason,
+            message,
+            container,
+            source,
+        } = failure;
+        self.job
+            .note(&format!("{message}. The last lines of {source}:"))
+            .await;
+        match self.watch.last_lines(&container, &source, LAST_LINES).await {
+            Ok(lines) if lines.is_empty() => self.job.note("(it has printed nothing)").await,
+            Ok(lines) => {
+                for line in lines {
+                    self.job.task.log.send(line).await;
+                }
+            }
+            Err(error) => self.job.note(&error.to_string()).await,
+        }
+        Stop::Told { reason, message }
+    }
+}
+
+fn images(model: &Model, containers: &[Observed]) -> Vec<ServiceImage> {
+    let image = |service: &super::model::Service| {
+        let container = containers
+            .iter()
+            .find(|container| container.service == service.name)?;
+        let reference = if service.image.is_empty() {
+            &container.image
+        } else {
+            &service.image
+        };
+        Some(ServiceImage {
+            service: service.name.clone(),
+            reference: reference.clone(),
+            id: container.image_id.clone(),
+        })
+    };
+    model.services.iter().filter_map(image).collect()
+}

@@ -1,0 +1,203 @@
+//! What compose's last words mean, and what to do next.
+
+use towline_shared::outcome::FailureReason;
+
+use super::stop::Stop;
+
+/// What a failed call of compose means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Failed {
+    /// The engine went away; the same may work when it is back.
+    Outage,
+    /// It will not work as it is.
+    For(Stop),
+}
+
+/// Phrases by which an engine that went away is known.
+const OUTAGE: [&str; 8] = [
+    "Cannot connect to the Docker daemon",
+    "connection refused",
+    "error during connect",
+    "EOF",
+    "connection reset by peer",
+    "context canceled",
+    "broken pipe",
+    "daemon is shutting down",
+];
+
+/// Reads the end of compose's output, masked already.
+pub(super) fn explain(output: &[String], exit: &str) -> Failed {
+    let lines = || {
+        output
+            .iter()
+            .rev()
+            .map(|line| line.trim())
+            .filter(|line| !line.is_empty())
+    };
+    let any = |phrases: &[&str]| {
+        lines()
+            .take(20)
+            .find(|line| phrases.iter().any(|phrase| line.contains(phrase)))
+    };
+    if let Some(line) = any(&["no space left on device", "disk quota exceeded"]) {
+        let message = format!(
+            "the host's disk is full: {line}. Free space (`docker system df` tells what docker holds), then retry"
+        );
+        return Failed::For(Stop::failed(FailureReason::DiskFull, message));
+    }
+    if let Some(line) = any(&["port is already allocated", "address already in use"]) {
+        let port = port_of(line).map_or_else(|| "a port".to_owned(), |port| format!("port {port}"));
+        let message = format!(
+            "{port} is already taken on the host: {line}. Stop what uses it (`ss -ltnp` tells what), or publish another port"
+        );
+        return Failed::For(Stop::failed(FailureReason::ComposeFailed, message));
+    }
+    let missing = [
+        "pull access denied",
+        "No such image",
+        "manifest unknown",
+        "manifest for",
+        "repository does not exist",
+        "failed to resolve reference",
+        "unable to get image",
+        "no such image",
+        "dial tcp",
+        "Client.Timeout exceeded",
+    ];
+    if let Some(line) = any(&missing) {
+        let image = image_of(line).map_or_else(
+            || "an image".to_owned(),
+            |image| format!("the image {image}"),
+        );
+        let message = format!(
+            "{image} is not on the host and cannot be pulled: {line}. Check its name and tag, push it to a registry the host can \
+             reach (`docker login` on the host, if it asks for one), or bring it there by `docker save` and `docker load`"
+        );
+        return Failed::For(Stop::failed(FailureReason::ComposeFailed, message));
+    }
+    if any(&OUTAGE).is_some() {
+        return Failed::Outage;
+    }
+    if let Some(line) = any(&["is already in use by container"]) {
+        let message = format!(
+            "{line}. Remove that container, or take `container_name` out of the compose file"
+        );
+        return Failed::For(Stop::failed(FailureReason::ComposeFailed, message));
+    }
+    let last = lines().find(|line| !is_progress(line));
+    let message = last.map_or_else(
+        || format!("`docker compose` ended {exit}"),
+        |line| format!("`docker compose` ended {exit}: {line}"),
+    );
+    Failed::For(Stop::failed(FailureReason::ComposeFailed, message))
+}
+
+/// Compose tells its progress as ` Container shop-web-1  Started`.
+fn is_progress(line: &str) -> bool {
+    ["Container ", "Network ", "Volume ", "Image "]
+        .iter()
+        .any(|thing| line.starts_with(thing))
+}
+
+/// The port in `Bind for 0.0.0.0:8080 failed` or `listen tcp4 0.0.0.0:8080: bind: …`.
+fn port_of(line: &str) -> Option<&str> {
+    let words = line.split_whitespace().rev();
+    words
+        .filter_map(|word| word.trim_end_matches(':').rsplit_once(':'))
+        .map(|(_, port)| port)
+        .find(|port| !port.is_empty() && port.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// The image in `pull access denied for acme/shop, …`, `No such image: acme/shop:1` and the like.
+fn image_of(line: &str) -> Option<&str> {
+    let markers = [
+        "pull access denied for ",
+        "No such image: ",
+        "no such image: ",
+        "manifest for ",
+        "failed to resolve reference ",
+        "unable to get image ",
+    ];
+    let after = markers.iter().find_map(|marker| line.split_once(marker))?.1;
+    let image = after
+        .trim_start_matches(['\'', '"'])
+        .split([',', ' ', '\'', '"'])
+        .next()?;
+    Some(image.trim_end_matches(':')).filter(|image| !image.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(output: &str) -> (FailureReason, String) {
+        let lines: Vec<String> = output.lines().map(str::to_owned).collect();
+        match explain(&lines, "with exit code 1") {
+            Failed::For(Stop::Failed { reason, message }) => (reason, message),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn known_failures_name_the_thing_and_the_next_step() {
+        use FailureReason::{ComposeFailed, DiskFull};
+        let cases = [
+            (
+                "Error response from daemon: driver failed programming external connectivity on endpoint shop-web-1 (abc): Bind for 0.0.0.0:8080 failed: port is already allocated",
+                ComposeFailed,
+                "port 8080 is already taken",
+            ),
+            (
+                "Error response from daemon: Ports are not available: listen tcp4 0.0.0.0:81: bind: address already in use",
+                ComposeFailed,
+                "port 81 is already taken",
+            ),
+            (
+                "Error response from daemon: pull access denied for acme/none, repository does not exist or may require 'docker login'",
+                ComposeFailed,
+                "the image acme/none is not on the host",
+            ),
+            (
+                "Error response from daemon: No such image: acme/shop:9",
+                ComposeFailed,
+                "the image acme/shop:9 is not",
+            ),
+            (
+                "Error response from daemon: Get \"https://registry/v2/\": dial tcp: lookup registry: no such host",
+                ComposeFailed,
+                "an image is not on the host",
+            ),
+            (
+                "write /x: no space left on device",
+                DiskFull,
+                "disk is full",
+            ),
+            (
+                "Conflict. The container name \"/web\" is already in use by container \"abc\"",
+                ComposeFailed,
+                "take `container_name` out",
+            ),
+            (
+                " Container a  Starting\nsomething else\n Container b  Started\n",
+                ComposeFailed,
+                "ended with exit code 1: something else",
+            ),
+            ("", ComposeFailed, "`docker compose` ended with exit code 1"),
+        ];
+        for (output, reason, expected) in cases {
+            let found = message(output);
+            assert_eq!(found.0, reason, "{output}");
+            assert!(found.1.contains(expected), "{output}: {}", found.1);
+        }
+    }
+
+    #[test]
+    fn an_engine_that_went_away_is_recognised() {
+        for line in [
+            "Cannot connect to the Docker daemon at unix:///x. Is the docker daemon running?",
+            "error during connect: EOF",
+        ] {
+            assert_eq!(explain(&[line.to_owned()], ""), Failed::Outage);
+        }
+    }
+}

@@ -1,0 +1,205 @@
+//! Docker: an engine by its API, and compose projects by its own plugin.
+//!
+//! All of the Compose Specification is what people bring, so `docker compose` itself resolves and
+//! applies projects; this module judges what it resolved, hands it exactly that, and watches what
+//! comes of it. Everything else is said to the engine directly.
+//!
+//! - `resolve` and `model`: from files to a judged model, without an effect
+//! - `folder`: where a project's files live on the host
+//! - `deploy`, `remove`: the two kinds of work, on `job`, which has their limits and runs `child`ren
+//! - `verdict`, `survey`, `failure`: pure judgements of what the engine and compose show
+//! - `watch`: events and logs while a job works
+//! - `engine`: the engine's API, the only place that knows it
+
+mod child;
+mod deploy;
+mod engine;
+mod facts;
+mod failure;
+mod folder;
+mod host;
+mod job;
+mod labels;
+mod lines;
+mod model;
+mod plugin;
+mod remove;
+mod resolve;
+mod samples;
+mod stop;
+mod stream;
+mod survey;
+mod verdict;
+mod watch;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use towline_shared::metrics::ContainerSample;
+use towline_shared::outcome::{FailureReason, Outcome};
+use towline_shared::policy::HostPolicy;
+use towline_shared::protocol::v1::Capabilities;
+use towline_shared::query::{Query, Reply, StreamRequest};
+use towline_shared::spec::Work;
+
+use super::{BoxFuture, BoxStream, Executor};
+use crate::task::Task;
+use host::Host;
+use job::Job;
+use samples::Samples;
+use stop::Stop;
+
+/// The engine's socket, unless another is named.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// What this executor works with.
+#[derive(Clone, Debug)]
+pub struct DockerConfig {
+    /// The engine's socket: `unix:///path`.
+    pub host: String,
+    /// The agent's state folder; projects live in its `projects`.
+    pub state_dir: PathBuf,
+    /// What this host's owner allows.
+    pub policy: HostPolicy,
+    /// The docker command line's own folder: registry logins and plugins.
+    pub docker_config: PathBuf,
+}
+
+impl DockerConfig {
+    /// The folder the docker command line itself would use: `DOCKER_CONFIG`, or `~/.docker`.
+    pub fn default_docker_config() -> PathBuf {
+        std::env::var_os("DOCKER_CONFIG").map_or_else(
+            || {
+                std::env::var_os("HOME")
+                    .map_or_else(|| PathBuf::from("/root"), PathBuf::from)
+                    .join(".docker")
+            },
+            PathBuf::from,
+        )
+    }
+}
+
+/// Does jobs on a Docker engine.
+#[derive(Clone)]
+pub struct DockerExecutor {
+    host: Arc<Host>,
+    samples: Arc<Samples>,
+}
+
+impl std::fmt::Debug for DockerExecutor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DockerExecutor({})", self.host.engine.host())
+    }
+}
+
+impl DockerExecutor {
+    /// An executor on this engine; nothing is connected before it is needed.
+    pub fn new(config: DockerConfig) -> Self {
+        Self {
+            host: Arc::new(Host::new(config)),
+            samples: Arc::default(),
+        }
+    }
+}
+
+impl Executor for DockerExecutor {
+    fn run(&self, task: Task) -> BoxFuture<Outcome> {
+        let host = Arc::clone(&self.host);
+        Box::pin(async move { work(&host, &task).await })
+    }
+
+    fn capabilities(&self) -> BoxFuture<Capabilities> {
+        let host = Arc::clone(&self.host);
+        Box::pin(async move { facts::capabilities(&host).await })
+    }
+
+    fn ask(&self, query: Query) -> BoxFuture<Reply> {
+        let host = Arc::clone(&self.host);
+        Box::pin(async move {
+            match query {
+                Query::Containers => match host.engine.containers(None).await {
+                    Ok(containers) => Reply::Containers(
+                        containers
+                            .into_iter()
+                            .map(|container| container.summary)
+                            .collect(),
+                    ),
+                    Err(error) => Reply::Failed(error.to_string()),
+                },
+            }
+        })
+    }
+
+    fn open_stream(&self, request: StreamRequest) -> BoxStream<Result<Vec<u8>, String>> {
+        stream::open(self.host.engine.clone(), request)
+    }
+
+    fn containers(&self) -> BoxFuture<Vec<ContainerSample>> {
+        let (host, samples) = (Arc::clone(&self.host), Arc::clone(&self.samples));
+        Box::pin(async move { samples.take(&host.engine).await })
+    }
+}
+
+async fn work(host: &Host, task: &Task) -> Outcome {
+    let project = match &task.spec.work {
+        Work::Deploy(deploy) => &deploy.compose_project,
+        Work::Remove(remove) => &remove.compose_project,
+    };
+    if !is_project_name(project) {
+        return Outcome::Failed {
+            reason: FailureReason::InvalidProject,
+            message: format!("{project:?} is no name for a compose project"),
+        };
+    }
+    let mut job = Job::new(host, task, project);
+    let done = match &task.spec.work {
+        Work::Deploy(deploy) => deploy::run(&mut job, deploy).await,
+        Work::Remove(remove) => remove::run(&mut job, remove).await.map(|()| Vec::new()),
+    };
+    match done {
+        Ok(images) => Outcome::Succeeded { images },
+        Err(stop) => end(&job, stop).await,
+    }
+}
+
+/// The outcome of work that was not done; the log says it too.
+async fn end(job: &Job<'_>, stop: Stop) -> Outcome {
+    let (reason, message) = match stop {
+        Stop::Cancelled => {
+            return Outcome::Cancelled {
+                left: job.left().await,
+            };
+        }
+        Stop::Told { reason, message } => return failed(job, reason, &message),
+        Stop::Failed { reason, message } => (reason, message),
+        Stop::Deadline => (FailureReason::Deadline, job.overdue().await),
+    };
+    job.note(&message).await;
+    failed(job, reason, &message)
+}
+
+fn failed(job: &Job<'_>, reason: FailureReason, message: &str) -> Outcome {
+    let message = job.masker.mask_text(message);
+    Outcome::Failed { reason, message }
+}
+
+/// The name becomes the name of a folder, so it is not taken on trust.
+fn is_project_name(name: &str) -> bool {
+    let is_start = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    name.len() <= 128
+        && name.starts_with(is_start)
+        && name.chars().all(|c| is_start(c) || matches!(c, '-' | '_'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_project_name_is_no_path() {
+        assert!(is_project_name("shop-1_a") && is_project_name("0"));
+        for name in ["", "../x", "a/b", "Shop", "-x", ".", "a b"] {
+            assert!(!is_project_name(name), "{name}");
+        }
+    }
+}

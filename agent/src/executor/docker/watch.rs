@@ -1,0 +1,372 @@
+//! Watching a project's containers while a job works on it: what happens to them, and what they print.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tokio_util::task::AbortOnDropHandle;
+use towline_shared::log::{LogLine, LogStream};
+
+use super::engine::{Engine, EngineError, EventKind, LogPiece, LogQuery, Observed, Phase};
+use super::lines::Lines;
+use crate::logs::LogSink;
+use crate::mask::Masker;
+
+/// How long to wait before asking an engine again that went away.
+const RETRY: Duration = Duration::from_millis(200);
+/// After the verdict, lines are still taken until none came for so long,
+const QUIET: Duration = Duration::from_millis(15);
+/// but not longer than this from containers that go on.
+const QUIET_LIMIT: Duration = Duration::from_millis(100);
+
+/// Follows events and logs until it is dropped.
+pub(super) struct Watch {
+    followers: Arc<Followers>,
+    changes: watch::Receiver<u64>,
+    _events: AbortOnDropHandle<()>,
+}
+
+/// What is to be watched.
+pub(super) struct Watched {
+    pub engine: Engine,
+    pub project: String,
+    /// Only what happened from here on counts, Unix microseconds.
+    pub since_us: i64,
+    pub log: LogSink,
+    pub masker: Masker,
+}
+
+impl Watch {
+    pub fn start(watched: Watched) -> Self {
+        let (announce, changes) = watch::channel(0);
+        let followers = Arc::new(Followers {
+            watched,
+            followed: Mutex::default(),
+            printed: Mutex::new(Instant::now()),
+        });
+        let events = tokio::spawn(take_events(Arc::clone(&followers), announce));
+        Self {
+            followers,
+            changes,
+            _events: AbortOnDropHandle::new(events),
+        }
+    }
+
+    /// Waits until something happened to a container, or to the engine, since the last call.
+    pub async fn changed(&mut self) {
+        if self.changes.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Follows the log of every container that was started within the time watched.
+    pub fn follow(&self, containers: &[Observed]) {
+        for container in containers {
+            if container.started_at.timestamp_micros() >= self.followers.watched.since_us {
+                Followers::follow(&self.followers, &container.id, &container.source);
+            }
+        }
+    }
+
+    /// Takes what the containers have printed: all of those that have ended, and of the others what
+    /// they printed up to now.
+    pub async fn drain(&self, containers: &[Observed]) {
+        self.follow(containers);
+        let ended: Vec<&str> = containers
+            .iter()
+            .filter(|container| container.phase == Phase::Exited)
+            .map(|container| container.id.as_str())
+            .collect();
+        for id in ended {
+            while self.followers.is_following(id) {
+                tokio::time::sleep(QUIET).await;
+            }
+        }
+        let limit = Instant::now() + QUIET_LIMIT;
+        while self.followers.is_any_following() && Instant::now() < limit {
+            if self.followers.quiet_since().elapsed() >= QUIET {
+                break;
+            }
+            tokio::time::sleep(QUIET).await;
+        }
+    }
+
+    /// The last lines of a container, whether or not they were followed.
+    pub async fn last_lines(
+        &self,
+        container: &str,
+        source: &str,
+        count: u32,
+    ) -> Result<Vec<LogLine>, EngineError> {
+        let query = LogQuery {
+            tail: Some(count),
+            ..LogQuery::default()
+        };
+        let mut pieces = Box::pin(self.followers.watched.engine.logs(container, query).await?);
+        let mut lines = LineReader::new(source, &self.followers.watched.masker);
+        let mut all = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            lines.take(&piece?, &mut all);
+        }
+        lines.finish(&mut all);
+        Ok(all)
+    }
+}
+
+async fn take_events(followers: Arc<Followers>, changed: watch::Sender<u64>) {
+    let Watched {
+        engine,
+        project,
+        since_us,
+        ..
+    } = &followers.watched;
+    loop {
+        if let Ok(events) = engine.events(project, since_us / 1_000_000).await {
+            let mut events = Box::pin(events);
+            while let Some(Ok(event)) = events.next().await {
+                if event.kind == EventKind::Started {
+                    Followers::follow(&followers, &event.container, &event.source);
+                }
+                changed.send_modify(|count| *count += 1);
+            }
+        }
+        changed.send_modify(|count| *count += 1);
+        tokio::time::sleep(RETRY).await;
+    }
+}
+
+/// How far a container's log was taken.
+#[derive(Clone, Copy, Debug)]
+struct Position {
+    /// The time of the last line, microseconds.
+    at_us: i64,
+    /// How many lines bear that very time.
+    lines_at: u64,
+}
+
+struct Followers {
+    watched: Watched,
+    followed: Mutex<HashMap<String, Followed>>,
+    /// When a line came last.
+    printed: Mutex<Instant>,
+}
+
+struct Followed {
+    position: Arc<Mutex<Position>>,
+    task: AbortOnDropHandle<()>,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Followers {
+    fn follow(this: &Arc<Self>, container: &str, source: &str) {
+        let mut followed = locked(&this.followed);
+        let position = match followed.get(container) {
+            Some(known) if !known.task.is_finished() => return,
+            Some(known) => Arc::clone(&known.position),
+            None => Arc::new(Mutex::new(this.start_of(source))),
+        };
+        let taking = Arc::clone(this).take_log(
+            container.to_owned(),
+            source.to_owned(),
+            Arc::clone(&position),
+        );
+        let task = AbortOnDropHandle::new(tokio::spawn(taking));
+        followed.insert(container.to_owned(), Followed { position, task });
+    }
+
+    fn start_of(&self, source: &str) -> Position {
+        let since_us = self.watched.since_us;
+        let resumed = self
+            .watched
+            .log
+            .resume_from(source)
+            .filter(|point| point.at_us >= since_us);
+        resumed.map_or(
+            Position {
+                at_us: since_us,
+                lines_at: 0,
+            },
+            |point| Position {
+                at_us: point.at_us,
+                lines_at: point.lines_at,
+            },
+        )
+    }
+
+    fn is_following(&self, container: &str) -> bool {
+        locked(&self.followed)
+            .get(container)
+            .is_some_and(|followed| !followed.task.is_finished())
+    }
+
+    fn is_any_following(&self) -> bool {
+        locked(&self.followed)
+            .values()
+            .any(|followed| !followed.task.is_finished())
+    }
+
+    fn quiet_since(&self) -> Instant {
+        *locked(&self.printed)
+    }
+
+    async fn take_log(
+        self: Arc<Self>,
+        container: String,
+        source: String,
+        position: Arc<Mutex<Position>>,
+    ) {
+        let start = *locked(&position);
+        let query = LogQuery {
+            since_s: start.at_us / 1_000_000,
+            tail: None,
+            follow: true,
+        };
+        let pieces = match self.watched.engine.logs(&container, query).await {
+            Ok(pieces) => pieces,
+            Err(error) => return self.explain(&source, &error).await,
+        };
+        let mut pieces = Box::pin(pieces);
+        let mut reader = LineReader::new(&source, &self.watched.masker);
+        let mut skip = Skip { to: start, seen: 0 };
+        let mut lines = Vec::new();
+        while let Some(piece) = pieces.next().await {
+            match piece {
+                Ok(piece) => reader.take(&piece, &mut lines),
+                Err(error) => {
+                    self.explain(&source, &error).await;
+                    break;
+                }
+            }
+            self.send(&mut lines, &mut skip, &position).await;
+        }
+        reader.finish(&mut lines);
+        self.send(&mut lines, &mut skip, &position).await;
+    }
+
+    async fn send(&self, lines: &mut Vec<LogLine>, skip: &mut Skip, position: &Mutex<Position>) {
+        for line in lines.drain(..) {
+            if skip.is_known(line.at_us) {
+                continue;
+            }
+            let at_us = line.at_us;
+            self.watched.log.send(line).await;
+            let mut position = locked(position);
+            if position.at_us == at_us {
+                position.lines_at += 1;
+            } else {
+                *position = Position { at_us, lines_at: 1 };
+            }
+            *locked(&self.printed) = Instant::now();
+        }
+    }
+
+    /// A log that cannot be read is no reason to fail, but must not look like silence.
+    async fn explain(&self, source: &str, error: &EngineError) {
+        if let EngineError::Refused { status, message } = error
+            && *status != 404
+        {
+            let text = format!("the log of {source} cannot be read: {message}");
+            self.watched.log.send(super::job::note(text)).await;
+        }
+    }
+}
+
+/// Passes over the lines that were taken before.
+struct Skip {
+    to: Position,
+    /// How many lines of that very time were passed over.
+    seen: u64,
+}
+
+impl Skip {
+    fn is_known(&mut self, at_us: i64) -> bool {
+        if at_us == self.to.at_us && self.seen < self.to.lines_at {
+            self.seen += 1;
+            return true;
+        }
+        at_us < self.to.at_us
+    }
+}
+
+/// Makes log lines of what one container prints.
+pub(super) struct LineReader {
+    source: String,
+    stdout: Lines,
+    stderr: Lines,
+    last_us: i64,
+    cut: Vec<(String, Option<usize>)>,
+}
+
+impl LineReader {
+    pub fn new(source: &str, masker: &Masker) -> Self {
+        Self {
+            source: source.to_owned(),
+            stdout: Lines::new(masker.clone()),
+            stderr: Lines::new(masker.clone()),
+            last_us: 0,
+            cut: Vec::new(),
+        }
+    }
+
+    pub fn take(&mut self, piece: &LogPiece, lines: &mut Vec<LogLine>) {
+        self.last_us = piece.at_us;
+        let reader = if piece.stream == LogStream::Stderr {
+            &mut self.stderr
+        } else {
+            &mut self.stdout
+        };
+        reader.push(&piece.bytes, &mut self.cut);
+        self.give(piece.stream, lines);
+    }
+
+    /// What is left of lines without an end.
+    pub fn finish(&mut self, lines: &mut Vec<LogLine>) {
+        self.stdout.finish(&mut self.cut);
+        self.give(LogStream::Stdout, lines);
+        self.stderr.finish(&mut self.cut);
+        self.give(LogStream::Stderr, lines);
+    }
+
+    fn give(&mut self, stream: LogStream, lines: &mut Vec<LogLine>) {
+        for (text, _) in self.cut.drain(..) {
+            lines.push(LogLine {
+                at_us: self.last_us,
+                stream,
+                source: self.source.clone(),
+                text,
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_taken_before_are_passed_over_to_the_line() {
+        let mut skip = Skip {
+            to: Position {
+                at_us: 5,
+                lines_at: 2,
+            },
+            seen: 0,
+        };
+        let known: Vec<bool> = [3, 5, 5, 5, 6].map(|at_us| skip.is_known(at_us)).to_vec();
+        assert_eq!(known, [true, true, true, false, false]);
+        let mut fresh = Skip {
+            to: Position {
+                at_us: 5,
+                lines_at: 0,
+            },
+            seen: 0,
+        };
+        assert!(fresh.is_known(4) && !fresh.is_known(5));
+    }
+}
