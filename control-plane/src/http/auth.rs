@@ -1,0 +1,113 @@
+//! The one place that decides who asks.
+
+use std::net::IpAddr;
+use std::time::Instant;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use http::request::Parts;
+use http::{HeaderMap, header};
+
+use super::input::From;
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use super::throttle::Throttle;
+use crate::store::Tenant;
+
+/// The longest API key that is looked at; ours have about 50 characters.
+const MAX_KEY: usize = 200;
+
+/// Checks the API key of a request before anything else of it is read, and notes whose it is.
+pub async fn authorize(
+    State(api): State<Api>,
+    From(address): From,
+    mut request: Request,
+    next: Next,
+) -> Response {
+    match tenant(&api, address, request.headers()).await {
+        Ok(tenant) => {
+            request.extensions_mut().insert(tenant);
+            next.run(request).await
+        }
+        Err(problem) => problem.into_response(),
+    }
+}
+
+async fn tenant(api: &Api, address: IpAddr, headers: &HeaderMap) -> Result<Tenant, Problem> {
+    let key = bearer(headers)?;
+    may_try(&api.sign_in, address)?;
+    if let Some(tenant) = api.store.authenticate(key).await? {
+        return Ok(tenant.from_address(address));
+    }
+    api.sign_in.failed(address, Instant::now());
+    let remedy = "make another with `towline keys create`, or ask somebody of the team for one";
+    Err(Problem::new(
+        Kind::Unauthorized,
+        "the API key is not valid, or not any more",
+    )
+    .remedy(remedy))
+}
+
+fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
+    headers
+        .get(header::AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split_once(' '))
+        .filter(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && key.len() <= MAX_KEY)
+        .map(|(_, key)| key.trim())
+        .filter(|key| !key.is_empty())
+        .ok_or_else(|| {
+            Problem::new(Kind::Unauthorized, "the request carries no API key")
+                .remedy("send the header Authorization: Bearer <API key>")
+        })
+}
+
+/// Refuses an address that has failed too often.
+pub fn may_try(throttle: &Throttle, address: IpAddr) -> Result<(), Problem> {
+    throttle.check(address, Instant::now()).map_err(|wait| {
+        Problem::new(
+            Kind::TooManyRequests,
+            "too many failed attempts from this address",
+        )
+        .remedy("wait as long as Retry-After says")
+        .retry_after(wait)
+    })
+}
+
+/// Refuses changes of projects and deployments to those who may only look.
+pub async fn deployers_change(tenant: Tenant, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || tenant.role().may_deploy() {
+        next.run(request).await
+    } else {
+        not_allowed(&tenant).into_response()
+    }
+}
+
+/// Refuses changes of agents, tokens and keys to those who do not administer the team.
+pub async fn administrators_change(tenant: Tenant, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || tenant.role().may_administer() {
+        next.run(request).await
+    } else {
+        not_allowed(&tenant).into_response()
+    }
+}
+
+fn not_allowed(tenant: &Tenant) -> Problem {
+    let detail = format!("the role {} in this team does not allow it", tenant.role());
+    Problem::new(Kind::Forbidden, detail).remedy("ask an owner or admin of the team")
+}
+
+/// The tenant that [`authorize`] has noted. Without it there is none: a route that forgot its check
+/// refuses everybody.
+impl<S: Send + Sync> FromRequestParts<S> for Tenant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts
+            .extensions
+            .get::<Self>()
+            .cloned()
+            .ok_or_else(|| Problem::new(Kind::Unauthorized, "the request carries no API key"))
+    }
+}

@@ -1,0 +1,111 @@
+//! The files of a project.
+
+use axum::Json;
+use axum::extract::State;
+use axum::extract::rejection::BytesRejection;
+use bytes::Bytes;
+use http::{HeaderMap, header};
+use serde::Serialize;
+use towline_shared::compose::{self, find_compose_file};
+use towline_shared::ids::ProjectId;
+use towline_shared::policy::{HostPolicy, Permission};
+use towline_shared::spec::ProjectFile;
+use utoipa::ToSchema;
+
+use super::findings::Finding;
+use super::input::{Id, body_refused};
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use crate::domain::archive::{self, ArchiveError};
+use crate::store::{FileEntry, FileSet, Tenant};
+
+const TAR: &str = "application/x-tar";
+
+/// The files of a project and what is to be said about them.
+#[derive(Debug, Serialize, ToSchema)]
+#[expect(clippy::struct_field_names, reason = "the names of the API")]
+pub struct Files {
+    /// The files.
+    files: Vec<FileEntry>,
+    /// Which of them is the compose file; null when there is none.
+    compose_file: Option<String>,
+    /// What was found in them, whatever the host. With an error among them, they cannot be deployed.
+    findings: Vec<Finding>,
+}
+
+/// The files of a project.
+#[utoipa::path(get, path = "/projects/{id}/files", tag = "projects", operation_id = "list_files",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = Files)))]
+pub async fn list(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<Json<Files>, Problem> {
+    let files = api.store.read_files(&tenant, project).await?;
+    let set = api.store.list_files(&tenant, project).await?;
+    Ok(Json(examined(set, &files)))
+}
+
+/// Replaces all files of a project by those of an uncompressed tar archive.
+#[utoipa::path(put, path = "/projects/{id}/files", tag = "projects", operation_id = "replace_files",
+    params(("id" = Uuid, Path, description = "The project")),
+    request_body(content = Vec<u8>, content_type = "application/x-tar"), responses((status = OK, body = Files)))]
+pub async fn replace(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<Json<Files>, Problem> {
+    let is_tar = headers
+        .get(header::CONTENT_TYPE)
+        .is_some_and(|media| media.as_bytes().eq_ignore_ascii_case(TAR.as_bytes()));
+    if !is_tar {
+        return Err(
+            Problem::new(Kind::UnsupportedMedia, "the body must be a tar archive")
+                .field("Content-Type")
+                .remedy(format!("send Content-Type: {TAR}")),
+        );
+    }
+    let files = archive::read(&body.map_err(body_refused)?).map_err(refused)?;
+    let set = api.store.put_files(&tenant, project, files.clone()).await?;
+    Ok(Json(examined(set, &files)))
+}
+
+fn refused(error: ArchiveError) -> Problem {
+    match error {
+        ArchiveError::TooMany | ArchiveError::TooLarge => {
+            Problem::new(Kind::TooLarge, error.to_string())
+        }
+        ArchiveError::Path { ref path, .. } | ArchiveError::Kind { ref path, .. } => {
+            Problem::invalid(format!("files.{path}"), error.to_string())
+        }
+        other => Problem::new(Kind::Malformed, other.to_string()),
+    }
+}
+
+fn examined(set: FileSet, files: &[ProjectFile]) -> Files {
+    let findings = find_compose_file(files)
+        .map(|compose_file| compose::examine(files, compose_file, &any_host()))
+        .unwrap_or_default();
+    Files {
+        files: set.files,
+        compose_file: set.compose_file,
+        findings: findings.into_iter().map(Finding::from).collect(),
+    }
+}
+
+/// Where the files will go is not known yet, so no host's policy can be held against them; the deploy
+/// does that.
+fn any_host() -> HostPolicy {
+    HostPolicy {
+        privileged: Permission::Allow,
+        host_namespaces: Permission::Allow,
+        bind_mounts: vec!["/".into()],
+        capabilities: vec!["ALL".into()],
+        devices: Permission::Allow,
+        unconfined: Permission::Allow,
+        registries: Vec::new(),
+        build: Permission::Allow,
+    }
+}

@@ -1,0 +1,40 @@
+//! The public listener's HTTP: the API, the set-up page, health and metrics.
+//!
+//! Every route stands once, in [`router`]; each resource's requests and answers stand beside its
+//! handlers. Whatever is not in the short list of public routes needs an API key, and gets it checked
+//! before anything of the request is read.
+
+mod agents;
+mod api_keys;
+mod auth;
+mod containers;
+mod deployment_log;
+mod deployments;
+mod enrolment;
+mod enrolment_tokens;
+mod exposition;
+mod files;
+mod findings;
+mod health;
+mod input;
+mod log_line;
+mod me;
+mod measures;
+mod metrics;
+mod openapi;
+mod page;
+mod problem;
+mod projects;
+mod request;
+mod router;
+mod secrets;
+mod server;
+mod setup;
+mod sse;
+mod state;
+mod targets;
+mod throttle;
+
+pub use router::router;
+pub use server::{Limits, serve};
+pub use state::{Api, ApiParts};

@@ -1,0 +1,105 @@
+//! The description of the API, made of the routes themselves.
+
+use axum::Extension;
+use axum::response::{IntoResponse, Response as HttpResponse};
+use bytes::Bytes;
+use http::header::CONTENT_TYPE;
+use utoipa::OpenApi;
+use utoipa::openapi::path::{Operation, PathItem};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::{Components, Content, Ref, RefOr, ResponseBuilder};
+
+use super::problem::ProblemDocument;
+
+/// The name of the scheme by which requests are authorized.
+const API_KEY: &str = "api_key";
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "Towline",
+        description = "The public API of a Towline control plane. Errors are problem documents (RFC 9457); \
+            lists are paged by `limit` and `cursor`; times are RFC 3339 in UTC.",
+    ),
+    components(schemas(ProblemDocument)),
+    tags(
+        (name = "setup", description = "The first user and their key"),
+        (name = "keys", description = "API keys of the team"),
+        (name = "agents", description = "Enrolment and life of agents"),
+        (name = "targets", description = "Where deploys go, and what runs there"),
+        (name = "projects", description = "What a team deploys: its files and secrets"),
+        (name = "deployments", description = "Bringing a project to a state on a target"),
+        (name = "metrics", description = "What agents measure"),
+        (name = "process", description = "The control plane itself"),
+    )
+)]
+struct Frame;
+
+/// The description without any route.
+pub fn frame() -> utoipa::openapi::OpenApi {
+    let mut document = Frame::openapi();
+    let components = document.components.get_or_insert_with(Components::default);
+    let scheme = Http::builder()
+        .scheme(HttpAuthScheme::Bearer)
+        .bearer_format("API key")
+        .build();
+    components.add_security_scheme(API_KEY, SecurityScheme::Http(scheme));
+    document
+}
+
+/// Notes on each route that it needs an API key.
+pub fn require_key(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
+                API_KEY,
+                [],
+            )]);
+        }
+    }
+}
+
+/// Notes on each route that it answers with a problem when it does not do what was asked.
+pub fn may_refuse(document: &mut utoipa::openapi::OpenApi) {
+    let problem = ResponseBuilder::new()
+        .description("A refusal: what failed, and what to do")
+        .content(
+            "application/problem+json",
+            Content::new(Some(RefOr::Ref(Ref::from_schema_name("Problem")))),
+        )
+        .build();
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            let responses = &mut operation.responses.responses;
+            responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+        }
+    }
+}
+
+fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    [
+        &mut item.get,
+        &mut item.put,
+        &mut item.post,
+        &mut item.delete,
+    ]
+    .into_iter()
+    .flatten()
+}
+
+/// The finished description, as it is sent.
+#[derive(Clone, Debug)]
+pub struct Description(Bytes);
+
+impl Description {
+    /// Writes a description down once.
+    pub fn of(document: &utoipa::openapi::OpenApi) -> Result<Self, serde_json::Error> {
+        Ok(Self(serde_json::to_vec(document)?.into()))
+    }
+}
+
+/// The description of the whole API.
+#[utoipa::path(get, path = "/openapi.json", tag = "process", operation_id = "describe_api", responses((status = OK, body = serde_json::Value)))]
+pub async fn describe(Extension(description): Extension<Description>) -> HttpResponse {
+    ([(CONTENT_TYPE, "application/json")], description.0).into_response()
+}

@@ -1,0 +1,75 @@
+//! What a team deploys.
+
+use axum::Json;
+use axum::extract::State;
+use http::{HeaderName, StatusCode, header};
+use serde::Deserialize;
+use towline_shared::ids::ProjectId;
+use utoipa::ToSchema;
+
+use super::input::{Body, Id, Query};
+use super::page::PageQuery;
+use super::problem::Problem;
+use super::router::API;
+use super::state::Api;
+use crate::store::{Listed, Project, Tenant};
+
+/// A project to make.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CreateProject {
+    /// Small letters, digits and dashes, at most 63, beginning with a letter or digit; unique in the team.
+    #[schema(pattern = "^[a-z0-9][a-z0-9-]{0,62}$")]
+    name: String,
+}
+
+/// The team's projects.
+#[utoipa::path(get, path = "/projects", tag = "projects", operation_id = "list_projects", params(PageQuery),
+    responses((status = OK, body = Listed<Project>)))]
+pub async fn list(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Listed<Project>>, Problem> {
+    Ok(Json(api.store.list_projects(&tenant, query.page()?).await?))
+}
+
+/// Makes a project.
+#[utoipa::path(post, path = "/projects", tag = "projects", operation_id = "create_project", request_body = CreateProject,
+    responses((status = CREATED, body = Project, headers(("Location" = String, description = "The project")))))]
+pub async fn create(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Body(new): Body<CreateProject>,
+) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Project>), Problem> {
+    let project = api.store.create_project(&tenant, &new.name).await?;
+    let location = format!("{API}/projects/{}", project.id);
+    Ok((
+        StatusCode::CREATED,
+        [(header::LOCATION, location)],
+        Json(project),
+    ))
+}
+
+/// A project.
+#[utoipa::path(get, path = "/projects/{id}", tag = "projects", operation_id = "show_project", params(("id" = Uuid, Path, description = "The project")),
+    responses((status = OK, body = Project)))]
+pub async fn show(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<Json<Project>, Problem> {
+    Ok(Json(api.store.project(&tenant, project).await?))
+}
+
+/// Takes a project away. What it has deployed stays where it runs.
+#[utoipa::path(delete, path = "/projects/{id}", tag = "projects", operation_id = "delete_project",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = NO_CONTENT)))]
+pub async fn delete(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<StatusCode, Problem> {
+    api.store.delete_project(&tenant, project).await?;
+    Ok(StatusCode::NO_CONTENT)
+}

@@ -1,0 +1,135 @@
+//! Every route, once.
+
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::{Extension, Router};
+use http::Uri;
+use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouterExt as _};
+use utoipa_axum::routes;
+
+use super::input::MAX_JSON;
+use super::openapi::Description;
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use super::{
+    agents, api_keys, auth, containers, deployment_log, deployments, enrolment, enrolment_tokens,
+    files, health, me, metrics, openapi, projects, request, secrets, setup, targets,
+};
+use crate::domain::archive::MAX_ARCHIVE_BYTES;
+
+/// Below this path is the API.
+pub const API: &str = "/api/v1";
+
+/// The whole of the public listener.
+pub fn router(api: Api) -> Result<Router, serde_json::Error> {
+    let check = from_fn_with_state(api.clone(), auth::authorize);
+    let (router, document) = routes(private_api().route_layer(check)).split_for_parts();
+    Ok(router
+        .fallback(nothing_here)
+        .method_not_allowed_fallback(no_such_method)
+        .layer(Extension(Description::of(&document)?))
+        .layer(DefaultBodyLimit::max(MAX_JSON))
+        .layer(from_fn_with_state(
+            api.clone(),
+            request::refuse_when_stopping,
+        ))
+        .layer(from_fn(request::in_time))
+        .layer(from_fn_with_state(api.clone(), request::observe))
+        .with_state(api))
+}
+
+fn routes(private: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
+    let mut all = OpenApiRouter::with_openapi(openapi::frame())
+        .merge(beside_the_api())
+        .nest(API, public_api().merge(private));
+    openapi::may_refuse(all.get_openapi_mut());
+    all
+}
+
+/// Beside the API; no credentials.
+fn beside_the_api() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(health::alive))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::process_metrics))
+        .routes(routes!(setup::page))
+        .routes(routes!(setup::script))
+        .routes(routes!(setup::style))
+}
+
+/// The API's few routes without an API key; each checks a credential of its own.
+fn public_api() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(setup::complete))
+        .routes(routes!(enrolment::enroll))
+        .routes(routes!(enrolment::renew))
+        .routes(routes!(openapi::describe))
+}
+
+/// Everything else: an API key is checked before anything of the request is read.
+fn private_api() -> OpenApiRouter<Api> {
+    let mut private = OpenApiRouter::new()
+        .merge(for_all())
+        .merge(for_administrators().route_layer(from_fn(auth::administrators_change)))
+        .merge(for_deployers().route_layer(from_fn(auth::deployers_change)));
+    openapi::require_key(private.get_openapi_mut());
+    private
+}
+
+/// For every role.
+fn for_all() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(me::show))
+        .routes(routes!(targets::list))
+        .routes(routes!(targets::show))
+        .routes(routes!(containers::list))
+        .routes(routes!(containers::logs))
+        .routes(routes!(metrics::range))
+        .routes(routes!(metrics::latest))
+        .routes(routes!(metrics::prometheus))
+}
+
+/// For every role to see, for administrators to change.
+fn for_administrators() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
+        .routes(routes!(enrolment_tokens::list, enrolment_tokens::create))
+        .routes(routes!(enrolment_tokens::revoke))
+        .routes(routes!(agents::list))
+        .routes(routes!(agents::show))
+        .routes(routes!(agents::revoke))
+}
+
+/// For every role to see, for developers to change.
+fn for_deployers() -> OpenApiRouter<Api> {
+    let files =
+        routes!(files::list, files::replace).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES));
+    OpenApiRouter::new()
+        .routes(routes!(projects::list, projects::create))
+        .routes(routes!(projects::show, projects::delete))
+        .routes(files)
+        .routes(routes!(secrets::list))
+        .routes(routes!(secrets::put, secrets::delete))
+        .routes(routes!(deployments::create))
+        .routes(routes!(deployments::remove))
+        .routes(routes!(deployments::list))
+        .routes(routes!(deployments::show))
+        .routes(routes!(deployments::cancel))
+        .routes(routes!(deployments::retry))
+        .routes(routes!(deployment_log::range))
+        .routes(routes!(deployment_log::stream))
+}
+
+async fn nothing_here(uri: Uri) -> Problem {
+    Problem::new(Kind::NotFound, format!("there is no route {}", uri.path()))
+        .remedy(format!("see {API}/openapi.json for all routes"))
+}
+
+async fn no_such_method(uri: Uri) -> Problem {
+    Problem::new(
+        Kind::MethodNotAllowed,
+        format!("{} does not know this method", uri.path()),
+    )
+    .remedy("see the Allow header for those it knows")
+}

@@ -1,0 +1,90 @@
+//! The set-up of a new installation: its one-time link makes the first user and key.
+//!
+//! The page reads the token from the link's fragment, which browsers do not send: so it stands in no
+//! server's log, and no credential is ever part of a URL that is asked for.
+
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::State;
+use axum::response::{Html, IntoResponse, Response};
+use http::header::{CONTENT_SECURITY_POLICY, CONTENT_TYPE};
+use http::{HeaderName, StatusCode};
+use serde::Deserialize;
+use utoipa::ToSchema;
+
+use super::auth::may_try;
+use super::input::{Body, From};
+use super::problem::Problem;
+use super::state::Api;
+use crate::ops::{self, OpsError};
+use crate::store::people::SetUp;
+
+/// The page may run its own script, wear its own style and talk to its own server; nothing else.
+const POLICY: (HeaderName, &str) = (
+    CONTENT_SECURITY_POLICY,
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
+     frame-ancestors 'none'; base-uri 'none'; form-action 'none'",
+);
+
+/// The first user.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CompleteSetup {
+    /// The secret of the set-up link.
+    #[schema(write_only)]
+    token: String,
+    /// The user's e-mail address.
+    email: String,
+    /// The user's name.
+    name: String,
+}
+
+/// Makes the first user, their team and their first API key. The link is used up by it.
+#[utoipa::path(post, path = "/setup", tag = "setup", operation_id = "complete_setup", request_body = CompleteSetup,
+    responses((status = CREATED, body = SetUp)))]
+pub async fn complete(
+    State(api): State<Api>,
+    From(address): From,
+    Body(request): Body<CompleteSetup>,
+) -> Result<(StatusCode, Json<SetUp>), Problem> {
+    may_try(&api.sign_in, address)?;
+    match ops::complete_setup(&api.store, &request.token, &request.email, &request.name).await {
+        Ok(set_up) => Ok((StatusCode::CREATED, Json(set_up))),
+        Err(error) => {
+            if matches!(error, OpsError::SetUpDone) {
+                api.sign_in.failed(address, Instant::now());
+            }
+            Err(error.into())
+        }
+    }
+}
+
+/// The page behind the set-up link.
+#[utoipa::path(get, path = "/setup", tag = "setup", operation_id = "show_setup_page",
+    responses((status = OK, body = String, content_type = "text/html")))]
+pub async fn page() -> Response {
+    ([POLICY], Html(include_str!("setup/page.html"))).into_response()
+}
+
+/// The page's script.
+#[utoipa::path(get, path = "/setup.js", tag = "setup", operation_id = "show_setup_script",
+    responses((status = OK, body = String, content_type = "text/javascript")))]
+pub async fn script() -> Response {
+    (
+        [(CONTENT_TYPE, "text/javascript; charset=utf-8")],
+        include_str!("setup/script.js"),
+    )
+        .into_response()
+}
+
+/// The page's style.
+#[utoipa::path(get, path = "/setup.css", tag = "setup", operation_id = "show_setup_style",
+    responses((status = OK, body = String, content_type = "text/css")))]
+pub async fn style() -> Response {
+    (
+        [(CONTENT_TYPE, "text/css; charset=utf-8")],
+        include_str!("setup/style.css"),
+    )
+        .into_response()
+}

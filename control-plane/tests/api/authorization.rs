@@ -1,0 +1,290 @@
+//! Who may ask what: over every route of the API's own description.
+
+use std::collections::BTreeSet;
+
+use axum::body::Body;
+use http::{Method, header};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::host::Host;
+use crate::world::{COMPOSE, Somebody, World};
+
+/// Routes that need no API key, and why.
+const PUBLIC: [(&str, &str); 10] = [
+    ("get", "/healthz"),
+    ("get", "/readyz"),
+    ("get", "/metrics"),
+    ("get", "/setup"),
+    ("get", "/setup.js"),
+    ("get", "/setup.css"),
+    ("get", "/api/v1/openapi.json"),
+    // The credential is the set-up link's secret.
+    ("post", "/api/v1/setup"),
+    // The credential is the enrolment token.
+    ("post", "/api/v1/agent/enroll"),
+    // The credential is the proof of the certificate's key.
+    ("post", "/api/v1/agent/renew"),
+];
+
+struct Route {
+    method: String,
+    path: String,
+    operation: Value,
+}
+
+impl Route {
+    fn at(&self, id: &str) -> String {
+        self.path
+            .replace("{id}", id)
+            .replace("{key}", "KEY")
+            .replace("{name}", "web-1")
+    }
+
+    fn is_public(&self) -> bool {
+        PUBLIC.contains(&(self.method.as_str(), self.path.as_str()))
+    }
+}
+
+async fn routes(world: &World) -> Vec<Route> {
+    let document = world.nobody().get("/api/v1/openapi.json").await.expect(200);
+    let mut routes = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            routes.push(Route {
+                method: method.clone(),
+                path: path.clone(),
+                operation: operation.clone(),
+            });
+        }
+    }
+    assert!(routes.len() > 35, "{} routes", routes.len());
+    routes
+}
+
+async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::Answer {
+    let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).unwrap();
+    let (media, body) = match route.path.as_str() {
+        "/api/v1/projects/{id}/files" => (
+            "application/x-tar",
+            crate::world::tar(&[("compose.yaml", COMPOSE)]),
+        ),
+        "/api/v1/projects/{id}/deployments" | "/api/v1/projects/{id}/removals" => (
+            "application/json",
+            json!({"target": Uuid::now_v7()}).to_string().into_bytes(),
+        ),
+        "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
+        "/api/v1/projects" | "/api/v1/api-keys" | "/api/v1/enrolment-tokens" => {
+            ("application/json", br#"{"name":"viewer"}"#.to_vec())
+        }
+        _ => ("application/json", b"{}".to_vec()),
+    };
+    let request = somebody
+        .request(method, &route.at(id))
+        .header(header::CONTENT_TYPE, media);
+    somebody.ask(request.body(Body::from(body)).unwrap()).await
+}
+
+#[tokio::test]
+async fn every_route_but_the_public_ones_needs_a_valid_key() {
+    let world = World::open().await;
+    let routes = routes(&world).await;
+    let id = Uuid::now_v7().to_string();
+    let mut public = BTreeSet::new();
+    for route in &routes {
+        let answer = ask(&world.nobody(), route, &id).await;
+        if route.is_public() {
+            assert_ne!(
+                answer.status.as_u16(),
+                401,
+                "{} {}",
+                route.method,
+                route.path
+            );
+            assert!(
+                route.operation.get("security").is_none(),
+                "{} {}",
+                route.method,
+                route.path
+            );
+            public.insert((route.method.as_str(), route.path.as_str()));
+        } else {
+            assert_eq!(
+                answer.status.as_u16(),
+                401,
+                "{} {}",
+                route.method,
+                route.path
+            );
+            assert_eq!(answer.headers[header::WWW_AUTHENTICATE], "Bearer");
+            assert!(
+                route.operation["security"].is_array(),
+                "{} {}",
+                route.method,
+                route.path
+            );
+            let wrong = ask(&world.with_key("twlk_wrong"), route, &id).await;
+            assert_eq!(
+                wrong.status.as_u16(),
+                401,
+                "{} {}",
+                route.method,
+                route.path
+            );
+        }
+    }
+    assert_eq!(
+        public,
+        PUBLIC.into_iter().collect(),
+        "the list of public routes is exact"
+    );
+}
+
+#[tokio::test]
+async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let bob = world.another("owner").await;
+    let host = Host::connect(&ada, &world, "web-1").await;
+    let project = ada.project("shop", &[("compose.yaml", COMPOSE)]).await;
+    let deploy = ada
+        .post(
+            &format!("/api/v1/projects/{project}/deployments"),
+            &json!({"target": "web-1"}),
+        )
+        .await
+        .expect(202);
+    let key = ada
+        .post("/api/v1/api-keys", &json!({"name": "k"}))
+        .await
+        .expect(201);
+    let token = ada
+        .post("/api/v1/enrolment-tokens", &json!({"name": "t"}))
+        .await
+        .expect(201);
+    let agent = host.agent.to_string();
+    let target = host.target.to_string();
+    let mut seen = 0;
+    for route in routes(&world)
+        .await
+        .iter()
+        .filter(|route| route.path.contains("{id}"))
+    {
+        let resource = route.path.split('/').nth(3).unwrap();
+        let own = match resource {
+            "agents" => agent.as_str(),
+            "api-keys" => key["id"].as_str().unwrap(),
+            "deployments" => deploy["id"].as_str().unwrap(),
+            "enrolment-tokens" => token["id"].as_str().unwrap(),
+            "projects" => project.as_str(),
+            "targets" => target.as_str(),
+            other => panic!("no own {other} for {}", route.path),
+        };
+        let foreign = ask(&bob, route, own).await.expect(404);
+        let absent = ask(&bob, route, &Uuid::now_v7().to_string())
+            .await
+            .expect(404);
+        let nonsense = ask(&bob, route, "nonsense").await.expect(404);
+        assert_eq!(foreign, absent, "{} {}", route.method, route.path);
+        assert_eq!(nonsense["status"], 404);
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
+    let untouched = ada
+        .get(&format!(
+            "/api/v1/deployments/{}",
+            deploy["id"].as_str().unwrap()
+        ))
+        .await
+        .expect(200);
+    assert!(untouched["cancel_requested_at"].is_null());
+    ada.get("/api/v1/api-keys").await.expect(200);
+    for list in [
+        "agents",
+        "targets",
+        "projects",
+        "deployments",
+        "enrolment-tokens",
+    ] {
+        let listed = bob.get(&format!("/api/v1/{list}")).await.expect(200);
+        assert_eq!(listed["items"], json!([]), "{list}");
+    }
+}
+
+#[tokio::test]
+async fn a_viewer_looks_and_changes_nothing() {
+    let world = World::open().await;
+    let viewer = world.another("viewer").await;
+    let developer = world.another("developer").await;
+    let id = Uuid::now_v7().to_string();
+    for route in routes(&world)
+        .await
+        .iter()
+        .filter(|route| !route.is_public())
+    {
+        let by_viewer = ask(&viewer, route, &id).await.status.as_u16();
+        if route.method == "get" {
+            assert_ne!(by_viewer, 403, "{} {}", route.method, route.path);
+        } else {
+            assert_eq!(by_viewer, 403, "{} {}", route.method, route.path);
+            let resource = route.path.split('/').nth(3).unwrap();
+            let administration = matches!(resource, "agents" | "api-keys" | "enrolment-tokens");
+            let by_developer = ask(&developer, route, &id).await.status.as_u16();
+            assert_eq!(
+                by_developer == 403,
+                administration,
+                "{} {}",
+                route.method,
+                route.path
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn keys_are_read_from_the_header_alone() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let key = ada.key.as_deref().unwrap();
+    for (header, status) in [
+        (format!("Bearer {key}"), 200),
+        (format!("bearer {key}"), 200),
+        (format!("Basic {key}"), 401),
+        (key.to_owned(), 401),
+        (format!("Bearer {}", "x".repeat(300)), 401),
+        ("Bearer ".to_owned(), 401),
+    ] {
+        let request = world.nobody().request(Method::GET, "/api/v1/me");
+        let request = request
+            .header(header::AUTHORIZATION, &header)
+            .body(Body::empty())
+            .unwrap();
+        assert_eq!(
+            world.nobody().ask(request).await.status.as_u16(),
+            status,
+            "{header}"
+        );
+    }
+    world
+        .nobody()
+        .get(&format!("/api/v1/me?key={key}"))
+        .await
+        .expect(401);
+}
+
+#[tokio::test]
+async fn guessing_keys_is_slowed_down_and_missing_ones_are_no_guesses() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    for _ in 0..100 {
+        world.nobody().get("/api/v1/me").await.expect(401);
+    }
+    ada.get("/api/v1/me").await.expect(200);
+    let mut last = None;
+    for _ in 0..70 {
+        last = Some(world.with_key("twlk_guess").get("/api/v1/me").await);
+    }
+    let last = last.unwrap();
+    last.expect(429);
+    assert!(last.headers.contains_key(header::RETRY_AFTER));
+}

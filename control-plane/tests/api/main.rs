@@ -1,0 +1,21 @@
+//! The API through its real router, over a real store, with real agents' connections.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test says what went wrong"
+)]
+
+mod agents;
+mod authorization;
+mod containers;
+mod deployments;
+mod files;
+mod host;
+mod keys;
+mod logs;
+mod metrics;
+mod problems;
+mod process;
+mod projects;
+mod setup;
+mod world;

@@ -1,0 +1,87 @@
+use serde_json::json;
+
+use crate::world::World;
+
+#[tokio::test]
+async fn a_project_is_made_found_and_taken_away() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let answer = ada.post("/api/v1/projects", &json!({"name": "shop"})).await;
+    let made = answer.expect(201);
+    let path = answer.headers["location"].to_str().unwrap().to_owned();
+    assert_eq!(
+        path,
+        format!("/api/v1/projects/{}", made["id"].as_str().unwrap())
+    );
+    assert_eq!(ada.get(&path).await.expect(200)["name"], "shop");
+    assert_eq!(
+        ada.get("/api/v1/projects").await.expect(200)["items"]
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    ada.post("/api/v1/projects", &json!({"name": "shop"}))
+        .await
+        .expect(409);
+    ada.delete(&path).await.expect(204);
+    ada.get(&path).await.expect(404);
+    ada.post("/api/v1/projects", &json!({"name": "shop"}))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn names_are_held_to_their_rule() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    for name in ["", "Shop", "-a", "a b", "a/b", "ä", &"a".repeat(64)] {
+        let problem = ada
+            .post("/api/v1/projects", &json!({"name": name}))
+            .await
+            .expect(422);
+        assert_eq!(problem["field"], "name", "{name}");
+    }
+    ada.post("/api/v1/projects", &json!({"name": "a".repeat(63)}))
+        .await
+        .expect(201);
+}
+
+#[tokio::test]
+async fn secrets_are_set_listed_and_never_shown() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let project = ada.project("shop", &[]).await;
+    let secrets = format!("/api/v1/projects/{project}/secrets");
+    let path = format!("{secrets}/PASSWORD");
+    let first = ada
+        .put(&path, &json!({"value": "hunter2"}))
+        .await
+        .expect(200);
+    let second = ada
+        .put(&path, &json!({"value": "hunter3"}))
+        .await
+        .expect(200);
+    assert_eq!(
+        (&first["key"], &second["key"]),
+        (&json!("PASSWORD"), &json!("PASSWORD"))
+    );
+    assert!(second["version"].as_u64() > first["version"].as_u64());
+    let listed = ada.get(&secrets).await;
+    assert_eq!(listed.expect(200)["items"].as_array().unwrap().len(), 1);
+    assert!(!listed.text().contains("hunter"));
+
+    for (key, body, field) in [
+        ("lower-case", json!({"value": "v"}), "key"),
+        ("PASSWORD", json!({}), "value"),
+        ("PASSWORD", json!({"value": 1}), "value"),
+    ] {
+        let problem = ada
+            .put(&format!("{secrets}/{key}"), &body)
+            .await
+            .expect(422);
+        assert_eq!(problem["field"], field, "{key} {body}");
+    }
+    ada.delete(&path).await.expect(204);
+    ada.delete(&path).await.expect(404);
+}

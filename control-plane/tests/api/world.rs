@@ -1,0 +1,270 @@
+//! A control plane without its process: store, router, agent listener.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::response::Response;
+use chrono::{TimeDelta, Utc};
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+use towline_pki::hash_token;
+use towline_pki::tls::{LiveServerConfig, agent_listener_config};
+use towline_server::agents::{self, Registry};
+use towline_server::http::{Api, ApiParts, router};
+use towline_server::store::{DatabaseConfig, Store};
+use towline_server::telemetry::ProcessMetrics;
+use towline_server::vault::Vault;
+use uuid::Uuid;
+
+/// A control plane. Dropping it ends it.
+pub struct World {
+    pub store: Store,
+    pub stopping: CancellationToken,
+    pub agent_address: SocketAddr,
+    pub router: Router,
+    folder: TempDir,
+}
+
+/// Somebody with an API key.
+#[derive(Clone)]
+pub struct Somebody<'w> {
+    world: &'w World,
+    pub key: Option<String>,
+}
+
+/// A whole answer.
+#[derive(Debug)]
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: Bytes,
+}
+
+impl World {
+    pub async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::load_or_create(folder.path(), None).unwrap();
+        let config = DatabaseConfig {
+            data_dir: folder.path().to_owned(),
+            url: None,
+            connections: 4,
+        };
+        let store = Store::open(&config, vault).await.unwrap();
+        store.ensure_authority().await.unwrap();
+        let (registry, stopping) = (Registry::new(), CancellationToken::new());
+        let agent_address = listen(&store, &registry, &stopping).await;
+        let api = Api::new(ApiParts {
+            store: store.clone(),
+            agents: registry,
+            metrics: ProcessMetrics::new(|_| {}),
+            stopping: stopping.clone(),
+            url: "https://plane.example:8443".parse().unwrap(),
+            agent_address: agent_address.to_string().parse().unwrap(),
+            pin: None,
+        });
+        Self {
+            router: router(api).unwrap(),
+            store,
+            stopping,
+            agent_address,
+            folder,
+        }
+    }
+
+    /// The first user, set up by the link.
+    pub async fn first(&self) -> Somebody<'_> {
+        let token = self.store.ensure_setup_link().await.unwrap().unwrap();
+        let body = json!({"token": *token, "email": "ada@example.org", "name": "Ada"});
+        let answer = self.nobody().post("/api/v1/setup", &body).await;
+        let made = answer.expect(201);
+        self.with_key(made["api_key"]["key"].as_str().unwrap())
+    }
+
+    /// A person with a role in a team of their own, made by hand: teams have no API yet.
+    pub async fn another(&self, role: &str) -> Somebody<'_> {
+        let key = towline_pki::random_token("twlk").unwrap();
+        let path = self.folder.path().join("control.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let (user, team, now) = (Uuid::now_v7(), Uuid::now_v7(), Utc::now());
+        for statement in [
+            "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at)
+                SELECT $1, hex($1), 'Bob', 'user', id, $3, $3 FROM plans WHERE name = 'Enterprise'",
+            "INSERT INTO teams (id, name, owner_id, created_at, updated_at) VALUES ($2, 'Bob', $1, $3, $3)",
+            "INSERT INTO team_members (id, team_id, user_id, role, joined_at, created_at, updated_at)
+                VALUES ($1, $2, $1, $4, $3, $3, $3)",
+            "INSERT INTO api_keys (id, team_id, user_id, name, prefix, token_hash, scopes, created_at, updated_at)
+                VALUES ($1, $2, $1, 'key', 'twk_', $5, 'all', $3, $3)",
+        ] {
+            let query = sqlx::query(statement).bind(user).bind(team).bind(now);
+            query.bind(role).bind(hash_token(&key)).execute(&pool).await.unwrap();
+        }
+        pool.close().await;
+        self.with_key(&key)
+    }
+
+    pub fn nobody(&self) -> Somebody<'_> {
+        Somebody {
+            world: self,
+            key: None,
+        }
+    }
+
+    pub fn with_key(&self, key: &str) -> Somebody<'_> {
+        Somebody {
+            world: self,
+            key: Some(key.to_owned()),
+        }
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        self.stopping.cancel();
+    }
+}
+
+async fn listen(store: &Store, registry: &Registry, stopping: &CancellationToken) -> SocketAddr {
+    let listener = agents::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let address = listener.local_addr().unwrap();
+    let authority = store.server_authority().await.unwrap();
+    let certificate = authority
+        .issue_server(&["127.0.0.1"], Utc::now(), TimeDelta::days(1))
+        .unwrap();
+    let roots = store.trust_roots().await.unwrap();
+    let tls = LiveServerConfig::new(agent_listener_config(&certificate, &roots).unwrap());
+    let (store, registry, stopping) = (store.clone(), registry.clone(), stopping.clone());
+    tokio::spawn(agents::serve(
+        listener,
+        Arc::new(tls),
+        store,
+        registry,
+        stopping,
+    ));
+    address
+}
+
+impl Somebody<'_> {
+    pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
+        let request = Request::builder().method(method).uri(path);
+        match &self.key {
+            Some(key) => request.header(header::AUTHORIZATION, format!("Bearer {key}")),
+            None => request,
+        }
+    }
+
+    /// The answer's head; its body may go on.
+    pub async fn send(&self, request: Request<Body>) -> Response {
+        self.world.router.clone().oneshot(request).await.unwrap()
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let (head, body) = self.send(request).await.into_parts();
+        Answer {
+            status: head.status,
+            headers: head.headers,
+            body: axum::body::to_bytes(body, usize::MAX).await.unwrap(),
+        }
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        let request = self.request(Method::GET, path).body(Body::empty());
+        self.ask(request.unwrap()).await
+    }
+
+    pub async fn delete(&self, path: &str) -> Answer {
+        let request = self.request(Method::DELETE, path).body(Body::empty());
+        self.ask(request.unwrap()).await
+    }
+
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.with_json(Method::POST, path, body).await
+    }
+
+    pub async fn put(&self, path: &str, body: &Value) -> Answer {
+        self.with_json(Method::PUT, path, body).await
+    }
+
+    async fn with_json(&self, method: Method, path: &str, body: &Value) -> Answer {
+        let request = self
+            .request(method, path)
+            .header(header::CONTENT_TYPE, "application/json");
+        self.ask(request.body(Body::from(body.to_string())).unwrap())
+            .await
+    }
+
+    /// A project with the files given.
+    pub async fn project(&self, name: &str, files: &[(&str, &str)]) -> String {
+        let made = self
+            .post("/api/v1/projects", &json!({ "name": name }))
+            .await
+            .expect(201);
+        let id = made["id"].as_str().unwrap().to_owned();
+        if !files.is_empty() {
+            self.upload(&id, tar(files)).await.expect(200);
+        }
+        id
+    }
+
+    pub async fn upload(&self, project: &str, archive: Vec<u8>) -> Answer {
+        let request = self
+            .request(Method::PUT, &format!("/api/v1/projects/{project}/files"))
+            .header(header::CONTENT_TYPE, "application/x-tar");
+        self.ask(request.body(Body::from(archive)).unwrap()).await
+    }
+}
+
+impl Answer {
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|_| panic!("no JSON: {self:?}"))
+    }
+
+    /// The JSON of an answer with this status, which is a problem document when it is a refusal.
+    #[track_caller]
+    pub fn expect(&self, status: u16) -> Value {
+        assert_eq!(self.status.as_u16(), status, "{self:?}");
+        if self.body.is_empty() {
+            return Value::Null;
+        }
+        let json = self.json();
+        if status >= 400 {
+            assert_eq!(
+                self.headers[header::CONTENT_TYPE],
+                "application/problem+json"
+            );
+            assert_eq!(json["status"], status);
+            assert!(
+                json["detail"]
+                    .as_str()
+                    .is_some_and(|detail| !detail.is_empty()),
+                "{json}"
+            );
+        }
+        json
+    }
+
+    pub fn text(&self) -> &str {
+        std::str::from_utf8(&self.body).unwrap()
+    }
+}
+
+/// A tar archive of regular files.
+pub fn tar(files: &[(&str, &str)]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (path, content) in files {
+        let mut header = tar::Header::new_ustar();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        builder
+            .append_data(&mut header, path, content.as_bytes())
+            .unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+pub const COMPOSE: &str = "services:\n  web:\n    image: busybox\n";
