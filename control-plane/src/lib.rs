@@ -1,4 +1,16 @@
 //! Towline's control plane: API, agent endpoint, scheduler and certificate authority.
 
+pub mod admin;
+pub mod agents;
 pub mod config;
+pub mod domain;
+pub mod error;
+pub mod http;
+pub mod job;
+pub mod logs;
+pub mod ops;
+pub mod serve;
+pub mod store;
 pub mod telemetry;
+pub mod vault;
+pub mod wake;

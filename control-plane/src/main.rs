@@ -1,2 +1,60 @@
-//! Placeholder while the crate is written.
-fn main() {}
+//! `towline-server`: the control plane's program.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use towline_server::config::{AdminCommand, Cli, Command, ConfigArgs, ServeArgs};
+use towline_server::error::StartError;
+use towline_server::{admin, serve, telemetry};
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("towline-server: {error}");
+            match error {
+                StartError::Config(_) | StartError::Filter(_) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
+        }
+    }
+}
+
+fn run(command: Command) -> Result<(), StartError> {
+    match command {
+        Command::Serve(ServeArgs {
+            from,
+            print_config: true,
+        }) => {
+            print!("{}", from.load()?.to_toml()?);
+            Ok(())
+        }
+        Command::Serve(ServeArgs { from, .. }) => start(from, serve::serve),
+        Command::Admin {
+            command: AdminCommand::RaiseIncarnation(from),
+        } => start(from, admin::raise_incarnation),
+        Command::Admin {
+            command: AdminCommand::VerifyAudit(from),
+        } => start(from, admin::verify_audit),
+        Command::Version => {
+            println!("towline-server {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    }
+}
+
+fn start<Work>(
+    from: ConfigArgs,
+    work: impl FnOnce(towline_server::config::Config) -> Work,
+) -> Result<(), StartError>
+where
+    Work: Future<Output = Result<(), StartError>>,
+{
+    let config = from.load()?;
+    telemetry::start_log(&config.log)?;
+    towline_pki::tls::install_provider();
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?
+        .block_on(work(config))
+}

@@ -4,11 +4,16 @@ use std::sync::{Arc, atomic::AtomicU64};
 use std::time::Duration;
 
 use prometheus_client::encoding::{EncodeLabelSet, text};
-use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::gauge::{ConstGauge, Gauge};
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
+
+use crate::agents::Counts;
+use crate::job::JobState;
+
+const PREFIX: &str = "towline";
 
 /// The media type of what [`ProcessMetrics::encode`] writes.
 pub const MEDIA_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -27,8 +32,6 @@ struct Inner {
     registry: Registry,
     requests: Family<RequestLabels, Counter>,
     latency: Family<RouteLabels, Histogram, fn() -> Histogram>,
-    agents: Gauge,
-    jobs: Family<StateLabels, Gauge>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -46,7 +49,7 @@ struct RouteLabels {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct StateLabels {
-    state: String,
+    state: &'static str,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -57,16 +60,96 @@ struct BuildLabels {
 /// What is only known when somebody asks.
 #[derive(Debug)]
 pub struct Readings {
-    /// Agents connected to this process.
-    pub agents: usize,
-    /// Jobs by state.
-    pub jobs: Vec<(&'static str, u64)>,
+    /// The agents' side of this process.
+    pub agents: Counts,
+    /// Jobs of the installation by state.
+    pub jobs: Vec<(JobState, u64)>,
+}
+
+impl Readings {
+    fn registry(&self) -> Registry {
+        let mut registry = Registry::with_prefix(PREFIX);
+        let connected = ConstGauge::new(self.agents.connected);
+        registry.register(
+            "agents_connected",
+            "Agents connected to this process",
+            connected,
+        );
+        for (name, help, value) in [
+            (
+                "agent_connections",
+                "Connections taken on the agent listener",
+                self.agents.connections,
+            ),
+            (
+                "agent_handshakes_failed",
+                "Connections that ended before a session",
+                self.agents.failed_handshakes,
+            ),
+            (
+                "agents_refused",
+                "Agents that were not admitted",
+                self.agents.refused,
+            ),
+            (
+                "agent_sessions",
+                "Sessions that reached their welcome",
+                self.agents.sessions,
+            ),
+            (
+                "agent_sessions_superseded",
+                "Sessions ended by a newer one of the same agent",
+                self.agents.superseded,
+            ),
+            (
+                "agent_violations",
+                "Sessions ended because the agent broke the protocol",
+                self.agents.violations,
+            ),
+            (
+                "agent_dead_links",
+                "Sessions ended because the agent fell silent",
+                self.agents.dead_links,
+            ),
+            (
+                "agent_frames_received",
+                "Frames received from agents",
+                self.agents.frames_in,
+            ),
+            (
+                "agent_frames_sent",
+                "Messages sent to agents",
+                self.agents.frames_out,
+            ),
+            (
+                "log_lines_stored",
+                "Log lines stored and acknowledged",
+                self.agents.log_lines,
+            ),
+            (
+                "samples_dropped",
+                "Metrics samples dropped",
+                self.agents.samples_dropped,
+            ),
+        ] {
+            registry.register(name, help, ConstCounter::new(value));
+        }
+        let jobs = Family::<StateLabels, Gauge<u64, AtomicU64>>::default();
+        for (state, count) in &self.jobs {
+            jobs.get_or_create(&StateLabels {
+                state: state.as_str(),
+            })
+            .set(*count);
+        }
+        registry.register("jobs", "Jobs by state", jobs);
+        registry
+    }
 }
 
 impl ProcessMetrics {
-    /// All metrics at zero, and `observed`, which others count, beside them.
-    pub fn new(observed: impl FnOnce(&mut Registry)) -> Self {
-        let mut registry = Registry::with_prefix("towline");
+    /// All metrics at zero, and those that others count beside them.
+    pub fn new(others: impl FnOnce(&mut Registry)) -> Self {
+        let mut registry = Registry::with_prefix(PREFIX);
         let build = Family::<BuildLabels, Gauge<u64, AtomicU64>>::default();
         build
             .get_or_create(&BuildLabels {
@@ -86,20 +169,11 @@ impl ProcessMetrics {
             "Time from an HTTP request's head to its answer's head",
             Family::new_with_constructor((|| Histogram::new(LATENCY_BUCKETS)) as fn() -> Histogram),
         );
-        let agents = register(
-            &mut registry,
-            "agents_connected",
-            "Agents connected to this process",
-            Gauge::default(),
-        );
-        let jobs = register(&mut registry, "jobs", "Jobs by state", Family::default());
-        observed(&mut registry);
+        others(&mut registry);
         Self(Arc::new(Inner {
             registry,
             requests,
             latency,
-            agents,
-            jobs,
         }))
     }
 
@@ -131,21 +205,10 @@ impl ProcessMetrics {
 
     /// Everything in the OpenMetrics text form.
     pub fn encode(&self, readings: &Readings) -> Result<String, std::fmt::Error> {
-        self.0
-            .agents
-            .set(i64::try_from(readings.agents).unwrap_or(i64::MAX));
-        self.0.jobs.clear();
-        for (state, count) in &readings.jobs {
-            let count = i64::try_from(*count).unwrap_or(i64::MAX);
-            self.0
-                .jobs
-                .get_or_create(&StateLabels {
-                    state: (*state).to_owned(),
-                })
-                .set(count);
-        }
         let mut text = String::new();
-        text::encode(&mut text, &self.0.registry)?;
+        text::encode_registry(&mut text, &self.0.registry)?;
+        text::encode_registry(&mut text, &readings.registry())?;
+        text::encode_eof(&mut text)?;
         Ok(text)
     }
 }
@@ -188,9 +251,14 @@ mod tests {
         }
         let odd = http::Method::from_bytes(b"BREW").unwrap();
         metrics.answered(&odd, "none", http::StatusCode::OK, Duration::ZERO);
+        let agents = Counts {
+            connected: 3,
+            log_lines: 5,
+            ..Counts::default()
+        };
         let readings = Readings {
-            agents: 3,
-            jobs: vec![("queued", 7)],
+            agents,
+            jobs: vec![(JobState::Queued, 7)],
         };
         let text = metrics.encode(&readings).unwrap();
         for line in [
@@ -200,16 +268,20 @@ mod tests {
             r#"towline_http_request_duration_seconds_count{method="GET",route="/a/{id}"} 3"#,
             "towline_agents_connected 3",
             r#"towline_jobs{state="queued"} 7"#,
+            "# TYPE towline_log_lines_stored counter",
+            "towline_log_lines_stored_total 5",
+            "# TYPE towline_log_lines_stored counter",
+            "towline_log_lines_stored_total 5",
             "# EOF",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
-        let later = metrics
-            .encode(&Readings {
-                agents: 0,
-                jobs: vec![],
-            })
-            .unwrap();
+        assert_eq!(text.matches("# EOF").count(), 1, "{text}");
+        let later = Readings {
+            agents: Counts::default(),
+            jobs: vec![],
+        };
+        let later = metrics.encode(&later).unwrap();
         assert!(!later.contains("towline_jobs{"), "{later}");
     }
 }

@@ -1,0 +1,126 @@
+//! The control plane's process: puts its parts together, starts them, and stops them in order.
+
+mod certificates;
+mod listeners;
+mod master_key;
+mod setup_link;
+mod stop;
+mod timers;
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::agents::{self, Registry};
+use crate::config::Config;
+use crate::error::StartError;
+use crate::http::{self, Api, ApiParts, Limits};
+use crate::store::{DatabaseConfig, Store};
+use crate::telemetry::ProcessMetrics;
+use crate::vault::Vault;
+use certificates::Certificates;
+use listeners::Listeners;
+
+/// Readers of SQLite, or connections to PostgreSQL.
+const CONNECTIONS: u32 = 8;
+/// How long agents have to take their leave, and requests to end. Both at once, and well below the
+/// ten seconds after which a service manager may lose its patience.
+const GOODBYE: Duration = Duration::from_secs(6);
+/// How long the database has to be closed.
+const CLOSE: Duration = Duration::from_secs(2);
+
+/// Opens the store as the configuration says.
+pub async fn open_store(config: &Config) -> Result<Store, StartError> {
+    let key = master_key::read(config).await?;
+    let vault = Vault::load_or_create(&config.data_dir, key.as_ref().map(|key| key.as_str()))?;
+    let database = DatabaseConfig {
+        data_dir: config.data_dir.clone(),
+        url: config
+            .database
+            .url
+            .as_ref()
+            .map(|url| url.reveal().to_owned()),
+        connections: CONNECTIONS,
+    };
+    Ok(Store::open(&database, vault).await?)
+}
+
+/// Runs the control plane until it is told to stop.
+pub async fn serve(config: Config) -> Result<(), StartError> {
+    let stopping = stop::on_signal()?;
+    listeners::allow_many_descriptors();
+    let store = open_store(&config).await?;
+    let served = run(&config, &store, stopping).await;
+    if timeout(CLOSE, store.close()).await.is_err() {
+        tracing::warn!(
+            "the database was not closed in time; nothing is lost, the next start checks it"
+        );
+    }
+    served
+}
+
+async fn run(
+    config: &Config,
+    store: &Store,
+    stopping: CancellationToken,
+) -> Result<(), StartError> {
+    let listeners = Listeners::open(config)?;
+    store.ensure_authority().await?;
+    let certificates = Certificates::make(config, &listeners.names(), store).await?;
+    let registry = Registry::new();
+    let metrics = ProcessMetrics::new(|_| {});
+    let api = Api::new(ApiParts {
+        store: store.clone(),
+        agents: registry.clone(),
+        metrics,
+        stopping: stopping.clone(),
+        url: listeners.url.clone(),
+        agent_address: listeners.agent_address.clone(),
+        pin: certificates.pin(),
+    });
+    let router = http::router(api)?;
+    setup_link::print(store, &listeners.url, certificates.pinning()).await?;
+    tracing::info!(
+        public = %listeners.public_bound,
+        agents = %listeners.agents_bound,
+        url = %listeners.url,
+        "the control plane is up"
+    );
+
+    let tasks = TaskTracker::new();
+    let public = http::serve(
+        listeners.public,
+        certificates.public(),
+        router,
+        Limits::default(),
+        stopping.clone(),
+    );
+    tasks.spawn(public);
+    let agents = agents::serve(
+        listeners.agents,
+        certificates.agents(),
+        store.clone(),
+        registry.clone(),
+        stopping.clone(),
+    );
+    tasks.spawn(agents);
+    timers::start(&tasks, store, certificates, &stopping);
+    stopping.cancelled().await;
+    tasks.close();
+    tokio::join!(registry.stop(GOODBYE), finish(&tasks));
+    store.flush_metrics().await?;
+    tracing::info!("the control plane has stopped");
+    Ok(())
+}
+
+/// Waits for what is under way: requests, log streams, a running sweep.
+async fn finish(tasks: &TaskTracker) {
+    if timeout(GOODBYE, tasks.wait()).await.is_err() {
+        tracing::warn!(
+            left = tasks.len(),
+            "some connections did not end in time; they are cut"
+        );
+    }
+}
