@@ -36,9 +36,17 @@ pub(super) fn read(path: &Path) -> Result<Settings, ConfigFileError> {
 pub(super) fn read_if_there(path: &Path) -> Result<Settings, ConfigFileError> {
     match std::fs::read_to_string(path) {
         Ok(text) => parse(path, &text),
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => Ok(Settings::default()),
+        // What is wrong with the data directory itself is told when it is used.
+        Err(cause) if is_absent(&cause) => Ok(Settings::default()),
         Err(cause) => Err(unreadable(path, cause)),
     }
+}
+
+fn is_absent(cause: &io::Error) -> bool {
+    matches!(
+        cause.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory
+    )
 }
 
 fn parse(path: &Path, text: &str) -> Result<Settings, ConfigFileError> {
