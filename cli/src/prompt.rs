@@ -52,6 +52,7 @@ pub async fn secret(question: &str, limit: u64) -> Result<String, Failure> {
     let line = tokio::select! {
         line = typed => line.map_err(io::Error::other)?.map_err(|error| not_read(&error))?,
         _ = tokio::signal::ctrl_c() => {
+            eprintln!();
             return Err(Failure::usage("Interrupted: nothing was done"));
         }
     };

@@ -15,7 +15,7 @@ use crate::{
     output::{
         Surface, plain,
         style::Style,
-        table::{Field, Rows, facts},
+        table::{Field, Rows, facts, optional, whole},
         units::{age, bytes, moment},
     },
     prompt::confirm,
@@ -112,14 +112,14 @@ fn table(surface: Surface, agents: &[Agent]) -> String {
     let now = Utc::now();
     let mut rows = Rows::new(
         surface,
-        &[
-            "name",
-            "status",
-            "host",
-            "engine",
-            "compose",
-            "version",
-            "last seen",
+        [
+            whole("name"),
+            whole("status"),
+            optional("host"),
+            whole("engine"),
+            optional("compose"),
+            optional("version"),
+            optional("last seen"),
         ],
     );
     for agent in agents {

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::Session;
 use crate::{
     exit::{Exit, Failure},
-    output::table::Rows,
+    output::table::{Rows, whole},
 };
 
 /// Stored logins
@@ -37,7 +37,8 @@ impl Contexts {
                     })
                     .collect();
                 session.output.result(&listed, |surface| {
-                    let mut rows = Rows::new(surface, &["name", "url", "current"]);
+                    let mut rows =
+                        Rows::new(surface, [whole("name"), whole("url"), whole("current")]);
                     for (name, context) in &config.contexts {
                         let mark = if *name == current { "*" } else { "" };
                         rows.row([

@@ -8,7 +8,11 @@ use super::Session;
 use crate::{
     api::api_keys::{self, Key},
     exit::{Exit, Failure},
-    output::{Surface, table::Rows, units::age},
+    output::{
+        Surface,
+        table::{Rows, optional, whole},
+        units::age,
+    },
     prompt::confirm,
 };
 
@@ -76,7 +80,16 @@ impl Keys {
 
 fn table(surface: Surface, keys: &[Key]) -> String {
     let now = Utc::now();
-    let mut rows = Rows::new(surface, &["name", "id", "created", "last used", "expires"]);
+    let mut rows = Rows::new(
+        surface,
+        [
+            whole("name"),
+            whole("id"),
+            whole("created"),
+            optional("last used"),
+            optional("expires"),
+        ],
+    );
     for key in keys {
         rows.row([
             key.name.as_str().into(),

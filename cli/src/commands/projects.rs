@@ -10,7 +10,7 @@ use crate::{
     exit::{Exit, Failure},
     output::{
         Surface, plain,
-        table::{Rows, facts},
+        table::{Rows, facts, whole},
         units::{age, bytes, moment},
     },
     prompt::confirm,
@@ -90,7 +90,7 @@ impl Projects {
 
 fn table(surface: Surface, projects: &[Project]) -> String {
     let now = Utc::now();
-    let mut rows = Rows::new(surface, &["name", "id", "created"]);
+    let mut rows = Rows::new(surface, [whole("name"), whole("id"), whole("created")]);
     for project in projects {
         rows.row([
             project.name.as_str().into(),
@@ -113,7 +113,7 @@ fn details(surface: Surface, project: &Project, files: Option<&Upload>) -> Strin
         ],
     );
     let Some(files) = files else { return text };
-    let mut rows = Rows::new(surface, &["file", "size"]);
+    let mut rows = Rows::new(surface, [whole("file"), whole("size")]);
     for file in &files.files {
         rows.row([file.path.as_str().into(), bytes(file.bytes).into()]);
     }

@@ -12,7 +12,7 @@ use crate::{
     output::{
         Surface,
         style::Style,
-        table::{Field, Rows},
+        table::{Field, Rows, optional, whole, wraps},
     },
 };
 
@@ -39,13 +39,13 @@ impl Ps {
 fn table(surface: Surface, containers: &[Container], target: &str) -> String {
     let mut rows = Rows::new(
         surface,
-        &[
-            "container",
-            "project",
-            "service",
-            "image",
-            "status",
-            "ports",
+        [
+            whole("container"),
+            optional("project"),
+            optional("service"),
+            wraps("image"),
+            wraps("status"),
+            wraps("ports"),
         ],
     );
     for container in containers {

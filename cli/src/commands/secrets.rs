@@ -8,7 +8,10 @@ use super::Session;
 use crate::{
     api::{projects, secrets},
     exit::{Exit, Failure},
-    output::{table::Rows, units::age},
+    output::{
+        table::{Rows, whole},
+        units::age,
+    },
     prompt::{self, confirm},
 };
 
@@ -52,7 +55,7 @@ impl Secrets {
                 let listed = secrets::list(&client, project.id).await?;
                 session.output.result(&listed, |surface| {
                     let now = Utc::now();
-                    let mut rows = Rows::new(surface, &["name", "set"]);
+                    let mut rows = Rows::new(surface, [whole("name"), whole("set")]);
                     for secret in &listed {
                         rows.row([
                             secret.key.as_str().into(),

@@ -9,7 +9,7 @@ use crate::{
     output::{
         Surface,
         style::Style,
-        table::{Field, Rows, facts},
+        table::{Field, Rows, facts, optional, whole, wraps},
     },
 };
 
@@ -48,7 +48,16 @@ impl Targets {
 }
 
 fn table(surface: Surface, targets: &[Target]) -> String {
-    let mut rows = Rows::new(surface, &["name", "status", "ready", "engine", "compose"]);
+    let mut rows = Rows::new(
+        surface,
+        [
+            whole("name"),
+            whole("status"),
+            wraps("ready"),
+            optional("engine"),
+            optional("compose"),
+        ],
+    );
     for target in targets {
         rows.row([
             target.name.as_str().into(),

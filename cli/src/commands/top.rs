@@ -18,7 +18,7 @@ use crate::{
     output::{
         Format, Reader, Surface,
         style::Style,
-        table::{Field, Rows},
+        table::{Field, Rows, optional, whole},
         units::{age, bytes, percent, share},
     },
 };
@@ -112,11 +112,15 @@ impl Top {
     }
 }
 
-/// What fits the terminal's height; the rest would scroll the top away.
+/// What fits the terminal's height, if it is known; the rest would scroll the top away.
 fn fitted(text: &str) -> String {
-    let height =
-        rustix::termios::tcgetwinsize(io::stdout()).map_or(24, |size| usize::from(size.ws_row));
-    let lines: Vec<&str> = text.lines().take(height.max(2)).collect();
+    let height = rustix::termios::tcgetwinsize(io::stdout()).map_or(0, |size| size.ws_row);
+    let shown = if height == 0 {
+        usize::MAX
+    } else {
+        usize::from(height)
+    };
+    let lines: Vec<&str> = text.lines().take(shown).collect();
     lines.join("\n")
 }
 
@@ -142,8 +146,14 @@ fn hosts(surface: Surface, latest: &[Latest]) -> String {
     let now = Utc::now();
     let mut rows = Rows::new(
         surface,
-        &[
-            "agent", "status", "cpu", "load", "memory", "disk", "measured",
+        [
+            whole("agent"),
+            optional("status"),
+            whole("cpu"),
+            optional("load"),
+            whole("memory"),
+            whole("disk"),
+            optional("measured"),
         ],
     );
     for agent in latest {
@@ -184,15 +194,15 @@ fn containers(surface: Surface, latest: &[Latest]) -> String {
     all.sort_by(|(_, a), (_, b)| b.cpu_percent.total_cmp(&a.cpu_percent));
     let mut rows = Rows::new(
         surface,
-        &[
-            "container",
-            "agent",
-            "project",
-            "cpu",
-            "memory",
-            "in / out",
-            "restarts",
-            "health",
+        [
+            whole("container"),
+            whole("agent"),
+            optional("project"),
+            whole("cpu"),
+            whole("memory"),
+            optional("in / out"),
+            optional("restarts"),
+            whole("health"),
         ],
     );
     for (agent, container) in all {

@@ -5,7 +5,7 @@ use chrono::Utc;
 use super::{
     Surface, plain,
     style::Style,
-    table::{Field, Rows, facts},
+    table::{Field, Rows, facts, optional, whole},
     units::{age, bytes, counted, moment, span},
 };
 use crate::api::deployments::{Deployment, Image, Status};
@@ -122,8 +122,14 @@ pub fn table(deployments: &[Deployment], surface: Surface) -> String {
     let now = Utc::now();
     let mut rows = Rows::new(
         surface,
-        &[
-            "id", "project", "target", "kind", "status", "created", "took",
+        [
+            whole("id"),
+            whole("project"),
+            whole("target"),
+            optional("kind"),
+            whole("status"),
+            optional("created"),
+            optional("took"),
         ],
     );
     for deployment in deployments {

@@ -31,14 +31,26 @@ pub fn percent(value: f64) -> String {
     format!("{value:.1} %")
 }
 
-/// `3 min ago`, or `–` for never.
+/// `just now`, `3 min ago`, `in 15 min`, or `–` for never.
 pub fn age(at: Option<DateTime<Utc>>, now: DateTime<Utc>) -> String {
     let Some(at) = at else { return "–".into() };
     let past = now - at;
-    if past < TimeDelta::seconds(-1) {
-        return format!("in {}", span(-past));
+    match past.num_seconds() {
+        0 => "just now".into(),
+        1.. => format!("{} ago", coarse(past)),
+        _ => format!("in {}", coarse(-past)),
     }
-    format!("{} ago", span(past))
+}
+
+/// One unit is enough to tell how old something is.
+fn coarse(time: TimeDelta) -> String {
+    let seconds = time.num_seconds();
+    match seconds {
+        ..60 => format!("{seconds} s"),
+        60..3600 => format!("{} min", (seconds + 30) / 60),
+        3600..172_800 => format!("{} h", (seconds + 1800) / 3600),
+        _ => format!("{} d", (seconds + 43_200) / 86_400),
+    }
 }
 
 /// `850 ms`, `4.2 s`, `3 min 20 s`, `5 h 12 min`, `9 d 4 h`.
@@ -125,13 +137,20 @@ mod tests {
     }
 
     #[test]
-    fn ages_look_both_ways() {
+    fn ages_look_both_ways_and_are_short() {
         let now = Utc::now();
-        assert_eq!(
-            age(Some(now - TimeDelta::seconds(90)), now),
-            "1 min 30 s ago"
-        );
-        assert_eq!(age(Some(now + TimeDelta::minutes(15)), now), "in 15 min");
+        let table = [
+            (0, "just now"),
+            (42, "42 s ago"),
+            (90, "2 min ago"),
+            (5_000, "1 h ago"),
+            (100_000, "28 h ago"),
+            (800_000, "9 d ago"),
+            (-899, "in 15 min"),
+        ];
+        for (seconds, text) in table {
+            assert_eq!(age(Some(now - TimeDelta::seconds(seconds)), now), text);
+        }
         assert_eq!(age(None, now), "–");
     }
 }
