@@ -1,0 +1,245 @@
+//! The agents' listener: from a TCP connection to a session.
+//!
+//! At most [`MOST_HANDSHAKES`] connections are between their first byte and their session, so that
+//! a storm of agents cannot starve the rest of the process; the others wait in the kernel's backlog.
+//! While nobody else gets in, those who are slow lose their place, so that silent connections
+//! cannot hold the door.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_tungstenite::accept_hdr_async_with_config;
+use tokio_tungstenite::tungstenite;
+use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
+use tokio_util::sync::CancellationToken;
+use towline_pki::tls::LiveServerConfig;
+use towline_shared::protocol::PATH;
+
+use super::admission::{AdmissionError, Peer, admit};
+use super::pulse::Pace;
+use super::registry::Registry;
+use super::session::{House, Session, Wire};
+use super::socket::{Socket, config};
+use crate::store::Store;
+
+/// The most connections that are not sessions yet.
+const MOST_HANDSHAKES: usize = 64;
+/// How long a connection may take to become a session,
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// and how long while others wait at the door.
+const HANDSHAKE_IN_A_RUSH: Duration = Duration::from_secs(1);
+/// How many connections the kernel keeps for us; it caps this at `net.core.somaxconn`.
+const BACKLOG: u32 = 4096;
+/// How often the store learns which agents are here.
+const SEEN: Duration = Duration::from_mins(1);
+/// The pause after a failed accept: the process is out of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Opens the listener with a deep backlog.
+///
+/// # Errors
+/// When the address cannot be bound.
+pub fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
+
+/// Takes agents in until `stop` is cancelled. Their sessions go on until [`Registry::stop`].
+pub async fn serve(
+    listener: TcpListener,
+    tls: Arc<LiveServerConfig>,
+    store: Store,
+    registry: Registry,
+    stop: CancellationToken,
+) {
+    serve_at(
+        listener,
+        tls,
+        House {
+            store,
+            registry,
+            pace: Pace::default(),
+        },
+        stop,
+    )
+    .await;
+}
+
+pub(super) async fn serve_at(
+    listener: TcpListener,
+    tls: Arc<LiveServerConfig>,
+    house: House,
+    stop: CancellationToken,
+) {
+    let door = Arc::new(Door {
+        tls,
+        house: Arc::new(house),
+        places: Arc::new(Semaphore::new(MOST_HANDSHAKES)),
+        rush: Notify::new(),
+    });
+    tokio::select! {
+        () = stop.cancelled() => {}
+        () = door.open(&listener) => {}
+        () = door.house.tell_who_is_here() => {}
+    }
+}
+
+struct Door {
+    tls: Arc<LiveServerConfig>,
+    house: Arc<House>,
+    places: Arc<Semaphore>,
+    /// Rung while somebody waits for a place.
+    rush: Notify,
+}
+
+/// Why a connection did not become a session.
+#[derive(Debug, thiserror::Error)]
+enum Unreceived {
+    #[error("TLS: {0}")]
+    Tls(io::Error),
+    #[error("no WebSocket upgrade: {0}")]
+    Upgrade(tungstenite::Error),
+    #[error(transparent)]
+    Admission(#[from] AdmissionError),
+    #[error("too slow")]
+    Slow,
+}
+
+impl Door {
+    async fn open(self: &Arc<Self>, listener: &TcpListener) {
+        let counters = self.house.registry.counters();
+        loop {
+            let place = self.place().await;
+            match listener.accept().await {
+                Ok((connection, address)) => {
+                    counters.connections.one();
+                    let visit = Arc::clone(self).receive(connection, address, place);
+                    self.house.registry.tasks().spawn(visit);
+                }
+                Err(error) if is_of_one_connection(&error) => {}
+                Err(error) => {
+                    tracing::error!(%error, "the agent listener cannot accept; raise the limit on open files if it is that");
+                    sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Waits for a place, and hurries those who have one.
+    async fn place(&self) -> Option<OwnedSemaphorePermit> {
+        loop {
+            let place = Arc::clone(&self.places).acquire_owned();
+            if let Ok(place) = timeout(HANDSHAKE_IN_A_RUSH, place).await {
+                return place.ok();
+            }
+            self.rush.notify_waiters();
+        }
+    }
+
+    async fn receive(
+        self: Arc<Self>,
+        connection: TcpStream,
+        address: SocketAddr,
+        place: Option<OwnedSemaphorePermit>,
+    ) {
+        // Boxed, so that the memory of the handshake is not the session's.
+        let received = Box::pin(async {
+            tokio::select! {
+                received = self.handshake(connection) => received,
+                () = self.patience() => Err(Unreceived::Slow),
+            }
+        })
+        .await;
+        drop(place);
+        match received {
+            Ok((socket, peer)) => {
+                let session = Session::new(Arc::clone(&self.house), socket, peer);
+                drop(self);
+                session.run().await;
+            }
+            Err(error) => {
+                self.house.registry.counters().failed_handshakes.one();
+                if let Unreceived::Admission(AdmissionError::Store(error)) = &error {
+                    tracing::error!(%address, %error, "an agent was not received: the store failed");
+                } else {
+                    tracing::debug!(%address, %error, "an agent was not received");
+                }
+            }
+        }
+    }
+
+    async fn handshake(&self, connection: TcpStream) -> Result<(Socket<Wire>, Peer), Unreceived> {
+        connection.set_nodelay(true).map_err(Unreceived::Tls)?;
+        let tls = TlsAcceptor::from(self.tls.current())
+            .accept(connection)
+            .await
+            .map_err(Unreceived::Tls)?;
+        let leaf = tls
+            .get_ref()
+            .1
+            .peer_certificates()
+            .and_then(|chain| chain.first());
+        let peer = admit(&self.house.store, leaf).await?;
+        let upgraded = accept_hdr_async_with_config(tls, only_our_path, Some(config())).await;
+        Ok((Socket::new(upgraded.map_err(Unreceived::Upgrade)?), peer))
+    }
+
+    async fn patience(&self) {
+        let rushed = async {
+            sleep(HANDSHAKE_IN_A_RUSH).await;
+            self.rush.notified().await;
+        };
+        tokio::select! {
+            () = sleep(HANDSHAKE) => {}
+            () = rushed => {}
+        }
+    }
+}
+
+impl House {
+    /// Idle agents cost no query of their own: all of them are noted at once.
+    async fn tell_who_is_here(&self) {
+        let mut minute = interval(SEEN);
+        minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            minute.tick().await;
+            let agents = self.registry.agents();
+            if !agents.is_empty()
+                && let Err(error) = self.store.agents_seen(&agents).await
+            {
+                tracing::warn!(%error, "the agents that are here were not noted");
+            }
+        }
+    }
+}
+
+/// Errors that belong to a connection which is gone again.
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset};
+    matches!(
+        error.kind(),
+        ConnectionAborted | ConnectionRefused | ConnectionReset
+    )
+}
+
+#[expect(clippy::result_large_err, reason = "the type is the library's")]
+fn only_our_path(request: &Request, response: Response) -> Result<Response, ErrorResponse> {
+    if request.uri().path() == PATH {
+        return Ok(response);
+    }
+    let mut refusal = ErrorResponse::new(Some(format!("agents connect to {PATH}\n")));
+    *refusal.status_mut() = http::StatusCode::NOT_FOUND;
+    Err(refusal)
+}

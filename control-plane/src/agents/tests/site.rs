@@ -1,0 +1,236 @@
+//! A control plane of one test: a store in a folder of its own, a listener, a team with a project.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio_util::sync::CancellationToken;
+use towline_pki::tls::{LiveServerConfig, agent_listener_config};
+use towline_pki::{AgentCsr, AgentIdentity, AgentKey, TrustRoots};
+use towline_shared::enrolment::EnrolRequest;
+use towline_shared::ids::{AgentId, DeploymentId, ProjectId};
+use towline_shared::spec::{FileMode, ProjectFile};
+
+use super::super::listener::{bind, serve_at};
+use super::super::registry::Registry;
+use super::super::session::House;
+use super::Pace;
+use crate::job::JobState;
+use crate::ops::{self, NewDeployment};
+use crate::store::{
+    AgentStatus, DatabaseConfig, Deployment, NewEnrolmentToken, Store, Tenant, certificates,
+};
+use crate::vault::Vault;
+
+pub struct Site {
+    pub store: Store,
+    pub registry: Registry,
+    pub address: SocketAddr,
+    pub tls: Arc<LiveServerConfig>,
+    pub tenant: Tenant,
+    pub stop: CancellationToken,
+    project: ProjectId,
+    _folder: tempfile::TempDir,
+}
+
+/// A host that was enrolled.
+#[derive(Clone)]
+pub struct Host {
+    pub agent: AgentId,
+    pub name: &'static str,
+    pub identity: AgentIdentity,
+    pub roots: TrustRoots,
+}
+
+impl Site {
+    pub async fn open() -> Self {
+        Self::open_at(Pace::default()).await
+    }
+
+    pub async fn open_at(pace: Pace) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let vault = Vault::load_or_create(folder.path(), None).unwrap();
+        let config = DatabaseConfig {
+            data_dir: folder.path().to_owned(),
+            url: None,
+            connections: 4,
+        };
+        let store = Store::open(&config, vault).await.unwrap();
+        store.ensure_authority().await.unwrap();
+        let secret = store
+            .ensure_setup_link()
+            .await
+            .unwrap()
+            .expect("nobody is set up");
+        let set_up = ops::complete_setup(&store, &secret, "ada@example.com", "Ada")
+            .await
+            .unwrap();
+        let tenant = store
+            .authenticate(&set_up.api_key.key)
+            .await
+            .unwrap()
+            .expect("the first key");
+        let project = store.create_project(&tenant, "shop").await.unwrap().id;
+        store
+            .put_files(&tenant, project, vec![compose_file()])
+            .await
+            .unwrap();
+
+        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let address = listener.local_addr().unwrap();
+        let authority = store.server_authority().await.unwrap();
+        let certificate = authority
+            .issue_server(&["127.0.0.1"], Utc::now(), TimeDelta::days(1))
+            .unwrap();
+        let roots = store.trust_roots().await.unwrap();
+        let tls = Arc::new(LiveServerConfig::new(
+            agent_listener_config(&certificate, &roots).unwrap(),
+        ));
+        let (registry, stop) = (Registry::new(), CancellationToken::new());
+        let house = House {
+            store: store.clone(),
+            registry: registry.clone(),
+            pace,
+        };
+        tokio::spawn(serve_at(listener, Arc::clone(&tls), house, stop.clone()));
+        Self {
+            store,
+            registry,
+            address,
+            tls,
+            tenant,
+            stop,
+            project,
+            _folder: folder,
+        }
+    }
+
+    pub async fn enrol(&self, name: &'static str) -> Host {
+        let new = NewEnrolmentToken {
+            name: name.into(),
+            ttl: TimeDelta::minutes(5),
+            address: "https://127.0.0.1:8443".into(),
+        };
+        let minted = self
+            .store
+            .create_enrolment_token(&self.tenant, new)
+            .await
+            .unwrap();
+        let key = AgentKey::generate().unwrap();
+        let request = EnrolRequest {
+            secret: minted.token.secret.reveal().to_string(),
+            csr: key.csr_pem().unwrap(),
+            hostname: name.into(),
+            version: "0.1.0".into(),
+        };
+        let enrolled = ops::enroll(&self.store, &request, &self.address.to_string())
+            .await
+            .unwrap();
+        Host {
+            agent: enrolled.agent,
+            name,
+            identity: AgentIdentity::new(&enrolled.certificate, &key).unwrap(),
+            roots: TrustRoots::from_pem(&enrolled.roots).unwrap(),
+        }
+    }
+
+    /// Another certificate for a host, valid as long as wished, in the database or not.
+    pub async fn certify(&self, host: &Host, lifetime: TimeDelta, recorded: Recorded) -> Host {
+        let key = AgentKey::generate().unwrap();
+        let csr = AgentCsr::parse(&key.csr_der().unwrap()).unwrap();
+        let authority = self.store.agent_authority().await.unwrap();
+        let leaf = authority
+            .issue_agent(&csr, host.agent.uuid(), Utc::now(), lifetime)
+            .unwrap();
+        if recorded == Recorded::Yes {
+            let mut tx = self.store.main().begin().await.unwrap();
+            certificates::insert(&mut tx, host.agent, &leaf, Utc::now())
+                .await
+                .unwrap();
+            tx.commit().await.unwrap();
+        }
+        Host {
+            identity: AgentIdentity::new(&leaf.pem, &key).unwrap(),
+            ..host.clone()
+        }
+    }
+
+    pub async fn deploy(&self, host: &Host) -> DeploymentId {
+        let new = NewDeployment {
+            project: self.project,
+            target: host.name.into(),
+            settle_ms: None,
+            deadline_s: None,
+            interruption: None,
+        };
+        ops::deploy(&self.store, &self.tenant, new, None)
+            .await
+            .unwrap()
+            .id
+    }
+
+    /// Gives the project a large file besides.
+    pub async fn grow_project(&self, bytes: usize) {
+        let file = ProjectFile {
+            path: "data".into(),
+            content: vec![7; bytes],
+            mode: FileMode::Regular,
+        };
+        self.store
+            .put_files(&self.tenant, self.project, vec![compose_file(), file])
+            .await
+            .unwrap();
+    }
+
+    pub async fn deployment(&self, id: DeploymentId) -> Deployment {
+        self.store.deployment(&self.tenant, id).await.unwrap()
+    }
+
+    pub async fn state(&self, id: DeploymentId) -> JobState {
+        self.deployment(id).await.status
+    }
+
+    pub async fn status(&self, host: &Host) -> AgentStatus {
+        self.store
+            .agent(&self.tenant, host.agent)
+            .await
+            .unwrap()
+            .status
+    }
+
+    pub async fn revoke(&self, host: &Host) {
+        ops::revoke(&self.store, &self.tenant, host.agent)
+            .await
+            .unwrap();
+    }
+
+    pub async fn log_texts(&self, id: DeploymentId) -> Vec<String> {
+        let page = self
+            .store
+            .log_range(&self.tenant, id, 0, 1000)
+            .await
+            .unwrap();
+        page.lines.into_iter().map(|(_, line)| line.text).collect()
+    }
+}
+
+fn compose_file() -> ProjectFile {
+    let compose = "services:\n  web:\n    image: shop:1\n";
+    ProjectFile {
+        path: "compose.yaml".into(),
+        content: compose.into(),
+        mode: FileMode::Regular,
+    }
+}
+
+/// Whether the database knows a certificate.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Recorded {
+    Yes,
+    No,
+}
+
+/// When a host's certificate ends.
+pub fn expiry(host: &Host) -> DateTime<Utc> {
+    host.identity.peer().unwrap().not_after
+}
