@@ -423,6 +423,103 @@ fn an_absent_control_plane_is_unreachable() {
 }
 
 #[test]
+fn a_containers_log_is_whole_over_cuts() {
+    let plane = Plane::start(World {
+        lines: 20,
+        cuts: vec![5, 3, 12],
+        ..World::default()
+    });
+    let container = ["logs", "--container", "shop-web-1", "--target", "web-1"];
+    let followed = plane.run(&[&container[..], &["-f", "-n", "18"]].concat());
+    assert_eq!(followed.code, Some(0), "{followed:?}");
+    assert_eq!(
+        followed.line_numbers(),
+        (2..20).collect::<Vec<_>>(),
+        "{followed:?}"
+    );
+    assert!(followed.stderr.contains("Connected again."), "{followed:?}");
+    assert_eq!(plane.world().container_tails, [18, 1000, 1000, 1000]);
+    let last = plane.run(&[&container[..], &["-n", "2"]].concat());
+    assert_eq!(last.line_numbers(), [18, 19]);
+}
+
+#[test]
+fn a_removal_says_what_becomes_of_the_volumes() {
+    let plane = Plane::start(World::default());
+    plane.world().projects.push("shop".into());
+    for (more, fate) in [(&[][..], "keep"), (&["--volumes", "--yes"][..], "delete")] {
+        let removed = plane.run(&[&["remove", "shop", "-t", "web-1"][..], more].concat());
+        assert_eq!(removed.code, Some(0), "{removed:?}");
+        let asked = plane.world().removals.pop();
+        assert_eq!(asked, Some(json!({ "target": TARGET, "volumes": fate })));
+    }
+}
+
+#[test]
+fn who_detaches_from_an_agent_that_is_offline_is_told_so() {
+    let plane = Plane::start(World::default());
+    let online = deploy(&plane, &["--detach"]);
+    assert_eq!(
+        (online.code, online.stdout.trim()),
+        (Some(0), DEPLOYMENT),
+        "{online:?}"
+    );
+    let offline = plane.run(&["retry", DEPLOYMENT, "--detach"]);
+    assert_eq!(
+        (offline.code, offline.stdout.trim()),
+        (Some(5), DEPLOYMENT),
+        "{offline:?}"
+    );
+    assert!(
+        offline.stderr.contains("it begins when the agent is back"),
+        "{offline:?}"
+    );
+    assert!(plane.world().streams.is_empty());
+}
+
+#[test]
+fn top_without_a_terminal_is_shown_once() {
+    let plane = Plane::start(World::default());
+    let shown = plane.run(&["top"]);
+    assert_eq!(shown.code, Some(0), "{shown:?}");
+    for part in [
+        "12.5 %",
+        "0.50 0.25 0.00",
+        "1.0 GiB / 4.0 GiB",
+        "shop-web-1",
+    ] {
+        assert!(shown.stdout.contains(part), "{part:?} in {shown:?}");
+    }
+    assert!(!shown.stdout.contains('\x1b'));
+}
+
+#[test]
+fn a_secret_is_piped_in_and_never_printed() {
+    let plane = Plane::start(World::default());
+    plane.world().projects.push("shop".into());
+    let mut command = plane.command(&["secrets", "set", "shop", "PASSWORD"]);
+    let mut process = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    process
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(b"hunter2\n")
+        .unwrap();
+    let set = Ran::of(&process.wait_with_output().unwrap());
+    assert_eq!(set.code, Some(0), "{set:?}");
+    assert!(!format!("{set:?}").contains("hunter2"));
+    assert_eq!(
+        plane.world().secrets,
+        [("PASSWORD".into(), json!("hunter2"))]
+    );
+}
+
+#[test]
 fn completions_are_printed_for_every_shell_without_a_login() {
     let plane = Plane::start(World::default());
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {

@@ -1,28 +1,20 @@
 //! A small control plane that speaks the contract over real TLS, and does to its clients what
 //! networks do: cut streams, repeat lines, lose answers.
 
+mod routes;
+mod streams;
+
 use std::{
-    convert::Infallible,
     io,
     net::SocketAddr,
     path::Path,
     process::{Command, Output},
     sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
 };
 
-use axum::{
-    Json, Router,
-    body::{Body, Bytes},
-    extract::{Path as PathOf, Query, State},
-    http::{HeaderMap, StatusCode, header},
-    response::{IntoResponse, Response},
-    routing::{get, post, put},
-};
 use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_stream::StreamExt as _;
 use towline_pki::{Authority, SERVER_LEAF_LIFETIME, tls};
 
 /// The key that the control plane accepts.
@@ -67,6 +59,10 @@ pub struct World {
     pub streams: Vec<(String, Option<String>)>,
     /// How often it was asked to cancel.
     pub cancels: u32,
+    /// The bodies of asked removals.
+    pub removals: Vec<Value>,
+    /// The `tail` that each stream of the container's log was opened with.
+    pub container_tails: Vec<u64>,
 }
 
 /// Whether the deployment ends by itself.
@@ -95,6 +91,8 @@ impl Default for World {
             projects: Vec::new(),
             streams: Vec::new(),
             cancels: 0,
+            removals: Vec::new(),
+            container_tails: Vec::new(),
         }
     }
 }
@@ -123,7 +121,7 @@ impl Plane {
         let config = tls::public_server_config(&certificate).unwrap();
         let world = Arc::new(Mutex::new(world));
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let router = router(Arc::clone(&world));
+        let router = routes::router(Arc::clone(&world));
         let tcp = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("https://{}", tcp.local_addr().unwrap());
         let listener = TlsListener {
@@ -234,312 +232,4 @@ impl axum::serve::Listener for TlsListener {
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.tcp.local_addr()
     }
-}
-
-fn router(world: Shared) -> Router {
-    let with_key = Router::new()
-        .route("/me", get(me))
-        .route("/targets", get(targets))
-        .route("/targets/{id}", get(target_by_id))
-        .route("/targets/{id}/containers", get(offline))
-        .route("/projects", get(projects).post(new_project))
-        .route("/projects/{id}/files", put(files))
-        .route("/projects/{id}/secrets/{key}", put(secret))
-        .route("/projects/{id}/deployments", post(deploy))
-        .route("/deployments", get(deployments))
-        .route("/deployments/{id}", get(deployment))
-        .route("/deployments/{id}/cancel", post(cancel))
-        .route("/deployments/{id}/log", get(log))
-        .route("/deployments/{id}/log/stream", get(stream))
-        .layer(axum::middleware::from_fn(authorized));
-    let api = with_key.route("/setup", post(setup));
-    Router::new().nest("/api/v1", api).with_state(world)
-}
-
-fn problem(status: StatusCode, document: &Value) -> Response {
-    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
-    (status, kind, document.to_string()).into_response()
-}
-
-async fn authorized(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
-    let given = request.headers().get(header::AUTHORIZATION);
-    if given.is_some_and(|key| key.as_bytes() == format!("Bearer {KEY}").as_bytes()) {
-        return next.run(request).await;
-    }
-    let document =
-        json!({ "title": "Not signed in", "status": 401, "detail": "the API key is not valid" });
-    problem(StatusCode::UNAUTHORIZED, &document)
-}
-
-async fn setup(Json(body): Json<Value>) -> Response {
-    if body["token"] != SETUP_TOKEN {
-        return problem(
-            StatusCode::GONE,
-            &json!({ "title": "Gone", "detail": "the link was used", "remedy": "log in instead" }),
-        );
-    }
-    let answer = json!({
-        "user": { "id": PERSON, "email": body["email"], "name": body["name"] },
-        "team": { "id": PERSON, "name": "first" },
-        "api_key": { "id": PERSON, "name": "setup", "key": KEY },
-    });
-    (StatusCode::CREATED, Json(answer)).into_response()
-}
-
-async fn me() -> Json<Value> {
-    Json(json!({
-        "user": { "id": PERSON, "email": "ann@example.org", "name": "Ann" },
-        "team": { "id": PERSON, "name": "first" },
-        "key": { "id": PERSON, "name": "setup" },
-    }))
-}
-
-fn target(id: &str, name: &str) -> Value {
-    json!({ "id": id, "name": name, "type": "docker_agent", "status": "online", "ready": "ready" })
-}
-
-/// Two pages, so that a client that reads only one misses the target.
-async fn targets(Query(query): Query<Vec<(String, String)>>) -> Json<Value> {
-    let page = if query.iter().any(|(name, _)| name == "cursor") {
-        json!({ "items": [target(TARGET, "web-1")], "next_cursor": null })
-    } else {
-        json!({ "items": [target(PERSON, "web-0")], "next_cursor": PERSON })
-    };
-    Json(page)
-}
-
-async fn target_by_id(PathOf(id): PathOf<String>) -> Response {
-    if id == TARGET {
-        return Json(target(TARGET, "web-1")).into_response();
-    }
-    let document = json!({
-        "title": "Not found", "detail": "there is no target with this id", "field": "id",
-        "remedy": "list the targets",
-    });
-    problem(StatusCode::NOT_FOUND, &document)
-}
-
-async fn offline() -> Response {
-    let document = json!({ "title": "Unavailable", "detail": "the agent of web-1 is offline" });
-    problem(StatusCode::SERVICE_UNAVAILABLE, &document)
-}
-
-fn project(name: &str) -> Value {
-    json!({ "id": PROJECT, "name": name })
-}
-
-async fn projects(State(world): State<Shared>) -> Json<Value> {
-    let items: Vec<_> = world
-        .lock()
-        .unwrap()
-        .projects
-        .iter()
-        .map(|name| project(name))
-        .collect();
-    Json(json!({ "items": items, "next_cursor": null }))
-}
-
-async fn new_project(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
-    let name = body["name"].as_str().unwrap();
-    world.lock().unwrap().projects.push(name.into());
-    Json(project(name))
-}
-
-async fn files(State(world): State<Shared>, body: Bytes) -> Json<Value> {
-    let mut files = Vec::new();
-    for entry in tar::Archive::new(&*body).entries().unwrap() {
-        let mut entry = entry.unwrap();
-        let mut text = String::new();
-        io::Read::read_to_string(&mut entry, &mut text).unwrap();
-        files.push((entry.path().unwrap().to_str().unwrap().to_owned(), text));
-    }
-    let listed: Vec<_> = files
-        .iter()
-        .map(|(path, text)| json!({ "path": path, "bytes": text.len() }))
-        .collect();
-    world.lock().unwrap().files = files;
-    Json(json!({
-        "files": listed, "compose_file": "compose.yaml",
-        "findings": [{
-            "severity": "warning", "file": "compose.yaml", "line": 2, "rule": "latest",
-            "message": "web has no tag",
-        }],
-    }))
-}
-
-async fn secret(
-    State(world): State<Shared>,
-    PathOf((_, key)): PathOf<(String, String)>,
-    Json(body): Json<Value>,
-) -> StatusCode {
-    world
-        .lock()
-        .unwrap()
-        .secrets
-        .push((key, body["value"].clone()));
-    StatusCode::NO_CONTENT
-}
-
-async fn deploy(
-    State(world): State<Shared>,
-    headers: HeaderMap,
-    Json(body): Json<Value>,
-) -> Response {
-    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
-    let mut world = world.lock().unwrap();
-    world.asked.push((key, body));
-    if world.lost_answers > 0 {
-        world.lost_answers -= 1;
-        let broken = tokio_stream::iter([Err::<Bytes, _>(io::Error::other("cut"))]);
-        return Response::new(Body::from_stream(broken));
-    }
-    (
-        StatusCode::ACCEPTED,
-        Json(deployment_as(&json!({ "status": "queued" }), 0)),
-    )
-        .into_response()
-}
-
-fn deployment_as(facts: &Value, lines: u64) -> Value {
-    let mut whole = json!({
-        "id": DEPLOYMENT, "kind": "deploy",
-        "project": { "id": PROJECT, "name": "shop" },
-        "target": { "id": TARGET, "name": "web-1" },
-        "created_at": "2026-01-31T12:00:00Z",
-        "log": { "lines": lines, "url": "/log" },
-    });
-    for (name, value) in facts.as_object().unwrap() {
-        whole[name] = value.clone();
-    }
-    whole
-}
-
-async fn deployment(State(world): State<Shared>) -> Json<Value> {
-    let world = world.lock().unwrap();
-    Json(deployment_as(&world.end, world.lines))
-}
-
-async fn deployments(State(world): State<Shared>) -> Json<Value> {
-    let Json(only) = deployment(State(world)).await;
-    Json(json!({ "items": [only], "next_cursor": null }))
-}
-
-async fn cancel(State(world): State<Shared>) -> Json<Value> {
-    let mut world = world.lock().unwrap();
-    world.cancels += 1;
-    world.end = json!({ "status": "cancelled", "message": "web was left running" });
-    let facts = json!({ "status": "running", "cancel_requested_at": "2026-01-31T12:00:01Z" });
-    Json(deployment_as(&facts, world.lines))
-}
-
-fn line(number: u64) -> Value {
-    json!({
-        "n": number, "at": "2026-01-31T12:00:00.5Z", "stream": "stdout", "source": "web-1",
-        "text": format!("line {number}"),
-    })
-}
-
-async fn log(State(world): State<Shared>, Query(query): Query<Vec<(String, u64)>>) -> Json<Value> {
-    let asked = |wanted: &str| {
-        query
-            .iter()
-            .find(|(name, _)| name == wanted)
-            .map(|(_, value)| *value)
-    };
-    let world = world.lock().unwrap();
-    let from = match (asked("tail"), asked("from")) {
-        (Some(tail), _) => world.lines.saturating_sub(tail),
-        (None, from) => from.unwrap_or(0),
-    };
-    let end = world
-        .lines
-        .min(from + asked("limit").unwrap_or(1000).min(2));
-    let end = if asked("tail").is_some() {
-        world.lines
-    } else {
-        end
-    };
-    let lines: Vec<_> = (from..end).map(line).collect();
-    Json(json!({ "lines": lines, "next": end.max(from), "complete": end == world.lines }))
-}
-
-async fn stream(
-    State(shared): State<Shared>,
-    headers: HeaderMap,
-    Query(query): Query<Vec<(String, String)>>,
-) -> Response {
-    let from = query[0].1.clone();
-    let last = headers
-        .get("last-event-id")
-        .map(|id| id.to_str().unwrap().to_owned());
-    let (events, waits) = {
-        let mut world = shared.lock().unwrap();
-        world.streams.push((from.clone(), last.clone()));
-        (
-            events(&mut world, from.parse().unwrap()),
-            world.waits_for_cancel,
-        )
-    };
-    let body = tokio_stream::iter(events.into_iter().map(Ok::<_, Infallible>));
-    let kind = [(header::CONTENT_TYPE, "text/event-stream")];
-    if waits == Waits::No {
-        let cut = body.map(|event| event.map_err(|never| match never {}).and_then(cut_here));
-        return (kind, Body::from_stream(cut)).into_response();
-    }
-    let ending = tokio_stream::once(()).then(move |()| end_after_cancel(Arc::clone(&shared)));
-    let whole = body.filter(|event| {
-        event
-            .as_ref()
-            .is_ok_and(|event| !event.contains("event: end"))
-    });
-    (kind, Body::from_stream(whole.chain(ending))).into_response()
-}
-
-async fn end_after_cancel(world: Shared) -> Result<String, Infallible> {
-    while world.lock().unwrap().cancels == 0 {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    let world = world.lock().unwrap();
-    Ok(end_event(&world))
-}
-
-const CUT: &str = "the connection is cut here";
-
-fn cut_here(event: String) -> io::Result<String> {
-    if event == CUT {
-        return Err(io::Error::other(CUT));
-    }
-    Ok(event)
-}
-
-fn end_event(world: &World) -> String {
-    format!(
-        "event: end\ndata: {}\n\n",
-        deployment_as(&world.end, world.lines)
-    )
-}
-
-fn events(world: &mut World, from: u64) -> Vec<String> {
-    let running = deployment_as(&json!({ "status": "running", "step": "applying" }), 0);
-    let mut events = vec![
-        ": hello\n\n".to_owned(),
-        format!("event: status\ndata: {running}\n\n"),
-    ];
-    let skips = std::mem::take(&mut world.skips);
-    for number in from.saturating_sub(world.repeats)..world.lines {
-        if skips.contains(&number) || world.lost.contains(&number) {
-            continue;
-        }
-        events.push(format!(
-            "id: {number}\nevent: line\ndata: {}\n\n",
-            line(number)
-        ));
-    }
-    events.push(end_event(world));
-    if !world.cuts.is_empty() {
-        let cut = world.cuts.remove(0);
-        events.truncate(usize::try_from(cut).unwrap());
-        events.push(CUT.to_owned());
-    }
-    events
 }

@@ -1,0 +1,241 @@
+//! What the control plane answers.
+
+use std::io;
+
+use axum::{
+    Json, Router,
+    body::{Body, Bytes},
+    extract::{Path as PathOf, Query, State},
+    http::{HeaderMap, StatusCode, header},
+    response::{IntoResponse, Response},
+    routing::{get, post, put},
+};
+use serde_json::{Value, json};
+
+use super::{DEPLOYMENT, KEY, PERSON, PROJECT, SETUP_TOKEN, Shared, TARGET, streams};
+
+/// All routes.
+pub fn router(world: Shared) -> Router {
+    let with_key = Router::new()
+        .route("/me", get(me))
+        .route("/targets", get(targets))
+        .route("/targets/{id}", get(target_by_id))
+        .route("/targets/{id}/containers", get(offline))
+        .route(
+            "/targets/{id}/containers/{name}/logs",
+            get(streams::container),
+        )
+        .route("/metrics/latest", get(latest))
+        .route("/projects/{id}/removals", post(remove))
+        .route("/deployments/{id}/retry", post(retry))
+        .route("/projects", get(projects).post(new_project))
+        .route("/projects/{id}/files", put(files))
+        .route("/projects/{id}/secrets/{key}", put(secret))
+        .route("/projects/{id}/deployments", post(deploy))
+        .route("/deployments", get(deployments))
+        .route("/deployments/{id}", get(deployment))
+        .route("/deployments/{id}/cancel", post(cancel))
+        .route("/deployments/{id}/log", get(streams::log))
+        .route("/deployments/{id}/log/stream", get(streams::deployment))
+        .layer(axum::middleware::from_fn(authorized));
+    let api = with_key.route("/setup", post(setup));
+    Router::new().nest("/api/v1", api).with_state(world)
+}
+
+fn problem(status: StatusCode, document: &Value) -> Response {
+    let kind = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, kind, document.to_string()).into_response()
+}
+
+async fn authorized(request: axum::extract::Request, next: axum::middleware::Next) -> Response {
+    let given = request.headers().get(header::AUTHORIZATION);
+    if given.is_some_and(|key| key.as_bytes() == format!("Bearer {KEY}").as_bytes()) {
+        return next.run(request).await;
+    }
+    let document =
+        json!({ "title": "Not signed in", "status": 401, "detail": "the API key is not valid" });
+    problem(StatusCode::UNAUTHORIZED, &document)
+}
+
+async fn setup(Json(body): Json<Value>) -> Response {
+    if body["token"] != SETUP_TOKEN {
+        return problem(
+            StatusCode::GONE,
+            &json!({ "title": "Gone", "detail": "the link was used", "remedy": "log in instead" }),
+        );
+    }
+    let answer = json!({
+        "user": { "id": PERSON, "email": body["email"], "name": body["name"] },
+        "team": { "id": PERSON, "name": "first" },
+        "api_key": { "id": PERSON, "name": "setup", "key": KEY },
+    });
+    (StatusCode::CREATED, Json(answer)).into_response()
+}
+
+async fn me() -> Json<Value> {
+    Json(json!({
+        "user": { "id": PERSON, "email": "ann@example.org", "name": "Ann" },
+        "team": { "id": PERSON, "name": "first" },
+        "key": { "id": PERSON, "name": "setup" },
+    }))
+}
+
+fn target(id: &str, name: &str) -> Value {
+    json!({ "id": id, "name": name, "type": "docker_agent", "status": "online", "ready": "ready" })
+}
+
+/// Two pages, so that a client that reads only one misses the target.
+async fn targets(Query(query): Query<Vec<(String, String)>>) -> Json<Value> {
+    let page = if query.iter().any(|(name, _)| name == "cursor") {
+        json!({ "items": [target(TARGET, "web-1")], "next_cursor": null })
+    } else {
+        json!({ "items": [target(PERSON, "web-0")], "next_cursor": PERSON })
+    };
+    Json(page)
+}
+
+async fn target_by_id(PathOf(id): PathOf<String>) -> Response {
+    if id == TARGET {
+        return Json(target(TARGET, "web-1")).into_response();
+    }
+    let document = json!({
+        "title": "Not found", "detail": "there is no target with this id", "field": "id",
+        "remedy": "list the targets",
+    });
+    problem(StatusCode::NOT_FOUND, &document)
+}
+
+async fn offline() -> Response {
+    let document = json!({ "title": "Unavailable", "detail": "the agent of web-1 is offline" });
+    problem(StatusCode::SERVICE_UNAVAILABLE, &document)
+}
+
+fn project(name: &str) -> Value {
+    json!({ "id": PROJECT, "name": name })
+}
+
+async fn projects(State(world): State<Shared>) -> Json<Value> {
+    let items: Vec<_> = world
+        .lock()
+        .unwrap()
+        .projects
+        .iter()
+        .map(|name| project(name))
+        .collect();
+    Json(json!({ "items": items, "next_cursor": null }))
+}
+
+async fn new_project(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
+    let name = body["name"].as_str().unwrap();
+    world.lock().unwrap().projects.push(name.into());
+    Json(project(name))
+}
+
+async fn files(State(world): State<Shared>, body: Bytes) -> Json<Value> {
+    let mut files = Vec::new();
+    for entry in tar::Archive::new(&*body).entries().unwrap() {
+        let mut entry = entry.unwrap();
+        let mut text = String::new();
+        io::Read::read_to_string(&mut entry, &mut text).unwrap();
+        files.push((entry.path().unwrap().to_str().unwrap().to_owned(), text));
+    }
+    let listed: Vec<_> = files
+        .iter()
+        .map(|(path, text)| json!({ "path": path, "bytes": text.len() }))
+        .collect();
+    world.lock().unwrap().files = files;
+    Json(json!({
+        "files": listed, "compose_file": "compose.yaml",
+        "findings": [{
+            "severity": "warning", "file": "compose.yaml", "line": 2, "rule": "latest",
+            "message": "web has no tag",
+        }],
+    }))
+}
+
+async fn secret(
+    State(world): State<Shared>,
+    PathOf((_, key)): PathOf<(String, String)>,
+    Json(body): Json<Value>,
+) -> StatusCode {
+    world
+        .lock()
+        .unwrap()
+        .secrets
+        .push((key, body["value"].clone()));
+    StatusCode::NO_CONTENT
+}
+
+async fn deploy(
+    State(world): State<Shared>,
+    headers: HeaderMap,
+    Json(body): Json<Value>,
+) -> Response {
+    let key = headers["idempotency-key"].to_str().unwrap().to_owned();
+    let mut world = world.lock().unwrap();
+    world.asked.push((key, body));
+    if world.lost_answers > 0 {
+        world.lost_answers -= 1;
+        let broken = tokio_stream::iter([Err::<Bytes, _>(io::Error::other("cut"))]);
+        return Response::new(Body::from_stream(broken));
+    }
+    (
+        StatusCode::ACCEPTED,
+        Json(deployment_as(&json!({ "status": "queued" }), 0)),
+    )
+        .into_response()
+}
+
+pub fn deployment_as(facts: &Value, lines: u64) -> Value {
+    let mut whole = json!({
+        "id": DEPLOYMENT, "kind": "deploy",
+        "project": { "id": PROJECT, "name": "shop" },
+        "target": { "id": TARGET, "name": "web-1" },
+        "created_at": "2026-01-31T12:00:00Z",
+        "log": { "lines": lines, "url": "/log" },
+    });
+    for (name, value) in facts.as_object().unwrap() {
+        whole[name] = value.clone();
+    }
+    whole
+}
+
+async fn deployment(State(world): State<Shared>) -> Json<Value> {
+    let world = world.lock().unwrap();
+    Json(deployment_as(&world.end, world.lines))
+}
+
+async fn deployments(State(world): State<Shared>) -> Json<Value> {
+    let Json(only) = deployment(State(world)).await;
+    Json(json!({ "items": [only], "next_cursor": null }))
+}
+
+async fn cancel(State(world): State<Shared>) -> Json<Value> {
+    let mut world = world.lock().unwrap();
+    world.cancels += 1;
+    world.end = json!({ "status": "cancelled", "message": "web was left running" });
+    let facts = json!({ "status": "running", "cancel_requested_at": "2026-01-31T12:00:01Z" });
+    Json(deployment_as(&facts, world.lines))
+}
+
+async fn remove(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
+    world.lock().unwrap().removals.push(body);
+    Json(deployment_as(
+        &json!({ "status": "queued", "kind": "remove" }),
+        0,
+    ))
+}
+
+async fn retry() -> (StatusCode, Json<Value>) {
+    let again = json!({ "status": "queued", "agent_offline_since": "2026-01-31T12:00:00Z" });
+    (StatusCode::ACCEPTED, Json(deployment_as(&again, 0)))
+}
+
+async fn latest() -> Json<Value> {
+    Json(json!({ "next_cursor": null, "items": [{
+        "agent_id": PERSON, "name": "web-1", "status": "online", "at": "2026-01-31T12:00:00Z",
+        "host": { "cpu_percent": 12.5, "cores": 4, "load": [0.5, 0.25, 0.0], "memory_used": 1_073_741_824_u64,
+            "memory_total": 4_294_967_296_u64, "disk_used": 1024, "disk_total": 2048 },
+        "containers": [{ "name": "shop-web-1", "project": "shop", "cpu_percent": 3.0, "health": "healthy" }],
+    }] }))
+}
