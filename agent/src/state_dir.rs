@@ -68,6 +68,21 @@ impl StateDir {
         Ok(dir)
     }
 
+    /// The folder as it is, to be read.
+    pub fn existing(root: &Path) -> Self {
+        Self {
+            root: root.to_path_buf(),
+        }
+    }
+
+    /// Whether an agent runs on the folder.
+    pub fn is_locked(&self) -> bool {
+        let Ok(file) = File::open(self.root.join("lock")) else {
+            return false;
+        };
+        flock(&file, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
+    }
+
     /// Takes the folder for this process, and proves that it can be written.
     pub fn lock(&self) -> Result<StateLock, StateError> {
         let path = self.root.join("lock");
@@ -220,12 +235,14 @@ mod tests {
             );
         }
         let lock = dir.lock().unwrap();
+        assert!(dir.is_locked());
         let second = dir.lock().unwrap_err().to_string();
         assert!(
             second.contains(&format!("(process {})", std::process::id())),
             "{second}"
         );
         drop(lock);
+        assert!(!dir.is_locked());
         dir.lock().unwrap();
     }
 

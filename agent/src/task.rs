@@ -45,6 +45,7 @@ pub enum Start {
 /// Keeps effects back until the control plane has recorded that this agent does the job.
 #[derive(Clone, Debug)]
 pub struct Gate {
+    made: GateState,
     state: watch::Receiver<GateState>,
     cancel: CancellationToken,
 }
@@ -64,14 +65,26 @@ pub enum GateState {
 pub struct Cancelled;
 
 impl Gate {
-    /// A gate, and what opens it. It fails once `cancel` is tripped.
+    /// A gate, and what opens it.
     pub fn new(state: GateState, cancel: CancellationToken) -> (watch::Sender<GateState>, Self) {
+        let made = state;
         let (opener, state) = watch::channel(state);
-        (opener, Self { state, cancel })
+        (
+            opener,
+            Self {
+                made,
+                state,
+                cancel,
+            },
+        )
     }
 
-    /// Waits until effects are permitted, or the task is cancelled; a cancel wins over an open gate.
+    /// Waits until effects are permitted, or the task is cancelled; a cancel wins. The gate of a
+    /// resumed task never fails: effects were made, and a cancel has to bring them to rest.
     pub async fn opened(&self) -> Result<(), Cancelled> {
+        if self.made == GateState::Open {
+            return Ok(());
+        }
         let mut state = self.state.clone();
         tokio::select! {
             biased;

@@ -17,7 +17,8 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 pub use record::{Acceptance, Entry, EntryProgress, LedgerState, Record, SecretCount};
-pub use writer::{Append, LedgerWriter};
+pub(crate) use writer::SPEC_FILE;
+pub use writer::{Append, LedgerWriter, remove_folder};
 
 use crate::records::{self, RecordError};
 use crate::state_dir::sync_parent;

@@ -2,11 +2,13 @@
 
 use std::fs;
 use std::path::Path;
+use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
 use towline_shared::protocol::v1::Attempt;
 
 use super::{Ledger, Record};
+use crate::logs::SPOOL_DIR;
 use crate::state_dir::{StateDir, create_private_dir, sync_parent, write_durably};
 
 /// The most records that wait to be written; the agent holds few jobs, each with few at a time.
@@ -21,10 +23,11 @@ pub struct Append {
     pub spec: Option<Vec<u8>>,
 }
 
-/// The end that the agent's loop holds.
+/// The end that the agent's loop holds. When it is dropped, what was handed over is written first.
 #[derive(Debug)]
 pub struct LedgerWriter {
-    queue: mpsc::Sender<Append>,
+    queue: Option<mpsc::Sender<Append>>,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// The name of the file that holds an attempt's encoded specification.
@@ -39,7 +42,7 @@ impl LedgerWriter {
         done: impl Fn(Record, Result<(), String>) + Send + 'static,
     ) -> std::io::Result<Self> {
         let (queue, mut appends) = mpsc::channel(QUEUE);
-        std::thread::Builder::new()
+        let thread = std::thread::Builder::new()
             .name("ledger".into())
             .spawn(move || {
                 let mut waiting = Vec::new();
@@ -47,14 +50,32 @@ impl LedgerWriter {
                     write_all(&mut ledger, &dir, std::mem::take(&mut waiting), &done);
                 }
             })?;
-        Ok(Self { queue })
+        Ok(Self {
+            queue: Some(queue),
+            thread: Some(thread),
+        })
     }
 
     /// Hands a record over. It comes back when the queue is full, which means that the disk hangs.
     pub fn append(&self, append: Append) -> Result<(), Record> {
-        self.queue
-            .try_send(append)
-            .map_err(|refused| refused.into_inner().record)
+        match &self.queue {
+            Some(queue) => queue
+                .try_send(append)
+                .map_err(|refused| refused.into_inner().record),
+            None => Err(append.record),
+        }
+    }
+}
+
+impl Drop for LedgerWriter {
+    fn drop(&mut self) {
+        self.queue = None;
+        // Another process may open the journal as soon as this one has let go of it.
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the journal's thread has failed");
+        }
     }
 }
 
@@ -92,7 +113,8 @@ fn write_all(
 
 fn store_spec(dir: &StateDir, record: &Record, spec: &[u8]) -> std::io::Result<()> {
     let folder = dir.job(attempt(record)?);
-    create_private_dir(&folder)?;
+    // The log's folder too, so that nothing about an accepted job needs room for a first time.
+    create_private_dir(&folder.join(SPOOL_DIR))?;
     write_durably(&folder.join(SPEC_FILE), spec)?;
     sync_parent(&folder)
 }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,9 @@ const WINDOW_BYTES: usize = 2 * 1024 * 1024;
 const DISK_RETRY: Duration = Duration::from_secs(1);
 /// How long the end of a log waits for a full disk before it goes on from memory.
 const DISK_PATIENCE: Duration = Duration::from_secs(10);
+
+/// The folder of the spool in an attempt's own.
+pub(crate) const SPOOL_DIR: &str = "spool";
 
 /// The limits of a log.
 #[derive(Clone, Copy, Debug)]
@@ -95,14 +98,13 @@ enum Phase {
 
 impl JobLog {
     /// Opens the log of an attempt whose spool is in `dir`, and starts its task. An empty spool
-    /// starts at `base`.
-    pub fn open(
-        attempt: Attempt,
-        dir: &std::path::Path,
-        base: LogPosition,
-        limits: LogLimits,
-    ) -> io::Result<Self> {
-        let spool = Spool::open(&dir.join("spool"), base, limits.spool_bytes)?;
+    /// starts at `base`; so does one that cannot be read, and the control plane keeps what it has.
+    pub fn open(attempt: Attempt, dir: &Path, base: LogPosition, limits: LogLimits) -> Self {
+        let folder = dir.join(SPOOL_DIR);
+        let spool = Spool::open(&folder, base, limits.spool_bytes).unwrap_or_else(|error| {
+            tracing::error!(job = %attempt.job, %error, "the log spool cannot be read; a new one is begun");
+            Spool::empty(&folder, base, limits.spool_bytes)
+        });
         let (sink, intake) = LogSink::new(spool.points().clone());
         let (orders, received) = watch::channel(Orders::default());
         let (told, state) = watch::channel(State {
@@ -123,11 +125,11 @@ impl JobLog {
             dir: dir.to_path_buf(),
         };
         tokio::spawn(task.run());
-        Ok(Self {
+        Self {
             sink,
             orders,
             state,
-        })
+        }
     }
 
     /// Where producers put their lines.

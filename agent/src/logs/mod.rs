@@ -11,5 +11,6 @@ mod spool;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use job_log::SPOOL_DIR;
 pub use job_log::{JobLog, LogLimits};
 pub use sink::{Batch, LogIntake, LogSink, ResumePoint};

@@ -96,7 +96,8 @@ impl Spool {
         self.segments.push_back(segment);
     }
 
-    fn empty(dir: &Path, base: LogPosition, limit: u64) -> Self {
+    /// One without lines, which does not look at what is there.
+    pub(crate) fn empty(dir: &Path, base: LogPosition, limit: u64) -> Self {
         Self {
             dir: dir.to_path_buf(),
             limit,

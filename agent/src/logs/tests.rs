@@ -196,7 +196,7 @@ fn a_rebase_that_died_half_way_is_finished() {
 fn acknowledged_files_go_and_the_position_stays() {
     let home = tempfile::tempdir().unwrap();
     let dir = home.path().join("spool");
-    let mut spool = Spool::open(&dir, LogPosition::default(), 12 * 1024 * 1024).unwrap();
+    let mut spool = Spool::open(&dir, LogPosition::default(), 2 * 1024 * 1024).unwrap();
     let mut noise = 1_u64;
     let mut next = 0;
     while spool.has_room() {
@@ -304,8 +304,7 @@ async fn a_line_is_sent_soon_and_the_result_after_the_log() {
         home.path(),
         LogPosition::default(),
         LogLimits::default(),
-    )
-    .unwrap();
+    );
     let (link, mut received) = mpsc::channel(8);
     log.send_from(LogPosition::default(), link);
     let mut stored = Stored::default();
@@ -355,7 +354,7 @@ async fn a_slow_control_plane_slows_the_producer_within_bounds() {
         spool_bytes: 64 * 1024,
         ..LogLimits::default()
     };
-    let log = JobLog::open(attempt(), home.path(), LogPosition::default(), limits).unwrap();
+    let log = JobLog::open(attempt(), home.path(), LogPosition::default(), limits);
     let (link, mut received) = mpsc::channel(1);
     log.send_from(LogPosition::default(), link.clone());
     let sink = log.sink();
@@ -409,7 +408,7 @@ async fn what_is_not_acknowledged_is_sent_again() {
         resend_after: Duration::from_millis(300),
         ..LogLimits::default()
     };
-    let log = JobLog::open(attempt(), home.path(), LogPosition::default(), limits).unwrap();
+    let log = JobLog::open(attempt(), home.path(), LogPosition::default(), limits);
     let (link, mut received) = mpsc::channel(8);
     log.send_from(LogPosition::default(), link);
     log.sink().send(line(0)).await;
@@ -436,8 +435,7 @@ async fn throughput() {
         home.path(),
         LogPosition::default(),
         LogLimits::default(),
-    )
-    .unwrap();
+    );
     let (link, mut received) = mpsc::channel(8);
     log.send_from(LogPosition::default(), link);
     let sink = log.sink();

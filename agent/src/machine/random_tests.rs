@@ -368,7 +368,7 @@ fn pick<T: Clone>(from: &[T], index: prop::sample::Index) -> Option<T> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
+    #![proptest_config(ProptestConfig::with_cases(800))]
     #[test]
     fn the_rules_hold_in_every_order(moves in moves()) {
         let mut world = World::new();

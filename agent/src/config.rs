@@ -1,0 +1,128 @@
+//! The command line, and the environment variables that stand in for it.
+
+use std::path::PathBuf;
+
+use crate::policy_file::DEFAULT_POLICY;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Towline's agent: runs on a host, dials out to the control plane, and does its jobs here.
+#[derive(Debug, Parser)]
+#[command(name = "towline-agent", version, disable_help_subcommand = true)]
+pub struct CommandLine {
+    /// What is to be done.
+    #[command(subcommand)]
+    pub command: Command,
+    /// How log lines look: for people on a terminal and as JSON otherwise, unless this says.
+    #[arg(long, global = true, env = "TOWLINE_AGENT_LOG_FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+    /// What is logged (`info`, `debug`, `towline_agent=trace,info`).
+    #[arg(
+        long,
+        global = true,
+        env = "TOWLINE_AGENT_LOG",
+        default_value = "info",
+        value_name = "FILTER"
+    )]
+    pub log: String,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What is to be done.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make this host an agent of a control plane, by a token from `towline agents token`.
+    Enroll(EnrollArgs),
+    /// Run: connect and do jobs, until SIGTERM.
+    Run(RunArgs),
+    /// Show who this agent is and how its connection was last.
+    Status(StatusArgs),
+    /// Print the version.
+    Version,
+}
+
+/// The state folder.
+#[derive(Debug, Args)]
+pub struct StateArgs {
+    /// Where the agent keeps its identity, its journal and its logs.
+    #[arg(
+        long,
+        env = "TOWLINE_AGENT_STATE_DIR",
+        default_value = "/var/lib/towline-agent",
+        value_name = "DIR"
+    )]
+    pub state_dir: PathBuf,
+}
+
+/// `enroll`.
+#[derive(Debug, Args)]
+pub struct EnrollArgs {
+    /// The enrolment token; `-` reads it from standard input, so that it shows in no process list.
+    #[arg(long, env = "TOWLINE_AGENT_TOKEN", hide_env_values = true)]
+    pub token: String,
+    /// The name of this host in Towline; its host name, unless this says.
+    #[arg(long, env = "TOWLINE_AGENT_NAME")]
+    pub name: Option<String>,
+    /// Replace an identity that is there already.
+    #[arg(long)]
+    pub force: bool,
+    /// Where to keep it.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// The Docker engine.
+    #[arg(
+        long,
+        env = "TOWLINE_AGENT_DOCKER_HOST",
+        default_value = "unix:///var/run/docker.sock",
+        value_name = "URL"
+    )]
+    pub docker_host: String,
+    /// What jobs may do on this host; the strict default, when the file is not there.
+    #[arg(
+        long,
+        env = "TOWLINE_AGENT_POLICY",
+        default_value = DEFAULT_POLICY,
+        value_name = "FILE"
+    )]
+    pub policy: PathBuf,
+    /// The most bytes of one job's log that wait on disk for the control plane; its output is
+    /// slowed beyond.
+    #[arg(long, env = "TOWLINE_AGENT_SPOOL_BYTES", default_value_t = 256 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024 * 1024..), value_name = "BYTES")]
+    pub spool_bytes: u64,
+    /// Where it keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Print JSON.
+    #[arg(long)]
+    pub json: bool,
+    /// Where it keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::CommandLine::command().debug_assert();
+    }
+}

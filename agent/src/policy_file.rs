@@ -1,0 +1,111 @@
+//! The host policy's file: what the host's owner lets any control plane do here.
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use towline_shared::policy::HostPolicy;
+
+/// Where it is, unless the command line says.
+pub const DEFAULT_POLICY: &str = "/etc/towline/policy.toml";
+/// The most bytes that are read of it.
+const MAX_BYTES: u64 = 256 * 1024;
+
+/// Why a policy cannot be used. The agent does not start then: it must not be laxer, nor stricter,
+/// than its owner wrote.
+#[derive(Debug, thiserror::Error)]
+pub enum PolicyError {
+    /// It cannot be read.
+    #[error("cannot read the host policy {path}: {cause}; check --policy")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+    /// Others than its owner may write it.
+    #[error(
+        "the host policy {path} may be written by others than root and the agent's user; run chown root {path} and chmod go-w {path}"
+    )]
+    Writable {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is no policy.
+    #[error("the host policy {path} is not valid: {cause}")]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        cause: toml::de::Error,
+    },
+}
+
+/// Reads the policy. A file that is missing at the usual place is the strict default.
+pub fn load(path: &Path) -> Result<HostPolicy, PolicyError> {
+    let unreadable = |cause| PolicyError::Unreadable {
+        path: path.into(),
+        cause,
+    };
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error)
+            if error.kind() == io::ErrorKind::NotFound && path == Path::new(DEFAULT_POLICY) =>
+        {
+            return Ok(HostPolicy::default());
+        }
+        Err(error) => return Err(unreadable(error)),
+    };
+    let metadata = file.metadata().map_err(unreadable)?;
+    let trusted = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    if !trusted || metadata.permissions().mode() & 0o022 != 0 {
+        return Err(PolicyError::Writable { path: path.into() });
+    }
+    let mut text = String::new();
+    file.take(MAX_BYTES)
+        .read_to_string(&mut text)
+        .map_err(unreadable)?;
+    toml::from_str(&text).map_err(|cause| PolicyError::Invalid {
+        path: path.into(),
+        cause,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+
+    use towline_shared::policy::Permission;
+
+    use super::*;
+
+    #[test]
+    fn a_policy_is_read_whole_or_not_at_all() {
+        let home = tempfile::tempdir().unwrap();
+        let path = home.path().join("policy.toml");
+        let write = |text: &str, mode| {
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            load(&path)
+        };
+        let read = write("privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n", 0o644).unwrap();
+        assert_eq!(read.privileged, Permission::Allow);
+        assert_eq!(read.bind_mounts, ["/srv"]);
+        assert_eq!(read.devices, Permission::Deny);
+        assert!(matches!(
+            write("", 0o666),
+            Err(PolicyError::Writable { .. })
+        ));
+        for (text, expected) in [
+            ("privileged = \"yes\"", "line 1"),
+            ("\nprivilegde = \"allow\"", "privilegde"),
+        ] {
+            let error = write(text, 0o600).unwrap_err().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(load(&path), Err(PolicyError::Unreadable { .. })));
+    }
+}
