@@ -1,2 +1,189 @@
-//! Placeholder while the crate is written.
-fn main() {}
+//! `towline-agent`: the command line of Towline's agent.
+//!
+//! Exit codes: 0 when it did what it was asked, 1 when it could not, 2 when the command line was
+//! not understood.
+
+use std::io::{self, IsTerminal as _, Read as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use clap::Parser as _;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use towline_agent::agent::{self, Options, Pace};
+use towline_agent::config::{Command, CommandLine, EnrollArgs, LogFormat, RunArgs, StatusArgs};
+use towline_agent::dial::Dialer;
+use towline_agent::enroll::{Enrolment, Existing, enrol};
+use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
+use towline_agent::identity::Identity;
+use towline_agent::logs::LogLimits;
+use towline_agent::policy_file;
+use towline_agent::proxy::Proxies;
+use towline_agent::report::Report;
+use towline_agent::state_dir::StateDir;
+use tracing_subscriber::EnvFilter;
+
+/// Where Docker keeps its data, unless its owner moved it; the room there is what runs out.
+const ENGINE_DATA: &str = "/var/lib/docker";
+/// The most bytes that are read of a token.
+const MAX_TOKEN: u64 = 4096;
+
+fn main() -> ExitCode {
+    let line = CommandLine::parse();
+    match start(line) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // The log may be JSON for machines; why it ended is for whoever started it.
+            eprintln!("towline-agent: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn start(line: CommandLine) -> anyhow::Result<()> {
+    init_tracing(line.log_format, &line.log)?;
+    towline_pki::tls::install_provider();
+    match line.command {
+        Command::Version => {
+            println!("towline-agent {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+        Command::Status(args) => status(&args),
+        Command::Enroll(args) => runtime()?.block_on(enroll(args)),
+        Command::Run(args) => runtime()?.block_on(run(args)),
+    }
+}
+
+/// Two threads: one that works on a log does not hold up the heartbeat.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")
+}
+
+fn init_tracing(format: Option<LogFormat>, filter: &str) -> anyhow::Result<()> {
+    let filter =
+        EnvFilter::try_new(filter).with_context(|| format!("--log {filter:?} is no filter"))?;
+    let terminal = io::stderr().is_terminal();
+    let usual = if terminal {
+        LogFormat::Human
+    } else {
+        LogFormat::Json
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match format.unwrap_or(usual) {
+        LogFormat::Human => builder.with_ansi(terminal).with_target(false).init(),
+        LogFormat::Json => builder.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
+
+async fn enroll(args: EnrollArgs) -> anyhow::Result<()> {
+    let dir = StateDir::open(&args.state.state_dir)?;
+    let dialer = Dialer::new(Proxies::from_env()?);
+    let token = if args.token == "-" {
+        read_token()?
+    } else {
+        args.token
+    };
+    let enrolment = Enrolment {
+        token: token.trim().to_owned(),
+        name: args.name.map_or_else(host_name, Ok)?,
+        existing: if args.force {
+            Existing::Replace
+        } else {
+            Existing::Keep
+        },
+    };
+    let new = enrol(&dir, &dialer, &enrolment).await?;
+    println!(
+        "Enrolled as agent {} of {}.",
+        new.identity.agent(),
+        new.identity.parts().public_address
+    );
+    println!(
+        "Start it with: towline-agent run --state-dir {}",
+        dir.root().display()
+    );
+    if let Some(warning) = new.clock {
+        eprintln!("Warning: {warning}");
+    }
+    Ok(())
+}
+
+fn read_token() -> anyhow::Result<String> {
+    let mut token = String::new();
+    io::stdin()
+        .take(MAX_TOKEN)
+        .read_to_string(&mut token)
+        .context("cannot read the token from standard input")?;
+    Ok(token)
+}
+
+fn host_name() -> anyhow::Result<String> {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .context("cannot tell the host's name; give --name")?;
+    Ok(name.trim().to_owned())
+}
+
+async fn run(args: RunArgs) -> anyhow::Result<()> {
+    let dir = StateDir::open(&args.state.state_dir)?;
+    let identity = Identity::load(&dir)?;
+    let policy = policy_file::load(&args.policy)?;
+    let executor = DockerExecutor::new(DockerConfig {
+        host: args.docker_host,
+        state_dir: dir.root().to_path_buf(),
+        policy,
+        docker_config: DockerConfig::default_docker_config(),
+    });
+    tracing::info!(
+        agent = %identity.agent(),
+        control_plane = identity.parts().agent_address,
+        version = env!("CARGO_PKG_VERSION"),
+        "starting"
+    );
+    let options = Options {
+        dir,
+        dialer: Dialer::new(Proxies::from_env()?),
+        engine_data: PathBuf::from(ENGINE_DATA),
+        pace: Pace::default(),
+        logs: LogLimits {
+            spool_bytes: args.spool_bytes,
+            ..LogLimits::default()
+        },
+    };
+    agent::run(options, Arc::new(executor), stop_signal()?).await?;
+    Ok(())
+}
+
+/// Tripped by SIGTERM or SIGINT.
+fn stop_signal() -> anyhow::Result<CancellationToken> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let stop = CancellationToken::new();
+    let tripped = stop.clone();
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tripped.cancel();
+    });
+    Ok(stop)
+}
+
+fn status(args: &StatusArgs) -> anyhow::Result<()> {
+    let report = Report::read(&StateDir::existing(&args.state.state_dir))?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&report)?);
+    } else {
+        print!("{}", report.text(chrono::Utc::now()));
+    }
+    Ok(())
+}
