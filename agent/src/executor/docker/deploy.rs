@@ -204,6 +204,9 @@ impl Deployment<'_, '_> {
             Left::Everything => &[][..],
             Left::Only(services) => services,
         };
+        if let Phase::Outage(words) = self.await_needs(only).await? {
+            return Ok(Phase::Outage(words));
+        }
         "`docker compose up` to end".clone_into(&mut self.job.waiting_for);
         let folder = self.job.folder.files();
         let folder_text = folder.display().to_string();
@@ -246,6 +249,35 @@ impl Deployment<'_, '_> {
             Failed::Outage => Ok(Phase::Outage(ended.last_lines.last().cloned())),
             Failed::For(stop) => Err(self.blame(stop).await),
         }
+    }
+
+    /// Waits for what these services need of those that compose will leave alone.
+    async fn await_needs(&mut self, only: &[String]) -> Result<Phase<()>, Stop> {
+        while !only.is_empty() {
+            let containers = match self.observe().await? {
+                Ok(containers) => containers,
+                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
+                Err(error) => return Err(error.into()),
+            };
+            self.watch.follow(&containers);
+            let Some(what) = survey::awaited(&self.model.services, only, &containers) else {
+                break;
+            };
+            let now = Utc::now();
+            let standing = verdict::judge(
+                &self.model.services,
+                &containers,
+                &self.before,
+                TimeDelta::zero(),
+                now,
+            );
+            if let Standing::Failed(failure) = standing {
+                return Err(self.tell(failure).await);
+            }
+            self.job.waiting_for = what;
+            self.wait(None).await?;
+        }
+        Ok(Phase::Done(()))
     }
 
     /// A container's own failure says more than compose's words about it.

@@ -30,6 +30,23 @@ pub(super) struct Service {
     pub replicas: usize,
     pub image: String,
     pub source: Source,
+    /// What it waits for before it starts.
+    pub needs: Vec<Need>,
+}
+
+/// A service that another one waits for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Need {
+    pub service: String,
+    pub condition: Condition,
+}
+
+/// What is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Condition {
+    Started,
+    Healthy,
+    Completed,
 }
 
 /// Where a service's image comes from.
@@ -130,6 +147,23 @@ fn service_of(name: &str, service: &Value) -> Service {
             Source::Image
         } else {
             Source::Build
+        },
+        needs: service["depends_on"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(need_of)
+            .collect(),
+    }
+}
+
+fn need_of((service, need): (&String, &Value)) -> Need {
+    Need {
+        service: service.clone(),
+        condition: match need["condition"].as_str() {
+            Some("service_healthy") => Condition::Healthy,
+            Some("service_completed_successfully") => Condition::Completed,
+            _ => Condition::Started,
         },
     }
 }

@@ -4,11 +4,12 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use towline_shared::metrics::Health;
 
 use super::engine::{Observed, Phase};
-use super::model::Service;
+use super::model::{Condition, Service};
 
-/// Container times and the agent's are of the same clock, but not taken at the same moment.
+/// An engine that goes away ends its containers some time before it is missed.
 const SLACK: TimeDelta = TimeDelta::seconds(2);
 
 /// What happened to the job before.
@@ -29,8 +30,8 @@ pub(super) enum Left {
     Nothing,
     /// The project is to be applied.
     Everything,
-    /// These services are to be applied; others ran to their end under this very job and must not
-    /// run again.
+    /// These services are to be applied and the others left alone: those are in place, and one that
+    /// runs only once must not be started again, neither when it has ended nor when it is about to.
     Only(Vec<String>),
 }
 
@@ -52,7 +53,6 @@ pub(super) fn left(
     containers: &[Observed],
     past: Past,
 ) -> Left {
-    let mut amiss = false;
     let mut rest = Vec::new();
     for service in services {
         let hash = hashes.get(&service.name);
@@ -63,15 +63,14 @@ pub(super) fn left(
             .map(|container| state(container, hash, past))
             .collect();
         let is_complete = states.len() == service.replicas && !states.contains(&State::Amiss);
-        amiss |= !is_complete;
-        if !(is_complete && states.contains(&State::Ran)) {
+        if !is_complete {
             rest.push(service.name.clone());
         }
     }
-    match amiss {
-        false => Left::Nothing,
-        true if rest.len() == services.len() => Left::Everything,
-        true => Left::Only(rest),
+    match rest.len() {
+        0 => Left::Nothing,
+        all if all == services.len() => Left::Everything,
+        _ => Left::Only(rest),
     }
 }
 
@@ -81,9 +80,7 @@ fn state(container: &Observed, hash: Option<&String>, past: Past) -> State {
     }
     match container.phase {
         Phase::Running | Phase::Restarting | Phase::Paused => State::Runs,
-        Phase::Exited
-            if container.started_at >= past.began - SLACK && !was_cut_off(container, past) =>
-        {
+        Phase::Exited if container.started_at >= past.began && !was_cut_off(container, past) => {
             State::Ran
         }
         Phase::Exited | Phase::Created | Phase::Gone => State::Amiss,
@@ -99,6 +96,39 @@ fn was_cut_off(container: &Observed, past: Past) -> bool {
     with_engine || with_host
 }
 
+/// What services that are still to be applied wait for among those in place. Compose does not wait
+/// for services that it is told to leave alone.
+pub(super) fn awaited(
+    services: &[Service],
+    rest: &[String],
+    containers: &[Observed],
+) -> Option<String> {
+    let waiting = services
+        .iter()
+        .filter(|service| rest.contains(&service.name));
+    let mut needs =
+        waiting.flat_map(|service| service.needs.iter().map(move |need| (service, need)));
+    let (service, need) = needs.find(|(_, need)| {
+        let mut of_need = containers
+            .iter()
+            .filter(|container| container.service == need.service);
+        !rest.contains(&need.service) && of_need.any(|container| !is_met(need.condition, container))
+    })?;
+    Some(format!("{} waits for {}", service.name, need.service))
+}
+
+const fn is_met(condition: Condition, container: &Observed) -> bool {
+    let is_done = matches!(container.phase, Phase::Exited) && container.exit_code == 0;
+    let is_running = matches!(container.phase, Phase::Running);
+    match condition {
+        Condition::Started => is_running || is_done,
+        Condition::Healthy => {
+            is_running && matches!(container.health, Health::Healthy | Health::None)
+        }
+        Condition::Completed => is_done,
+    }
+}
+
 /// When the host was started.
 pub(super) fn boot_time() -> DateTime<Utc> {
     let stat = std::fs::read_to_string("/proc/stat").unwrap_or_default();
@@ -110,6 +140,7 @@ pub(super) fn boot_time() -> DateTime<Utc> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::model::Need;
     use super::super::verdict::tests::{at, container, service};
     use super::*;
 
@@ -149,7 +180,7 @@ mod tests {
     #[test]
     fn what_ran_to_its_end_never_runs_again() {
         let usual = past(at(10), None, at(-1000));
-        let only_job = Left::Everything;
+        let only_job = Left::Only(vec!["job".into()]);
         assert_eq!(with_job(usual, |_| {}), Left::Nothing);
         assert_eq!(with_job(usual, |c| c.exit_code = 1), Left::Nothing);
         assert_eq!(
@@ -180,7 +211,7 @@ mod tests {
         let services = [service("web", 1), service("job", 1), service("db", 1)];
         let db = container(|c| c.service = "db".into());
         let rest = left(&services, &hashes(), &[job.clone(), db], usual);
-        assert_eq!(rest, Left::Only(vec!["web".into(), "db".into()]));
+        assert_eq!(rest, Left::Only(vec!["web".into()]));
         assert_eq!(left(&services, &hashes(), &[], usual), Left::Everything);
         let many = [service("web", 2)];
         assert_eq!(
@@ -197,5 +228,56 @@ mod tests {
             Left::Nothing
         );
         assert_eq!(left(&[], &hashes(), &[job], usual), Left::Nothing);
+    }
+
+    #[test]
+    fn what_is_left_waits_for_what_is_in_place() {
+        let need = |service: &str, condition| Need {
+            service: service.into(),
+            condition,
+        };
+        let mut web = service("web", 1);
+        web.needs = vec![
+            need("job", Condition::Completed),
+            need("db", Condition::Healthy),
+        ];
+        let services = [web, service("job", 1), service("db", 1)];
+        let of = |name: &str, change: fn(&mut Observed)| {
+            let mut container = container(change);
+            container.service = name.into();
+            container
+        };
+        let done: fn(&mut Observed) = |c| c.phase = Phase::Exited;
+        let healthy: fn(&mut Observed) = |c| c.health = Health::Healthy;
+        let cases: [(fn(&mut Observed), fn(&mut Observed), Option<&str>); 5] = [
+            (done, healthy, None),
+            (|_| {}, healthy, Some("web waits for job")),
+            (
+                |c| (c.phase, c.exit_code) = (Phase::Exited, 1),
+                healthy,
+                Some("web waits for job"),
+            ),
+            (
+                done,
+                |c| c.health = Health::Starting,
+                Some("web waits for db"),
+            ),
+            (
+                done,
+                |c| c.phase = Phase::Restarting,
+                Some("web waits for db"),
+            ),
+        ];
+        let rest = ["web".to_owned()];
+        for (job, db, expected) in cases {
+            let containers = [of("job", job), of("db", db)];
+            assert_eq!(awaited(&services, &rest, &containers).as_deref(), expected);
+        }
+        let all = ["web".to_owned(), "job".to_owned(), "db".to_owned()];
+        assert_eq!(
+            awaited(&services, &all, &[of("job", |_| {})]),
+            None,
+            "compose waits itself"
+        );
     }
 }

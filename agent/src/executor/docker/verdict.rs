@@ -222,6 +222,7 @@ pub(super) mod tests {
             replicas,
             image: "image".into(),
             source: Source::Image,
+            needs: Vec::new(),
         }
     }
 
