@@ -5,7 +5,7 @@ use std::{collections::VecDeque, mem};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{backoff::Backoff, passes};
+use super::{Contact, backoff::Backoff, passes};
 use crate::{
     api::{Client, EventStream, containers, logs::Line},
     exit::{Exit, Failure},
@@ -47,6 +47,7 @@ pub struct Follower<'c> {
     tail: Option<u32>,
     place: Place,
     link: Link,
+    contact: Contact,
     backoff: Backoff,
     news: VecDeque<News>,
 }
@@ -55,7 +56,7 @@ pub struct Follower<'c> {
 enum Link {
     New,
     Open(Box<EventStream>),
-    Lost,
+    Again,
 }
 
 impl<'c> Follower<'c> {
@@ -68,6 +69,7 @@ impl<'c> Follower<'c> {
             tail,
             place: Place::default(),
             link: Link::New,
+            contact: Contact::Kept,
             backoff: Backoff::new(),
             news: VecDeque::new(),
         }
@@ -89,7 +91,7 @@ impl<'c> Follower<'c> {
                     )),
                     Err(failure) => Err(failure),
                 },
-                Link::New | Link::Lost => self.open().await,
+                Link::New | Link::Again => self.open().await,
             };
             match advanced {
                 Ok(()) => {}
@@ -107,17 +109,14 @@ impl<'c> Follower<'c> {
             None => self.tail,
         };
         let stream = containers::follow_log(self.client, self.target, self.container, tail).await?;
-        if matches!(
-            mem::replace(&mut self.link, Link::Open(Box::new(stream))),
-            Link::Lost
-        ) {
-            self.place.look_back();
-        }
+        self.link = Link::Open(Box::new(stream));
+        self.place.look_back();
         Ok(())
     }
 
     async fn lose(&mut self, failure: &Failure) {
-        if !matches!(mem::replace(&mut self.link, Link::Lost), Link::Lost) {
+        self.link = Link::Again;
+        if self.contact.lose() == Contact::Kept {
             self.news
                 .push_back(News::Lost(failure.sentence().into_owned()));
         }
@@ -133,10 +132,15 @@ impl<'c> Follower<'c> {
                         Failure::new(Exit::Failed, "The control plane's stream is not understood")
                             .detail(error.to_string())
                     })?;
-                    match self.place.take(line.at) {
-                        Fit::New => {}
-                        Fit::Repeat => continue,
-                        Fit::First(coverage) => self.news.push_back(News::Back(coverage)),
+                    let fit = self.place.take(line.at);
+                    if self.contact.hear() == Contact::Lost {
+                        self.news.push_back(News::Back(match fit {
+                            Fit::Repeat => Coverage::Seamless,
+                            Fit::New => Coverage::Torn,
+                        }));
+                    }
+                    if fit == Fit::Repeat {
+                        continue;
                     }
                     lines.push(line);
                 }
@@ -176,56 +180,41 @@ struct Place {
     search: Search,
 }
 
-/// Where in a stream after a loss the reader is.
+/// Where in a stream the reader is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Search {
     /// Behind all lines of before.
     #[default]
     Done,
     /// Among lines of before; so many of the last moment were met.
-    Looking { met: u64, lines: u32 },
+    Looking { met: u64 },
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
     New,
     Repeat,
-    /// The first new line after a loss.
-    First(Coverage),
 }
 
 impl Place {
     fn look_back(&mut self) {
-        self.search = Search::Looking { met: 0, lines: 0 };
+        self.search = Search::Looking { met: 0 };
     }
 
     fn take(&mut self, at: DateTime<Utc>) -> Fit {
-        let fit = match (self.search, self.last) {
-            (Search::Looking { met, lines }, Some((last, count))) => {
-                let met = met + u64::from(at == last);
-                if at < last || (at == last && met <= count) {
-                    self.search = Search::Looking {
-                        met,
-                        lines: lines + 1,
-                    };
-                    return Fit::Repeat;
-                }
-                self.search = Search::Done;
-                // Without one line of before in sight, those in between may have passed by; a
-                // stream that began with nothing of before is torn only when it was cut off.
-                Fit::First(if lines > 0 {
-                    Coverage::Seamless
-                } else {
-                    Coverage::Torn
-                })
+        if let (Search::Looking { met }, Some((last, count))) = (self.search, self.last) {
+            let met = met + u64::from(at == last);
+            if at < last || (at == last && met <= count) {
+                self.search = Search::Looking { met };
+                return Fit::Repeat;
             }
-            _ => Fit::New,
-        };
+        }
+        self.search = Search::Done;
         self.last = match self.last {
             Some((last, count)) if last == at => Some((last, count + 1)),
             _ => Some((at, 1)),
         };
-        fit
+        Fit::New
     }
 }
 
@@ -250,14 +239,14 @@ mod tests {
             (1, Fit::Repeat),
             (2, Fit::Repeat),
             (2, Fit::Repeat),
-            (2, Fit::First(Coverage::Seamless)),
+            (2, Fit::New),
             (3, Fit::New),
         ];
         for (step, (time, fit)) in again.into_iter().enumerate() {
             assert_eq!(place.take(at(time)), fit, "step {step}");
         }
         place.look_back();
-        assert_eq!(place.take(at(9)), Fit::First(Coverage::Torn));
+        assert_eq!(place.take(at(9)), Fit::New);
         assert_eq!(place.take(at(9)), Fit::New);
     }
 }

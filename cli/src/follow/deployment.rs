@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, mem};
 
 use super::{
+    Contact,
     backoff::Backoff,
     cursor::{Cursor, Fit},
     passes,
@@ -41,6 +42,7 @@ pub struct Follower<'c> {
     deployment: uuid::Uuid,
     cursor: Cursor,
     link: Link,
+    contact: Contact,
     backoff: Backoff,
     news: VecDeque<News>,
 }
@@ -51,10 +53,8 @@ enum Link {
     New,
     /// Open.
     Open(Box<EventStream>),
-    /// To be opened again at once, because lines were missed.
-    Missed,
-    /// Lost, and said so.
-    Lost,
+    /// To be opened again: it was lost, or lines were missed.
+    Again,
 }
 
 impl<'c> Follower<'c> {
@@ -65,6 +65,7 @@ impl<'c> Follower<'c> {
             deployment,
             cursor: Cursor::at(from),
             link: Link::New,
+            contact: Contact::Kept,
             backoff: Backoff::new(),
             news: VecDeque::new(),
         }
@@ -83,7 +84,7 @@ impl<'c> Follower<'c> {
                     Ok(None) => Err(ended()),
                     Err(failure) => Err(failure),
                 },
-                Link::New | Link::Missed | Link::Lost => self.open().await,
+                Link::New | Link::Again => self.open().await,
             };
             match advanced {
                 Ok(()) => {}
@@ -99,18 +100,14 @@ impl<'c> Follower<'c> {
             _ => self.cursor.seen(),
         };
         let stream = logs::stream(self.client, self.deployment, self.cursor.next(), seen).await?;
-        if matches!(
-            mem::replace(&mut self.link, Link::Open(Box::new(stream))),
-            Link::Lost
-        ) {
-            self.news.push_back(News::Back);
-        }
+        self.link = Link::Open(Box::new(stream));
         Ok(())
     }
 
     /// Says once that the connection was lost, and waits before the next try.
     async fn lose(&mut self, failure: &Failure) {
-        if !matches!(mem::replace(&mut self.link, Link::Lost), Link::Lost) {
+        self.link = Link::Again;
+        if self.contact.lose() == Contact::Kept {
             self.news
                 .push_back(News::Lost(failure.sentence().into_owned()));
         }
@@ -118,6 +115,9 @@ impl<'c> Follower<'c> {
     }
 
     fn take(&mut self, events: Vec<sse::Event>) -> Result<(), Failure> {
+        if self.contact.hear() == Contact::Lost {
+            self.news.push_back(News::Back);
+        }
         let mut lines = Vec::new();
         let mut rest = events.into_iter();
         let taken = rest.try_for_each(|event| self.take_one(&event, &mut lines));
@@ -129,7 +129,7 @@ impl<'c> Follower<'c> {
                 Ok(())
             }
             Err(Stop::Missed) => {
-                self.link = Link::Missed;
+                self.link = Link::Again;
                 Ok(())
             }
             Err(Stop::Unreadable(failure)) => Err(failure),
