@@ -168,11 +168,12 @@ async fn servers_that_are_no_control_plane_are_told_as_such() {
     assert!(error.contains("more than 262144 bytes"), "{error}");
 }
 
+type Change = Box<dyn Fn(&mut serde_json::Value) + Send + Sync>;
+
 #[tokio::test]
 async fn an_answer_that_does_not_fit_the_request_is_not_stored() {
     let control = Arc::new(ControlPlane::start().await);
     let foreign = Authority::generate("Other", Utc::now()).unwrap();
-    type Change = Box<dyn Fn(&mut serde_json::Value) + Send + Sync>;
     let other_roots = foreign.cert_pem();
     let changes: [(Change, &str); 4] = [
         (

@@ -111,6 +111,7 @@ impl Session {
 async fn write(mut sink: SplitSink<Socket, Message>, mut queues: Queues) -> End {
     let mut heartbeat = interval_at(Instant::now() + HEARTBEAT, HEARTBEAT);
     heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut greeting = Greeting::Due;
     loop {
         let frame = tokio::select! {
             biased;
@@ -119,18 +120,26 @@ async fn write(mut sink: SplitSink<Socket, Message>, mut queues: Queues) -> End 
                 return End::Asked;
             }
             frame = queues.control.recv() => frame,
-            _ = heartbeat.tick() => heartbeat_frame(),
+            _ = heartbeat.tick(), if greeting == Greeting::Said => heartbeat_frame(),
             frame = queues.bulk.recv() => frame,
         };
         let Some(frame) = frame else {
             return End::Asked;
         };
+        greeting = Greeting::Said;
         match timeout(SEND_PATIENCE, sink.send(Message::Binary(frame))).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return End::Broken(error.to_string()),
             Err(_) => return End::Stuck,
         }
     }
+}
+
+/// The hello comes before everything, heartbeats too; it waits until the host has been looked at.
+#[derive(PartialEq, Eq)]
+enum Greeting {
+    Due,
+    Said,
 }
 
 fn heartbeat_frame() -> Option<Bytes> {
