@@ -12,12 +12,14 @@ use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use chrono::{TimeDelta, Utc};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
-use towline_pki::{Fingerprint, ServerName, tls};
+use tokio_rustls::client::TlsStream;
+use towline_pki::{Authority, EnrollToken, Fingerprint, ServerName, tls};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -124,16 +126,16 @@ impl Server {
 
     /// One request over TLS, trusting nothing but the fingerprint of the link.
     async fn request(&self, request: &str) -> String {
-        let mut stream = self.connect().await;
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        answer
+        exchange(self.connect().await, request).await
     }
 
-    async fn connect(&self) -> tokio_rustls::client::TlsStream<TcpStream> {
+    async fn connect(&self) -> TlsStream<TcpStream> {
         let link = self.link().unwrap();
-        let pin: Fingerprint = link.rsplit_once('.').unwrap().1.parse().unwrap();
+        self.connect_to(link.rsplit_once('.').unwrap().1.parse().unwrap())
+            .await
+    }
+
+    async fn connect_to(&self, pin: Fingerprint) -> TlsStream<TcpStream> {
         let config = tls::pinned_client_config(pin).unwrap();
         let stream = TcpStream::connect(self.public).await.unwrap();
         let name = ServerName::from(self.public.ip());
@@ -142,6 +144,13 @@ impl Server {
             .await
             .unwrap()
     }
+}
+
+async fn exchange(mut stream: TlsStream<TcpStream>, request: &str) -> String {
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    answer
 }
 
 impl Drop for Server {
@@ -349,14 +358,13 @@ async fn a_first_start_makes_what_it_needs_and_shows_its_link_until_it_was_used(
 }
 
 async fn set_up(server: &Server, token: &str) -> String {
+    server.request(&set_up_request(token)).await
+}
+
+fn set_up_request(token: &str) -> String {
     let body = format!(r#"{{"token":"{token}","email":"ada@example.org","name":"Ada"}}"#);
     let head = "POST /api/v1/setup HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json";
-    server
-        .request(&format!(
-            "{head}\r\nContent-Length: {}\r\n\r\n{body}",
-            body.len()
-        ))
-        .await
+    format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len())
 }
 
 fn stop(mut server: Server) -> TempDir {
@@ -481,5 +489,63 @@ fn the_master_key_comes_from_a_file_or_a_program_when_told_so() {
         text(&other).contains("master key is not the one"),
         "{}",
         text(&other)
+    );
+}
+
+#[tokio::test]
+async fn an_operators_certificate_is_shown_and_pinned_by_tokens() {
+    let folder = tempfile::tempdir().unwrap();
+    let authority = Authority::generate("Operator", Utc::now()).unwrap();
+    let names = ["127.0.0.1"];
+    let certificate = authority
+        .issue_server(&names, Utc::now(), TimeDelta::days(1))
+        .unwrap();
+    let (cert, key) = (
+        folder.path().join("cert.pem"),
+        folder.path().join("key.pem"),
+    );
+    fs::write(&cert, certificate.chain_pem()).unwrap();
+    fs::write(&key, certificate.key_pem().as_str()).unwrap();
+    let server = Server::start_in(folder, |command| {
+        command
+            .arg("--tls-cert")
+            .arg(&cert)
+            .arg("--tls-key")
+            .arg(&key)
+    });
+    let link = server.link().unwrap();
+    let token = link.split_once('#').unwrap().1;
+    assert!(
+        !token.contains('.'),
+        "clients trust the operator's authority already: {link}"
+    );
+    let pin = authority.fingerprint();
+    let made = exchange(server.connect_to(pin).await, &set_up_request(token)).await;
+    let key = made
+        .split("\"key\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .to_owned();
+    let body = r#"{"name":"web-1"}"#;
+    let request = format!(
+        "POST /api/v1/enrolment-tokens HTTP/1.1\r\nHost: a\r\nConnection: close\r\nAuthorization: Bearer {key}\r\n\
+         Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    let made = exchange(server.connect_to(pin).await, &request).await;
+    let token = made
+        .split("\"token\":\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap();
+    let token: EnrollToken = token.parse().unwrap();
+    assert_eq!(
+        token.ca, pin,
+        "a host that enrols finds this at the end of the chain"
     );
 }

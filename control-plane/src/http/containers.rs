@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use towline_shared::ids::{AgentId, TargetId};
-use towline_shared::log::LogLine;
+use towline_shared::log::{LogLine, decode_payload};
 use towline_shared::metrics::Health;
 use towline_shared::query::{ContainerSummary, Follow, Query as AgentQuery, Reply, StreamRequest};
 use utoipa::{IntoParams, ToSchema};
@@ -204,9 +204,9 @@ async fn collect(mut stream: AgentStream) -> Result<Vec<Line>, Problem> {
     }
 }
 
-/// A piece of a container's log stands on its own.
+/// A piece of a container's log is a chunk's payload that stands on its own.
 fn decode(piece: &[u8]) -> Result<Vec<LogLine>, Problem> {
-    postcard::from_bytes(piece).map_err(Problem::internal)
+    decode_payload(piece).map_err(Problem::internal)
 }
 
 type Piece = Option<Result<Vec<u8>, StreamBroken>>;

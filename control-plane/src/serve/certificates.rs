@@ -187,3 +187,6 @@ fn read(files: &CertificateFiles) -> Result<ServerCertificate, StartError> {
     );
     ServerCertificate::from_pem(&chain, &key).map_err(StartError::Certificate)
 }
+
+#[cfg(test)]
+mod tests;

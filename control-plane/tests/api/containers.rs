@@ -2,6 +2,7 @@ use axum::body::Body;
 use futures_util::StreamExt as _;
 use http::Method;
 use serde_json::json;
+use towline_shared::log::{LogChunk, LogPosition};
 use towline_shared::metrics::Health;
 use towline_shared::protocol::v1::{FromAgent, FromServer, QueryReply, StreamData, StreamEnd};
 use towline_shared::query::{ContainerSummary, Follow, Reply, StreamRequest};
@@ -41,7 +42,8 @@ async fn opened(host: &mut Host) -> (u32, StreamRequest) {
 
 async fn send(host: &mut Host, stream: u32, texts: &[&str]) {
     let lines: Vec<_> = texts.iter().copied().map(line).collect();
-    let bytes = postcard::to_stdvec(&lines).unwrap();
+    let (chunk, _) = LogChunk::encode(LogPosition::default(), &lines).unwrap();
+    let bytes = chunk.payload;
     host.say(FromAgent::StreamData(StreamData { stream, bytes }))
         .await;
 }

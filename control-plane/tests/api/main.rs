@@ -17,5 +17,6 @@ mod metrics;
 mod problems;
 mod process;
 mod projects;
+mod server;
 mod setup;
 mod world;
