@@ -93,8 +93,9 @@ impl Follower {
                 State::Waiting => tokio::select! {
                     biased;
                     () = stopping.cancelled() => return Ok(None),
-                    () = self.lines.woken() => self.state = State::Lines,
+                    // Rare, so a flood of lines cannot starve it and it starves no lines.
                     () = self.status.woken() => self.state = State::Status,
+                    () = self.lines.woken() => self.state = State::Lines,
                     () = sleep(SAFETY_NET) => self.state = State::Status,
                 },
                 State::Ended => return Ok(None),
