@@ -128,7 +128,7 @@ pub(super) async fn submit(
         {
             Claimed::New => {}
             Claimed::Same(first) => {
-                drop(tx);
+                tx.roll_back().await?;
                 return Ok(store.deployment(tenant, first).await?);
             }
             Claimed::Other => return Err(OpsError::KeyReused),

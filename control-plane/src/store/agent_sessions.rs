@@ -46,7 +46,7 @@ impl Store {
             reader.conn(),
             (Uuid, String, i64),
             "SELECT a.team_id, a.name,
-                CASE WHEN a.revoked_at IS NULL AND c.revoked_at IS NULL THEN 0 ELSE 1 END
+                CAST(CASE WHEN a.revoked_at IS NULL AND c.revoked_at IS NULL THEN 0 ELSE 1 END AS BIGINT)
              FROM certificates c JOIN agents a ON a.id = c.agent_id
              WHERE c.serial = $1 AND c.agent_id = $2 AND c.spki = $3",
             peer.serial.as_str(),
@@ -96,7 +96,7 @@ impl Store {
         let row = optional!(
             reader.conn(),
             (Option<Uuid>, i64),
-            "SELECT session_id, CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END FROM agents WHERE id = $1",
+            "SELECT session_id, CAST(CASE WHEN revoked_at IS NULL THEN 0 ELSE 1 END AS BIGINT) FROM agents WHERE id = $1",
             agent.uuid()
         )?;
         Ok(match row {

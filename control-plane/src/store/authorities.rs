@@ -103,7 +103,7 @@ impl Store {
         let rotation = self.rotation().await?;
         let rotation = rotation
             .apply(RotationEvent::Introduce(authority.root().clone()))
-            .map_err(refused)?;
+            .map_err(|refusal| refused(&refusal))?;
         let mut tx = self.main().begin().await?;
         move_authority(&mut tx, "current", "retiring", now).await?;
         self.insert_authority(&mut tx, &authority, now).await?;
@@ -130,7 +130,7 @@ impl Store {
                 live_leaves: live_leaves(&mut tx, &old, now).await?,
             },
         };
-        let rotation = rotation.apply(event).map_err(refused)?;
+        let rotation = rotation.apply(event).map_err(|refusal| refused(&refusal))?;
         move_authority(&mut tx, "retiring", "retired", now).await?;
         write_audit(&mut tx, "authority.retire", &old, now).await?;
         tx.commit().await?;
@@ -227,8 +227,8 @@ fn missing() -> StoreError {
     StoreError::Damaged("the installation has no certificate authority".to_owned())
 }
 
-fn refused(refusal: RotationRefusal) -> StoreError {
-    let remedy = match &refusal {
+fn refused(refusal: &RotationRefusal) -> StoreError {
+    let remedy = match refusal {
         RotationRefusal::OldStillLive { .. } => {
             "wait until all agents have renewed, within seven days"
         }

@@ -97,6 +97,17 @@ impl Tx {
         Ok(())
     }
 
+    /// Takes the writes back, and returns when what was read is durable. Whoever answers by what a
+    /// transaction has read, and not by what it wrote, ends it so: the answer must not be ahead of
+    /// the database.
+    pub(crate) async fn roll_back(self) -> Result<(), StoreError> {
+        match self {
+            Self::Sqlite(tx) => tx.roll_back().await?,
+            Self::Postgres(tx) => tx.rollback().await?,
+        }
+        Ok(())
+    }
+
     /// The database's clock, which leases are measured by: all replicas share it.
     pub(crate) async fn now(&mut self) -> Result<DateTime<Utc>, StoreError> {
         now(self.conn()).await

@@ -26,12 +26,12 @@ impl Store {
         let mut settled = Vec::with_capacity(hello.held.len());
         let mut moves = Vec::new();
         for held in &hello.held {
-            let moved = judge(&mut tx, agent, held, now).await?;
+            let judged = judge(&mut tx, agent, held, now).await?;
             settled.push((
                 held,
-                moved.as_ref().map_or(Reply::Forget, |moved| moved.reply),
+                judged.as_ref().map_or(Reply::Forget, |moved| moved.reply),
             ));
-            moves.extend(moved);
+            moves.extend(judged);
         }
         for job in jobs::live(&mut tx, agent).await? {
             if !hello.held.iter().any(|held| held.attempt.job == job) {
@@ -39,7 +39,9 @@ impl Store {
             }
         }
         tx.commit().await?;
-        moves.iter().for_each(|moved| self.announce(moved));
+        for moved in &moves {
+            self.announce(moved);
+        }
         let mut verdicts = Vec::with_capacity(settled.len());
         for (held, reply) in settled {
             verdicts.push((held.attempt, self.verdict(held, reply).await?));

@@ -1,41 +1,35 @@
-//! Jobs: reads one, asks the pure rules, and writes their answer by compare-and-swap on its state
-//! and fence, together with its attempt, its deployment and the audit log.
+//! Jobs: reads one, asks the pure rules what an event does to it, and has that written.
 
 use chrono::{DateTime, TimeDelta, Utc};
-use serde_json::{Value, json};
-use sqlx::types::Json;
 use towline_shared::Fence;
 use towline_shared::ids::{AgentId, DeploymentId, JobId, ProjectId, TargetId, TeamId};
-use towline_shared::outcome::{FailureReason, Outcome, Step as WorkStep};
+use towline_shared::outcome::{Outcome, Step as WorkStep};
 use towline_shared::spec::Interruption;
 use uuid::Uuid;
 
-use super::audit::{self, Actor, Entry};
+use super::audit::Actor;
 use super::db::{Tx, all, execute, optional};
-use super::deployments::Image;
-use super::{Result, Store, StoreError, counted, stored, targets};
-use crate::job::state::{Change, Requeue};
+use super::{Result, Store, StoreError, counted, job_changes, targets};
+use crate::job::state::Change;
 use crate::job::{Begun, Cancel, Event, Job, JobState, Reply, state};
 
 /// How long an offer or a silent session may last.
 pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(30);
-/// How long a job waits after its agent could not take it.
-const RETRY_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 /// A job's row, without its specification.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct JobRow {
-    id: Uuid,
-    deployment_id: Uuid,
-    team_id: Uuid,
-    target_id: Uuid,
+    pub(super) id: Uuid,
+    pub(super) deployment_id: Uuid,
+    pub(super) team_id: Uuid,
+    pub(super) target_id: Uuid,
     agent_id: Option<Uuid>,
-    state: String,
-    fence_incarnation: i64,
-    fence_epoch: i64,
+    pub(super) state: String,
+    pub(super) fence_incarnation: i64,
+    pub(super) fence_epoch: i64,
     interruption: String,
     cancel_requested_at: Option<DateTime<Utc>>,
-    started_at: Option<DateTime<Utc>>,
+    pub(super) started_at: Option<DateTime<Utc>>,
 }
 
 impl JobRow {
@@ -205,30 +199,11 @@ pub(crate) async fn apply(
     now: DateTime<Utc>,
 ) -> Result<Moved> {
     let step = state::step(&row.job()?, event);
-    let mut agent = row.agent();
-    match step.change {
-        Change::None => {}
-        Change::Note => note(tx, row, detail, now).await?,
-        Change::Offer(fence) => {
-            if let Detail::Agent(taker) = detail {
-                agent = Some(taker);
-                offer(tx, row, fence, taker, now).await?;
-            }
-        }
-        Change::Go(to) => {
-            go(tx, row, to, now).await?;
-            note(tx, row, detail, now).await?;
-        }
-        Change::Requeue(when) => requeue(tx, row, when, now).await?,
-        Change::RequestCancel => request_cancel(tx, row, now).await?,
-        Change::End(_) | Change::CancelNow | Change::Fail(_) => {
-            let end = End::of(step.change, row, detail)?;
-            finish(tx, row, &end, now).await?;
-        }
-    }
-    if !matches!(step.change, Change::None | Change::Note) {
-        write_audit(tx, row, step.change, actor, now).await?;
-    }
+    job_changes::write(tx, row, step.change, actor, detail, now).await?;
+    let agent = match detail {
+        Detail::Agent(taker) => Some(taker),
+        _ => row.agent(),
+    };
     Ok(Moved {
         reply: step.reply,
         change: step.change,
@@ -236,314 +211,6 @@ pub(crate) async fn apply(
         deployment: row.deployment(),
         agent,
     })
-}
-
-async fn offer(
-    tx: &mut Tx,
-    row: &JobRow,
-    fence: Fence,
-    agent: AgentId,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let offered = execute!(
-        tx.conn(),
-        "UPDATE jobs SET state = 'offered', agent_id = $2, fence_incarnation = $3, fence_epoch = $4,
-            lease_expires_at = $5, not_before = NULL, updated_at = $6
-         WHERE id = $1 AND state = 'queued'",
-        row.id,
-        agent.uuid(),
-        stored(fence.incarnation.into()),
-        stored(fence.epoch),
-        now + LEASE,
-        now
-    )?;
-    swapped(offered, row)?;
-    execute!(
-        tx.conn(),
-        "INSERT INTO job_attempts (id, job_id, agent_id, fence_incarnation, fence_epoch, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $6)",
-        Uuid::now_v7(),
-        row.id,
-        agent.uuid(),
-        stored(fence.incarnation.into()),
-        stored(fence.epoch),
-        now
-    )?;
-    execute!(
-        tx.conn(),
-        "UPDATE deployments SET status = 'offered', attempts = attempts + 1, updated_at = $2 WHERE id = $1",
-        row.deployment_id,
-        now
-    )?;
-    Ok(())
-}
-
-async fn go(tx: &mut Tx, row: &JobRow, to: JobState, now: DateTime<Utc>) -> Result<()> {
-    let lease = (to != JobState::Unknown).then(|| now + LEASE);
-    let started = (to == JobState::Running).then_some(now);
-    let moved = execute!(
-        tx.conn(),
-        "UPDATE jobs SET state = $2, lease_expires_at = $3, started_at = COALESCE(started_at, $4), updated_at = $5
-         WHERE id = $1 AND state = $6 AND fence_incarnation = $7 AND fence_epoch = $8",
-        row.id,
-        to.as_str(),
-        lease,
-        started,
-        now,
-        row.state.as_str(),
-        row.fence_incarnation,
-        row.fence_epoch
-    )?;
-    swapped(moved, row)?;
-    execute!(
-        tx.conn(),
-        "UPDATE job_attempts SET accepted_at = COALESCE(accepted_at, $4), started_at = COALESCE(started_at, $5),
-            updated_at = $4 WHERE job_id = $1 AND fence_incarnation = $2 AND fence_epoch = $3",
-        row.id,
-        row.fence_incarnation,
-        row.fence_epoch,
-        now,
-        started
-    )?;
-    let offline_since = (to == JobState::Unknown).then_some(now);
-    execute!(
-        tx.conn(),
-        "UPDATE deployments SET status = $2, started_at = COALESCE(started_at, $3), agent_offline_since = $4,
-            updated_at = $5 WHERE id = $1",
-        row.deployment_id,
-        to.as_str(),
-        started,
-        offline_since,
-        now
-    )?;
-    Ok(())
-}
-
-async fn requeue(tx: &mut Tx, row: &JobRow, when: Requeue, now: DateTime<Utc>) -> Result<()> {
-    let not_before = (when == Requeue::Later).then(|| now + RETRY_AFTER);
-    let moved = execute!(
-        tx.conn(),
-        "UPDATE jobs SET state = 'queued', lease_expires_at = NULL, not_before = $2, updated_at = $3
-         WHERE id = $1 AND state = $4 AND fence_incarnation = $5 AND fence_epoch = $6",
-        row.id,
-        not_before,
-        now,
-        row.state.as_str(),
-        row.fence_incarnation,
-        row.fence_epoch
-    )?;
-    swapped(moved, row)?;
-    end_attempt(tx, row, "requeued", now).await?;
-    execute!(
-        tx.conn(),
-        "UPDATE deployments SET status = 'queued', step = NULL, agent_offline_since = NULL, updated_at = $2 WHERE id = $1",
-        row.deployment_id,
-        now
-    )?;
-    if when == Requeue::RaisedFence {
-        targets::raise_incarnation(tx, row.target(), row.fence()?.incarnation, now).await?;
-    }
-    Ok(())
-}
-
-async fn request_cancel(tx: &mut Tx, row: &JobRow, now: DateTime<Utc>) -> Result<()> {
-    let moved = execute!(
-        tx.conn(),
-        "UPDATE jobs SET cancel_requested_at = $2, updated_at = $2
-         WHERE id = $1 AND state = $3 AND fence_incarnation = $4 AND fence_epoch = $5",
-        row.id,
-        now,
-        row.state.as_str(),
-        row.fence_incarnation,
-        row.fence_epoch
-    )?;
-    swapped(moved, row)?;
-    let sql = "UPDATE deployments SET cancel_requested_at = $2, updated_at = $2 WHERE id = $1";
-    execute!(tx.conn(), sql, row.deployment_id, now)?;
-    Ok(())
-}
-
-async fn note(tx: &mut Tx, row: &JobRow, detail: Detail<'_>, now: DateTime<Utc>) -> Result<()> {
-    if let Detail::Step(step) = detail {
-        let sql = "UPDATE deployments SET step = $2, updated_at = $3 WHERE id = $1";
-        execute!(tx.conn(), sql, row.deployment_id, step.as_str(), now)?;
-    }
-    Ok(())
-}
-
-/// How a job ends, as it is written.
-struct End {
-    state: JobState,
-    reason: Option<FailureReason>,
-    message: Option<String>,
-    images: Option<Vec<Image>>,
-    log_lines: Option<u64>,
-}
-
-impl End {
-    fn of(change: Change, row: &JobRow, detail: Detail<'_>) -> Result<Self> {
-        let given = match detail {
-            Detail::Message(message) => Some(message.to_owned()),
-            _ => None,
-        };
-        let plain = |state, reason, message: &str| Self {
-            state,
-            reason,
-            message: Some(given.clone().unwrap_or_else(|| message.to_owned())),
-            images: None,
-            log_lines: None,
-        };
-        match (change, detail) {
-            (Change::End(_), Detail::Outcome(outcome, lines)) => {
-                Ok(Self::of_outcome(outcome, lines))
-            }
-            (Change::CancelNow, _) => Ok(plain(JobState::Cancelled, None, cancelled_message(row))),
-            (Change::Fail(reason), _) => Ok(plain(
-                JobState::Failed,
-                Some(reason),
-                failure_message(reason),
-            )),
-            _ => Err(StoreError::Damaged(format!(
-                "job {} ended without an outcome",
-                row.id
-            ))),
-        }
-    }
-
-    fn of_outcome(outcome: &Outcome, lines: u64) -> Self {
-        let (state, reason, message, images) = match outcome {
-            Outcome::Succeeded { images } => (
-                JobState::Succeeded,
-                None,
-                None,
-                Some(images.iter().map(Image::from).collect()),
-            ),
-            Outcome::Failed { reason, message } => {
-                (JobState::Failed, Some(*reason), Some(message.clone()), None)
-            }
-            Outcome::Cancelled { left } => (JobState::Cancelled, None, Some(left.clone()), None),
-        };
-        Self {
-            state,
-            reason,
-            message,
-            images,
-            log_lines: Some(lines),
-        }
-    }
-}
-
-const fn cancelled_message(row: &JobRow) -> &'static str {
-    if row.started_at.is_none() {
-        "cancelled before anything was changed on the host"
-    } else {
-        "cancelled; an earlier attempt may have changed something on the host before it was lost"
-    }
-}
-
-const fn failure_message(reason: FailureReason) -> &'static str {
-    match reason {
-        FailureReason::AgentRevoked => {
-            "the agent was revoked; whatever it had begun stays on its host as it is; enrol the host again to go on"
-        }
-        FailureReason::JournalLost => {
-            "the agent came back without its journal: what became of the work cannot be told; look at the host, then retry"
-        }
-        _ => {
-            "the agent cannot read the job; upgrade the agent to the control plane's version, then retry"
-        }
-    }
-}
-
-async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Result<()> {
-    let moved = execute!(
-        tx.conn(),
-        "UPDATE jobs SET state = $2, spec = NULL, lease_expires_at = NULL, not_before = NULL, finished_at = $3,
-            updated_at = $3
-         WHERE id = $1 AND state = $4 AND fence_incarnation = $5 AND fence_epoch = $6",
-        row.id,
-        end.state.as_str(),
-        now,
-        row.state.as_str(),
-        row.fence_incarnation,
-        row.fence_epoch
-    )?;
-    swapped(moved, row)?;
-    end_attempt(tx, row, end.state.as_str(), now).await?;
-    execute!(
-        tx.conn(),
-        "UPDATE deployments SET status = $2, step = NULL, reason = $3, message = $4, images = $5, log_lines = $6,
-            agent_offline_since = NULL, finished_at = $7, updated_at = $7 WHERE id = $1",
-        row.deployment_id,
-        end.state.as_str(),
-        end.reason.map(FailureReason::as_str),
-        end.message.as_deref(),
-        end.images.as_ref().map(Json),
-        end.log_lines.map(stored),
-        now
-    )?;
-    Ok(())
-}
-
-async fn end_attempt(tx: &mut Tx, row: &JobRow, ending: &str, now: DateTime<Utc>) -> Result<()> {
-    execute!(
-        tx.conn(),
-        "UPDATE job_attempts SET ended_at = $4, ending = $5, updated_at = $4
-         WHERE job_id = $1 AND fence_incarnation = $2 AND fence_epoch = $3 AND ended_at IS NULL",
-        row.id,
-        row.fence_incarnation,
-        row.fence_epoch,
-        now,
-        ending
-    )?;
-    Ok(())
-}
-
-/// The row is locked, so a swap that fails is a fault of ours; the transaction is taken back.
-fn swapped(rows: u64, row: &JobRow) -> Result<()> {
-    if rows == 1 {
-        Ok(())
-    } else {
-        Err(StoreError::Damaged(format!(
-            "job {} changed while it was locked",
-            row.id
-        )))
-    }
-}
-
-async fn write_audit(
-    tx: &mut Tx,
-    row: &JobRow,
-    change: Change,
-    actor: Actor,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let (action, detail) = describe(change);
-    let entry = Entry {
-        chain: row.target_id,
-        team: Some(TeamId::from(row.team_id)),
-        actor,
-        action,
-        subject: ("deployment", Some(row.deployment_id)),
-        detail: json!({ "from": row.state, "fence": row.fence()?.to_string(), "change": detail }),
-    };
-    audit::append(tx, &entry, now).await
-}
-
-fn describe(change: Change) -> (&'static str, Value) {
-    match change {
-        Change::None | Change::Note => ("job.note", Value::Null),
-        Change::Offer(fence) => ("job.offer", json!(fence.to_string())),
-        Change::Go(JobState::Accepted) => ("job.accept", Value::Null),
-        Change::Go(JobState::Running) => ("job.run", Value::Null),
-        Change::Go(_) => ("job.lose_sight", Value::Null),
-        Change::Requeue(Requeue::RaisedFence) => ("job.requeue", json!("stale fence")),
-        Change::Requeue(_) => ("job.requeue", Value::Null),
-        Change::RequestCancel => ("job.request_cancel", Value::Null),
-        Change::End(_) => ("job.finish", Value::Null),
-        Change::CancelNow => ("job.cancel", Value::Null),
-        Change::Fail(reason) => ("job.fail", json!(reason.as_str())),
-    }
 }
 
 /// A new job's row.

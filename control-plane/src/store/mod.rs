@@ -25,6 +25,7 @@ pub mod error;
 mod hello;
 pub(crate) mod idempotency;
 mod installation;
+mod job_changes;
 pub(crate) mod jobs;
 mod leases;
 pub mod logs;
@@ -42,6 +43,8 @@ mod retention;
 pub mod secrets;
 pub mod targets;
 pub mod tenant;
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::fmt;
 use std::fs::File;

@@ -12,7 +12,7 @@ use sqlx::postgres::{PgConnectOptions, PgPoolOptions};
 use sqlx::sqlite::{
     SqliteAutoVacuum, SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
 };
-use sqlx::{Connection as _, PgPool, SqliteConnection};
+use sqlx::{Connection as _, PgConnection, PgPool, SqliteConnection};
 
 use super::db::Db;
 use super::error::StoreError;
@@ -139,8 +139,13 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
         Part::Main => SqliteSynchronous::Full,
         Part::Telemetry => SqliteSynchronous::Normal,
     };
+    let path = config.data_dir.join(name);
+    own(&path).map_err(|cause| OpenError::DataDir {
+        path: config.data_dir.clone(),
+        cause,
+    })?;
     let options = SqliteConnectOptions::new()
-        .filename(config.data_dir.join(name))
+        .filename(path)
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
@@ -165,8 +170,15 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
 }
 
 async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inner, OpenError> {
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        return Err(OpenError::Url("it is for another database".to_owned()));
+    }
     let options =
         PgConnectOptions::from_str(url).map_err(|error| OpenError::Url(error.to_string()))?;
+    try_once(&options).await?;
     let pool: PgPool = PgPoolOptions::new()
         // One of them listens for wake-ups.
         .max_connections(connections.max(1) + 1)
@@ -186,6 +198,13 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
     })
 }
 
+/// The pool would try until its time is over; one try says at once what is wrong.
+async fn try_once(options: &PgConnectOptions) -> Result<(), StoreError> {
+    let first = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect_with(options));
+    let connection = first.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
+    Ok(connection.close().await?)
+}
+
 fn make_folder(path: &Path) -> Result<(), OpenError> {
     DirBuilder::new()
         .recursive(true)
@@ -195,6 +214,13 @@ fn make_folder(path: &Path) -> Result<(), OpenError> {
             path: path.to_owned(),
             cause,
         })
+}
+
+/// Makes the file for this user alone; SQLite gives its other files the same mode.
+fn own(path: &Path) -> std::io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(false).mode(0o600);
+    options.open(path).map(|_| ())
 }
 
 /// The kernel lets go of the lock when the process ends, however it ends.

@@ -1,6 +1,7 @@
 //! The files of a project, as they were uploaded.
 
 use serde::Serialize;
+use towline_shared::compose::find_compose_file;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{FileMode, MAX_PROJECT_BYTES, MAX_PROJECT_FILES, ProjectFile};
 use utoipa::ToSchema;
@@ -10,13 +11,6 @@ use super::audit::{self, Entry};
 use super::db::{all, execute, local_now};
 use super::{Result, Store, StoreError, Tenant, counted, projects};
 
-/// What `docker compose` looks for, in its order.
-const COMPOSE_FILES: [&str; 4] = [
-    "compose.yaml",
-    "compose.yml",
-    "docker-compose.yaml",
-    "docker-compose.yml",
-];
 /// The longest path of a file.
 const MAX_PATH: usize = 255;
 
@@ -49,7 +43,7 @@ impl Store {
         files: Vec<ProjectFile>,
     ) -> Result<FileSet> {
         check(&files)?;
-        let compose_file = compose_file(&files);
+        let compose_file = find_compose_file(&files);
         let mut tx = self.main().begin().await?;
         projects::lock(&mut tx, tenant, project).await?;
         let now = local_now();
@@ -144,13 +138,6 @@ impl Store {
         });
         Ok(files.collect())
     }
-}
-
-/// The project's compose file: the first that `docker compose` itself would take.
-pub(crate) fn compose_file(files: &[ProjectFile]) -> Option<&'static str> {
-    COMPOSE_FILES
-        .into_iter()
-        .find(|name| files.iter().any(|file| file.path == *name))
 }
 
 const fn mode_name(mode: FileMode) -> &'static str {
@@ -256,16 +243,5 @@ mod tests {
             .map(|number| file(&number.to_string(), 0))
             .collect();
         assert!(check(&many).is_err());
-    }
-
-    #[test]
-    fn the_compose_file_is_the_one_that_compose_takes() {
-        let both = [
-            file("docker-compose.yml", 1),
-            file("compose.yml", 1),
-            file("deep/compose.yaml", 1),
-        ];
-        assert_eq!(compose_file(&both), Some("compose.yml"));
-        assert_eq!(compose_file(&[file("stack.yaml", 1)]), None);
     }
 }

@@ -10,6 +10,7 @@ use super::audit::Actor;
 use super::db::{all, execute};
 use super::jobs::{self, Detail, LEASE};
 use super::{Result, Store, targets};
+use crate::job::state::Change;
 use crate::job::{Ending, Event, Reply};
 
 /// What the session tells the agent in answer to a report.
@@ -133,16 +134,17 @@ impl Store {
         detail: Detail<'_>,
     ) -> Result<Reaction> {
         let mut tx = self.main().begin().await?;
-        let Some(row) = jobs::lock(&mut tx, job).await? else {
+        let row = jobs::lock(&mut tx, job).await?;
+        // Another agent's job and none at all are one answer.
+        let Some(row) = row.filter(|row| row.agent() == Some(agent)) else {
+            tx.roll_back().await?;
             return Ok(Reaction::Forget);
         };
-        if row.agent() != Some(agent) {
-            // Another agent's job and none at all are one answer.
-            return Ok(Reaction::Forget);
-        }
         let now = tx.now().await?;
         let moved = jobs::apply(&mut tx, &row, event, Actor::Agent(agent), detail, now).await?;
-        if moved.change != crate::job::state::Change::None {
+        if moved.change == Change::None {
+            tx.roll_back().await?;
+        } else {
             tx.commit().await?;
             self.announce(&moved);
         }

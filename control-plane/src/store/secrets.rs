@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use towline_shared::compose::is_reserved_variable;
 use towline_shared::ids::{ProjectId, SecretId};
 use towline_shared::spec::Secret;
 use utoipa::ToSchema;
@@ -73,6 +74,13 @@ impl Store {
         value: &str,
     ) -> Result<SecretEntry> {
         check_variable("key", key)?;
+        if is_reserved_variable(key) {
+            return Err(StoreError::Invalid {
+                field: "key",
+                message: format!("{key} steers the programs that deploy"),
+                remedy: "choose another name".to_owned(),
+            });
+        }
         if value.len() > MAX_VALUE || value.contains('\0') {
             return Err(StoreError::Invalid {
                 field: "value",

@@ -78,7 +78,8 @@ impl SqliteWriter {
     /// Closes the connection, which also folds the write-ahead log into the file.
     pub(crate) async fn close(&self) {
         let mut line = self.line.lock().await;
-        line.settle().await;
+        // Its failure is told to those who wait for it.
+        let _ = line.settle().await;
         if let Some(connection) = line.connection.take()
             && let Err(error) = connection.close().await
         {
@@ -112,10 +113,26 @@ impl SqliteTx {
         joined(tokio::spawn(async move {
             let durable = turn.leave().await?;
             drop(turn);
-            line.lock_owned().await.settle().await;
+            // A failure is told to all who shared the commit, and so to us.
+            let _ = line.lock_owned().await.settle().await;
             durable
                 .await
                 .unwrap_or_else(|_| Err(DatabaseError::closed()))
+        }))
+        .await
+    }
+}
+
+impl SqliteTx {
+    /// Takes the write back, and returns when all that it may have read is durable: it read what
+    /// others had done and not yet committed.
+    pub(crate) async fn roll_back(mut self) -> Result<(), DatabaseError> {
+        let Some(mut turn) = self.turn.take() else {
+            return Err(DatabaseError::closed());
+        };
+        joined(tokio::spawn(async move {
+            turn.take_back().await;
+            turn.settle().await
         }))
         .await
     }
@@ -165,22 +182,23 @@ impl Line {
     }
 
     /// Commits what is done, unless somebody else has.
-    async fn settle(&mut self) {
-        match self.phase {
-            Phase::Idle => {}
-            Phase::Inside => self.take_back().await,
-            Phase::Open => {
-                if let Err(error) = self.run("COMMIT").await {
-                    self.abandon(&error).await;
-                    return;
-                }
-                self.phase = Phase::Idle;
-                for waiting in self.batch.drain(..) {
-                    // Who does not listen any more has gone; the write stays.
-                    let _ = waiting.send(Ok(()));
-                }
-            }
+    async fn settle(&mut self) -> Result<(), DatabaseError> {
+        if self.phase == Phase::Inside {
+            self.take_back().await;
         }
+        if self.phase == Phase::Idle {
+            return Ok(());
+        }
+        if let Err(error) = self.run("COMMIT").await {
+            self.abandon(&error).await;
+            return Err(error);
+        }
+        self.phase = Phase::Idle;
+        for waiting in self.batch.drain(..) {
+            // Who does not listen any more has gone; the write stays.
+            let _ = waiting.send(Ok(()));
+        }
+        Ok(())
     }
 
     /// Undoes the write under way; what others finished stays.

@@ -39,35 +39,26 @@ fn check(event: Event, expected: [Step; 8]) {
     }
 }
 
+/// What queued, offered, accepted, running and unknown do, and what all terminal states do.
+fn rows(open: [Step; 5], terminal: Step) -> [Step; 8] {
+    let [queued, offered, accepted, running, unknown] = open;
+    [
+        queued, offered, accepted, running, unknown, terminal, terminal, terminal,
+    ]
+}
+
+fn to(state: JobState) -> Step {
+    quiet(Change::Go(state))
+}
+
 #[test]
-fn every_state_meets_every_event() {
-    let to = |state| quiet(Change::Go(state));
-    let gone = [FORGET; 3];
-    let four = |queued, offered, accepted, running, unknown, terminal: [Step; 3]| {
-        let [succeeded, failed, cancelled] = terminal;
-        [
-            queued, offered, accepted, running, unknown, succeeded, failed, cancelled,
-        ]
-    };
-    let silent = [NOTHING; 3];
-
-    let mut claim = [NOTHING; 8];
-    claim[0] = quiet(Change::Offer(NEXT));
-    check(Event::Claim(NEXT), claim);
-
+fn every_state_meets_an_agents_reports() {
     let go = answer(Change::None, Reply::Go);
+    let accept = answer(Change::Go(Accepted), Reply::Go);
     check(
         Event::Accepted(NOW),
-        four(
-            FORGET,
-            answer(Change::Go(Accepted), Reply::Go),
-            go,
-            go,
-            go,
-            gone,
-        ),
+        rows([FORGET, accept, go, go, go], FORGET),
     );
-
     for (refusal, change) in [
         (Refusal::Busy, Change::Requeue(Requeue::Later)),
         (Refusal::Stopping, Change::Requeue(Requeue::Later)),
@@ -75,84 +66,60 @@ fn every_state_meets_every_event() {
         (Refusal::StaleFence, Change::Requeue(Requeue::RaisedFence)),
         (Refusal::Unreadable, Change::Fail(FailureReason::Internal)),
     ] {
-        let mut refused = [NOTHING; 8];
-        refused[1] = quiet(change);
-        check(Event::Refused(NOW, refusal), refused);
+        let open = [NOTHING, quiet(change), NOTHING, NOTHING, NOTHING];
+        check(Event::Refused(NOW, refusal), rows(open, NOTHING));
     }
-
-    check(
-        Event::Started(NOW),
-        four(FORGET, FORGET, to(Running), NOTHING, to(Running), gone),
-    );
+    let started = [FORGET, FORGET, to(Running), NOTHING, to(Running)];
+    check(Event::Started(NOW), rows(started, FORGET));
     let note = quiet(Change::Note);
-    check(
-        Event::Progress(NOW),
-        four(FORGET, FORGET, note, note, to(Running), gone),
-    );
-
+    let progress = [FORGET, FORGET, note, note, to(Running)];
+    check(Event::Progress(NOW), rows(progress, FORGET));
     for ending in [Ending::Succeeded, Ending::Failed, Ending::Cancelled] {
         let end = answer(Change::End(ending), Reply::Forget);
-        check(
-            Event::Finished(NOW, ending),
-            four(FORGET, FORGET, end, end, end, gone),
-        );
+        let finished = [FORGET, FORGET, end, end, end];
+        check(Event::Finished(NOW, ending), rows(finished, FORGET));
     }
+}
 
-    let now = answer(Change::CancelNow, Reply::Forget);
-    let later = answer(Change::RequestCancel, Reply::Cancel);
-    check(
-        Event::CancelRequested,
-        four(now, now, later, later, later, silent),
-    );
-
-    let again = quiet(Change::Requeue(Requeue::Now));
-    let lose_sight = to(Unknown);
-    check(
-        Event::LeaseExpired,
-        four(NOTHING, again, lose_sight, lose_sight, NOTHING, silent),
-    );
-    check(
-        Event::Lost,
-        four(NOTHING, again, again, again, again, silent),
-    );
-
+#[test]
+fn every_state_meets_an_agent_that_is_back() {
     let held = |state| answer(Change::Go(state), Reply::Continue);
-    let accepted = Event::Held(NOW, HeldPhase::Accepted);
+    let run = held(Running);
+    let accepted = [FORGET, held(Accepted), held(Accepted), run, run];
     check(
-        accepted,
-        four(
-            FORGET,
-            held(Accepted),
-            held(Accepted),
-            held(Running),
-            held(Running),
-            gone,
-        ),
+        Event::Held(NOW, HeldPhase::Accepted),
+        rows(accepted, FORGET),
     );
-    let running = Event::Held(NOW, HeldPhase::Running);
-    check(
-        running,
-        four(
-            FORGET,
-            held(Running),
-            held(Running),
-            held(Running),
-            held(Running),
-            gone,
-        ),
-    );
+    let running = [FORGET, run, run, run, run];
+    check(Event::Held(NOW, HeldPhase::Running), rows(running, FORGET));
     let resend = answer(Change::None, Reply::Resend);
     let offered = answer(Change::Go(Accepted), Reply::Resend);
+    let finished = [FORGET, offered, resend, resend, resend];
     check(
         Event::Held(NOW, HeldPhase::Finished),
-        four(FORGET, offered, resend, resend, resend, gone),
+        rows(finished, FORGET),
     );
-
-    let fail = answer(Change::Fail(FailureReason::AgentRevoked), Reply::Forget);
+    let again = quiet(Change::Requeue(Requeue::Now));
     check(
-        Event::AgentRevoked,
-        four(fail, fail, fail, fail, fail, silent),
+        Event::Lost,
+        rows([NOTHING, again, again, again, again], NOTHING),
     );
+}
+
+#[test]
+fn every_state_meets_what_we_do_ourselves() {
+    let mut claim = [NOTHING; 8];
+    claim[0] = quiet(Change::Offer(NEXT));
+    check(Event::Claim(NEXT), claim);
+    let now = answer(Change::CancelNow, Reply::Forget);
+    let later = answer(Change::RequestCancel, Reply::Cancel);
+    let cancel = [now, now, later, later, later];
+    check(Event::CancelRequested, rows(cancel, NOTHING));
+    let again = quiet(Change::Requeue(Requeue::Now));
+    let expired = [NOTHING, again, to(Unknown), to(Unknown), NOTHING];
+    check(Event::LeaseExpired, rows(expired, NOTHING));
+    let fail = answer(Change::Fail(FailureReason::AgentRevoked), Reply::Forget);
+    check(Event::AgentRevoked, rows([fail; 5], NOTHING));
 }
 
 #[test]
@@ -244,8 +211,8 @@ fn a_lost_journal_is_met_as_the_job_asked() {
     ] {
         for state in [Accepted, Running, Unknown] {
             let job = Job {
-                interruption,
                 begun,
+                interruption,
                 ..job(state)
             };
             assert_eq!(

@@ -1,0 +1,30 @@
+//! The store's behaviour, each on both databases.
+//!
+//! A test is a story on a [`World`](world::World): an installation with its first person. When it
+//! has ended, the world checks that the audit log is whole.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::too_many_lines,
+    clippy::needless_pass_by_value,
+    reason = "a test may panic, and reads as one story"
+)]
+
+pub(crate) mod world;
+
+mod agents;
+mod audit;
+mod authorities;
+mod claims;
+mod deployments;
+mod enrolment;
+mod hello;
+mod lifecycle;
+mod opening;
+mod people;
+mod projects;
+mod schema;
+mod tenancy;
+mod waking;
+mod writer;

@@ -1,0 +1,210 @@
+//! Projects, their files, secrets and quotas.
+
+use towline_shared::spec::{FileMode, ProjectFile};
+
+use super::world::{COMPOSE, World, deployment, file, finished, on_both, succeeded};
+use crate::ops::{self, NewRemoval, OpsError};
+use crate::store::db::execute;
+use crate::store::{Page, Resource, StoreError};
+
+on_both!(
+    files_are_replaced_as_a_whole,
+    a_name_is_taken_once,
+    secrets_are_written_and_not_read,
+    a_project_in_use_is_not_deleted,
+    two_racers_at_the_quota_make_one,
+);
+
+async fn files_are_replaced_as_a_whole(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let project = store.create_project(tenant, "web").await.unwrap();
+    assert_eq!(project.status, "empty");
+    let script = ProjectFile {
+        mode: FileMode::Executable,
+        ..file("bin/start", "#!/bin/true\n")
+    };
+    let files = vec![file("compose.yaml", COMPOSE), script];
+    let set = store
+        .put_files(tenant, project.id, files.clone())
+        .await
+        .unwrap();
+    assert_eq!(set.compose_file.as_deref(), Some("compose.yaml"));
+    let mut read = store.read_files(tenant, project.id).await.unwrap();
+    read.sort_by(|one, other| other.path.cmp(&one.path));
+    assert_eq!(read, files);
+    let listed = store.list_files(tenant, project.id).await.unwrap();
+    assert_eq!(
+        (listed.files[0].path.as_str(), listed.files[0].bytes),
+        ("bin/start", 12)
+    );
+    assert_eq!(listed.files, set.files);
+
+    store
+        .put_files(tenant, project.id, vec![file("stack.txt", "x")])
+        .await
+        .unwrap();
+    let project = store.find_project(tenant, "web").await.unwrap();
+    assert_eq!(
+        (project.status.as_str(), project.compose_file),
+        ("ready", None)
+    );
+    assert_eq!(store.read_files(tenant, project.id).await.unwrap().len(), 1);
+}
+
+async fn a_name_is_taken_once(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    store.create_project(tenant, "web").await.unwrap();
+    assert!(matches!(
+        store.create_project(tenant, "web").await,
+        Err(StoreError::Conflict { .. })
+    ));
+    assert!(matches!(
+        store.create_project(tenant, "Web!").await,
+        Err(StoreError::Invalid { field: "name", .. })
+    ));
+    store
+        .create_project(&world.stranger().await, "web")
+        .await
+        .unwrap();
+    assert_eq!(
+        store
+            .list_projects(tenant, Page::default())
+            .await
+            .unwrap()
+            .items
+            .len(),
+        1
+    );
+}
+
+async fn secrets_are_written_and_not_read(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let project = world.project("web").await;
+    let first = store
+        .put_secret(tenant, project.id, "PASSWORD", "hunter2")
+        .await
+        .unwrap();
+    let second = store
+        .put_secret(tenant, project.id, "PASSWORD", "hunter3")
+        .await
+        .unwrap();
+    assert_eq!((first.id, first.version, second.version), (second.id, 1, 2));
+    let listed = store.list_secrets(tenant, project.id).await.unwrap();
+    assert!(!serde_json::to_string(&listed).unwrap().contains("hunter"));
+    let opened = store.open_secrets(project.id).await.unwrap();
+    assert_eq!(
+        (opened[0].name.as_str(), opened[0].value.as_str()),
+        ("PASSWORD", "hunter3")
+    );
+
+    for (key, value) in [
+        ("1A", "x"),
+        ("PATH", "x"),
+        ("DOCKER_HOST", "x"),
+        ("A", "a\0b"),
+        ("A", &"x".repeat(70_000)),
+    ] {
+        assert!(
+            matches!(
+                store.put_secret(tenant, project.id, key, value).await,
+                Err(StoreError::Invalid { .. })
+            ),
+            "{key}"
+        );
+    }
+    store
+        .delete_secret(tenant, project.id, "PASSWORD")
+        .await
+        .unwrap();
+    let again = store.delete_secret(tenant, project.id, "PASSWORD").await;
+    assert!(matches!(again, Err(StoreError::NotFound(Resource::Secret))));
+}
+
+async fn a_project_in_use_is_not_deleted(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    world.deploy(&project, &host).await;
+    assert!(matches!(
+        store.delete_project(tenant, project.id).await,
+        Err(StoreError::Conflict { .. })
+    ));
+    let attempt = world.start(&host).await;
+    store
+        .finished(host.id, &finished(attempt, succeeded()))
+        .await
+        .unwrap();
+    assert!(
+        matches!(
+            store.delete_project(tenant, project.id).await,
+            Err(StoreError::Conflict { .. })
+        ),
+        "it runs there"
+    );
+
+    let removal = NewRemoval {
+        project: project.id,
+        target: "shop".to_owned(),
+        volumes: towline_shared::spec::VolumeFate::Keep,
+        deadline_s: None,
+    };
+    ops::remove(store, tenant, removal, None).await.unwrap();
+    let attempt = world.start(&host).await;
+    store
+        .finished(host.id, &finished(attempt, succeeded()))
+        .await
+        .unwrap();
+    store.delete_project(tenant, project.id).await.unwrap();
+    assert!(matches!(
+        store.project(tenant, project.id).await,
+        Err(StoreError::NotFound(Resource::Project))
+    ));
+    assert!(
+        store
+            .list_deployments(
+                tenant,
+                &crate::store::DeploymentFilter::default(),
+                Page::default()
+            )
+            .await
+            .unwrap()
+            .items
+            .is_empty()
+    );
+    store.prune().await.unwrap();
+}
+
+async fn two_racers_at_the_quota_make_one(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let mut tx = store.main().begin().await.unwrap();
+    let sql =
+        "UPDATE plans SET max_projects = 2, max_deployments_per_day = 1 WHERE name = 'Enterprise'";
+    execute!(tx.conn(), sql).unwrap();
+    tx.commit().await.unwrap();
+
+    let (one, other) = tokio::join!(
+        store.create_project(tenant, "one"),
+        store.create_project(tenant, "other")
+    );
+    assert_eq!(
+        [one.is_ok(), other.is_ok()]
+            .into_iter()
+            .filter(|made| *made)
+            .count(),
+        1
+    );
+    let deploy = || ops::deploy(store, tenant, deployment(&project, &host), None);
+    let (one, other) = tokio::join!(deploy(), deploy());
+    assert_eq!(
+        [one.is_ok(), other.is_ok()]
+            .into_iter()
+            .filter(|made| *made)
+            .count(),
+        1
+    );
+    let refused = one.err().or(other.err()).unwrap();
+    assert!(
+        matches!(refused, OpsError::Store(StoreError::Conflict { .. })),
+        "{refused}"
+    );
+}
