@@ -1,0 +1,125 @@
+//! What a deploy costs over the bare `docker compose up -d --wait` of the same project, in the same run, in turns.
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use towline_tests::compose::{ComposeFolder, Service};
+use towline_tests::engine::Engine;
+use towline_tests::story::{Installation, Project};
+
+use crate::report::{Row, median_and_p99};
+
+const LIMIT: Duration = Duration::from_mins(1);
+
+/// Measures first deploys, deploys of nothing new, and the way from the request to the agent's first action.
+pub fn measure(story: &Installation, rounds: usize) -> Vec<Row> {
+    let folder = ComposeFolder::of(&[Service::idle("a"), Service::idle("b"), Service::idle("c")]);
+    let project = story.project("bench", &folder);
+    let bare = Bare {
+        engine: &story.engine,
+        folder: &folder,
+    };
+    let mut figures = Figures::default();
+    for _ in 0..rounds {
+        figures.bare_up.push(bare.up());
+        figures.bare_same.push(bare.up());
+        bare.down();
+        figures.up.push(deploy(&project, &mut figures.dispatch));
+        figures.same.push(deploy(&project, &mut figures.dispatch));
+        story.engine.remove_project(&project.name);
+    }
+    figures.rows()
+}
+
+#[derive(Default)]
+struct Figures {
+    up: Vec<f64>,
+    bare_up: Vec<f64>,
+    same: Vec<f64>,
+    bare_same: Vec<f64>,
+    dispatch: Vec<f64>,
+}
+
+impl Figures {
+    fn rows(self) -> Vec<Row> {
+        let row = |what: &str, ours, theirs, bar| {
+            let (ours, p99) = median_and_p99(ours);
+            Row {
+                p99: Some(p99),
+                against: Some((
+                    "docker compose up -d --wait".into(),
+                    median_and_p99(theirs).0,
+                )),
+                at_most: Some(bar),
+                ..Row::figure(what, "ms", ours)
+            }
+        };
+        let (dispatch, p99) = median_and_p99(self.dispatch);
+        vec![
+            row("deploy of three services", self.up, self.bare_up, 1.05),
+            row("deploy of nothing new", self.same, self.bare_same, 1.3),
+            Row {
+                p99: Some(p99),
+                ..Row::figure("POST to the agent's first action", "ms", dispatch)
+            },
+        ]
+    }
+}
+
+struct Bare<'a> {
+    engine: &'a Engine,
+    folder: &'a ComposeFolder,
+}
+
+impl Bare<'_> {
+    fn compose(&self, arguments: &[&str]) -> Command {
+        let mut command = self.engine.docker(&["compose", "-p", "bench-bare"]);
+        command.args(arguments).current_dir(self.folder.path());
+        command
+    }
+
+    fn up(&self) -> f64 {
+        milliseconds(|| run(self.compose(&["up", "-d", "--wait"])))
+    }
+
+    fn down(&self) {
+        run(self.compose(&["down", "--timeout", "0"]));
+    }
+}
+
+fn run(mut command: Command) {
+    let output = command.output().expect("docker starts");
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+fn deploy(project: &Project<'_>, dispatch: &mut Vec<f64>) -> f64 {
+    let mut shown = Value::Null;
+    let took = milliseconds(|| {
+        let deployment = project.deploy();
+        let end = deployment
+            .follow(None)
+            .wait_for("the end", LIMIT, |event| event.kind == "end");
+        shown = end.data;
+    });
+    assert_eq!(shown["status"], "succeeded", "{shown}");
+    dispatch.push(between(&shown, "created_at", "started_at"));
+    took
+}
+
+fn between(shown: &Value, from: &str, to: &str) -> f64 {
+    let at = |field: &str| -> DateTime<Utc> { shown[field].as_str().unwrap().parse().unwrap() };
+    let micros = (at(to) - at(from)).num_microseconds().unwrap();
+    micros as f64 / 1e3
+}
+
+fn milliseconds(work: impl FnOnce()) -> f64 {
+    let begun = Instant::now();
+    work();
+    begun.elapsed().as_secs_f64() * 1e3
+}

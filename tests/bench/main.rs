@@ -1,0 +1,51 @@
+//! `./dev bench`: the bars of this release, each against something measured in the same run.
+//!
+//! Prints a table and writes JSON. Absolute times mean little on shared machines, so every figure that can be is a
+//! ratio; loops are bounded in count and time.
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "figures are shown with four digits"
+)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a benchmark that cannot be measured stops and says why"
+)]
+
+mod deploy;
+mod footprint;
+mod logs;
+mod report;
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use towline_tests::engine::EngineKind;
+use towline_tests::server::DatabaseKind;
+use towline_tests::story::Installation;
+
+#[derive(Parser)]
+#[command(about = "Measures Towline against the bare tools, in one run")]
+struct Arguments {
+    /// How many deploys of each kind.
+    #[arg(long, default_value_t = 10)]
+    rounds: usize,
+    /// How many log lines.
+    #[arg(long, default_value_t = 500_000)]
+    lines: u64,
+    /// Where the JSON goes.
+    #[arg(long, default_value = "target/bench.json")]
+    json: PathBuf,
+}
+
+fn main() -> std::io::Result<()> {
+    let arguments = Arguments::parse();
+    let mut story = Installation::start(DatabaseKind::Sqlite, EngineKind::New);
+    let mut rows = footprint::measure(&mut story);
+    rows.extend(deploy::measure(&story, arguments.rounds));
+    rows.extend(logs::measure(&mut story, arguments.lines));
+    println!("{}", report::table(&rows));
+    std::fs::write(&arguments.json, report::json(&rows))?;
+    println!("written to {}", arguments.json.display());
+    Ok(())
+}

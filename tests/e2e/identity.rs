@@ -1,0 +1,146 @@
+//! Who may be an agent: enrolment, revocation, expiry, wrong clocks.
+
+use std::sync::{Arc, Barrier};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use towline_tests::agent::{AgentPlan, AgentProcess};
+use towline_tests::api::Api;
+use towline_tests::patience::{never_within, wait_until};
+use towline_tests::story::{Installation, enrolment_token, unique};
+
+use crate::on_both;
+
+on_both!(
+    a_token_used_by_two_hundred_at_once_enrols_one,
+    a_revoked_agent_is_cut_off_and_stays_out,
+    an_expired_certificate_is_renewed_by_proof_of_its_key,
+);
+
+fn a_token_used_by_two_hundred_at_once_enrols_one(story: &mut Installation) {
+    let token: towline_pki::EnrollToken = enrolment_token(&story.api).parse().unwrap();
+    let secret = token.secret.reveal().to_string();
+    let start = Arc::new(Barrier::new(20));
+    let racers: Vec<_> = (0..20)
+        .map(|_| {
+            let (start, secret, api) = (start.clone(), secret.clone(), story.server.public_api());
+            std::thread::spawn(move || {
+                let requests: Vec<Value> = (0..10).map(|_| enrol_request(&secret)).collect();
+                start.wait();
+                requests.iter().filter(|body| enrolled(&api, body)).count()
+            })
+        })
+        .collect();
+    let winners: usize = racers.into_iter().map(|racer| racer.join().unwrap()).sum();
+    assert_eq!(winners, 1);
+}
+
+fn enrol_request(secret: &str) -> Value {
+    let csr = towline_pki::AgentKey::generate()
+        .unwrap()
+        .csr_pem()
+        .unwrap();
+    json!({ "secret": secret, "csr": csr, "hostname": unique("racer"), "version": "test" })
+}
+
+fn enrolled(api: &Api, body: &Value) -> bool {
+    let answer = api.post("/agent/enroll", body);
+    assert!(
+        [200, 201, 403, 409, 429].contains(&answer.status),
+        "{answer:?}"
+    );
+    answer.status < 300
+}
+
+fn a_revoked_agent_is_cut_off_and_stays_out(story: &mut Installation) {
+    let id = story.first_agent()["id"].as_str().unwrap().to_owned();
+    story
+        .api
+        .post(&format!("/agents/{id}/revoke"), &json!({}))
+        .ok();
+    wait_until("it is cut off", Duration::from_secs(3), || {
+        (story.online() == 0).then_some(())
+    });
+    assert_eq!(story.first_agent()["status"], "revoked");
+    story.agent.kill();
+    story.agent.start();
+    never_within("it comes back", Duration::from_secs(4), || {
+        (story.online() > 0).then_some(())
+    });
+}
+
+fn an_expired_certificate_is_renewed_by_proof_of_its_key(story: &mut Installation) {
+    // Eight days later for the agent and the control plane alike; the leaf lives for seven.
+    story.agent.stop();
+    assert!(story.server.stop().success());
+    story.server.plan().environment.extend(faked_clock("+8d"));
+    story.server.start_again();
+    story.agent.plan().clock = Some("+8d".into());
+    story.agent.start();
+    story.wait_online(1);
+}
+
+fn faked_clock(offset: &str) -> Vec<(String, String)> {
+    let library = std::process::Command::new("sh")
+        .args(["-c", "ls /usr/lib/*/faketime/libfaketimeMT.so.1"])
+        .output()
+        .unwrap();
+    let library = String::from_utf8(library.stdout).unwrap().trim().to_owned();
+    vec![
+        ("LD_PRELOAD".into(), library),
+        ("FAKETIME".into(), offset.into()),
+    ]
+}
+
+/// What `towline-agent enroll` prints when it fails.
+fn refusal(story: &Installation, plan: AgentPlan, token: &str) -> String {
+    let agent = AgentProcess::prepare(&story.engine, plan);
+    let ended = agent.enrol_command(token).output().unwrap();
+    assert!(!ended.status.success(), "it enrolled");
+    String::from_utf8_lossy(&ended.stderr).into_owned()
+}
+
+#[test]
+fn a_bad_enrolment_says_what_to_do() {
+    let story = crate::embedded();
+    let plan = || AgentPlan::new(&unique("new"));
+    let has = |text: &str, words: &[&str]| {
+        for word in words {
+            assert!(
+                text.to_lowercase().contains(word),
+                "{word:?} is missing in: {text}"
+            );
+        }
+    };
+
+    let used = enrolment_token(&story.api);
+    AgentProcess::enrol(&story.engine, plan(), &used);
+    has(&refusal(&story, plan(), &used), &["token", "used"]);
+
+    has(&refusal(&story, plan(), "twl1_nonsense"), &["token"]);
+    has(
+        &refusal(&story, plan(), &used[..used.len() - 4]),
+        &["token"],
+    );
+
+    let mut foreign: towline_pki::EnrollToken = enrolment_token(&story.api).parse().unwrap();
+    foreign.ca = towline_pki::Fingerprint([7; 32]);
+    has(
+        &refusal(&story, plan(), &foreign.to_string()),
+        &["authority"],
+    );
+
+    let mut astray: towline_pki::EnrollToken = enrolment_token(&story.api).parse().unwrap();
+    astray.address = "https://127.0.0.1:9".into();
+    has(
+        &refusal(&story, plan(), &astray.to_string()),
+        &["127.0.0.1:9"],
+    );
+
+    let mut late = plan();
+    late.clock = Some("-1h".into());
+    has(
+        &refusal(&story, late, &enrolment_token(&story.api)),
+        &["clock"],
+    );
+}

@@ -1,0 +1,69 @@
+//! End to end: real binaries, real engines, both databases. One module per promise.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "a panic is how a test says what went wrong"
+)]
+
+mod bad_input;
+mod cancels;
+mod command_line;
+mod crashes;
+mod deploys;
+mod failures;
+mod hosts;
+mod identity;
+mod links;
+mod logs;
+mod observation;
+
+use std::time::Duration;
+
+use towline_tests::engine::{Engine, EngineKind};
+use towline_tests::server::DatabaseKind;
+use towline_tests::story::Installation;
+
+/// A deploy of a few small services on a busy machine.
+const DEPLOY_LIMIT: Duration = Duration::from_mins(1);
+
+/// The embedded database with the new engine.
+fn embedded() -> Installation {
+    Installation::start(DatabaseKind::Sqlite, EngineKind::New)
+}
+
+/// PostgreSQL with the old engine.
+fn scaled_out() -> Installation {
+    Installation::start(DatabaseKind::Postgres, EngineKind::Old)
+}
+
+/// Makes two tests of one story: on the embedded database with the new engine, and on PostgreSQL with the old one.
+macro_rules! on_both {
+    ($($story:ident),+ $(,)?) => {$(
+        mod $story {
+            #[test]
+            fn embedded() {
+                super::$story(&mut crate::embedded());
+            }
+
+            #[test]
+            fn scaled_out() {
+                super::$story(&mut crate::scaled_out());
+            }
+        }
+    )+};
+}
+use on_both;
+
+/// How often the counting service of a project has started, as its volume tells.
+fn starts(engine: &Engine, project: &str) -> usize {
+    let container = engine.containers(project);
+    let id = container
+        .iter()
+        .find(|container| container["State"] == "running")
+        .and_then(|container| container["ID"].as_str())
+        .unwrap_or_else(|| panic!("no container of {project} runs"));
+    engine
+        .run_docker(&["exec", id, "cat", "/count/starts"])
+        .lines()
+        .count()
+}
