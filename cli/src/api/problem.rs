@@ -63,7 +63,7 @@ fn own_remedy(status: StatusCode) -> Option<String> {
         StatusCode::UNAUTHORIZED => "log in with a valid key: `towline login URL --key-stdin`",
         StatusCode::TOO_MANY_REQUESTS => "wait a moment and try again",
         StatusCode::PAYLOAD_TOO_LARGE => "send less; .towlineignore leaves files out",
-        status if status.is_server_error() => {
+        StatusCode::INTERNAL_SERVER_ERROR => {
             "try again; when it stays, the control plane's log says why"
         }
         _ => return None,

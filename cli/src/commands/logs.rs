@@ -167,9 +167,7 @@ impl Shown<'_> {
     }
 
     fn lost(&self, why: &str) {
-        self.note(&format!(
-            "The connection was lost ({why}); connecting again …"
-        ));
+        self.note(&format!("{why}; connecting again …"));
     }
 
     fn note(&self, text: &str) {

@@ -94,9 +94,7 @@ impl Watch<'_> {
                 self.progress.step(&outcome::now(&self.deployment));
             }
             News::Lost(why) => {
-                self.note(&format!(
-                    "The connection was lost ({why}); connecting again …"
-                ));
+                self.note(&format!("{why}; connecting again …"));
             }
             News::Back => self.note("Connected again."),
             News::End(deployment) => {

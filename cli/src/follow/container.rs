@@ -87,7 +87,7 @@ impl<'c> Follower<'c> {
                     Ok(Some(events)) => self.take(&events),
                     Ok(None) => Err(Failure::new(
                         Exit::Unreachable,
-                        "the control plane ended the stream",
+                        "The control plane ended the stream",
                     )),
                     Err(failure) => Err(failure),
                 },

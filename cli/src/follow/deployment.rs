@@ -210,5 +210,5 @@ fn not_understood(why: &str) -> Failure {
 }
 
 fn ended() -> Failure {
-    Failure::new(Exit::Unreachable, "the control plane ended the stream")
+    Failure::new(Exit::Unreachable, "The control plane ended the stream")
 }

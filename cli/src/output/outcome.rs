@@ -6,7 +6,7 @@ use super::{
     Surface, plain,
     style::Style,
     table::{Field, Rows, facts, optional, whole},
-    units::{age, bytes, counted, moment, span},
+    units::{age, bytes, clock, counted, moment, span},
 };
 use crate::api::deployments::{Deployment, Image, Status};
 
@@ -37,11 +37,11 @@ pub fn now(deployment: &Deployment) -> String {
     let target = &deployment.target.name;
     let offline = deployment
         .agent_offline_since
-        .map(|since| age(Some(since), Utc::now()));
+        .map(|since| clock(since, Utc::now()));
     let doing = match (&deployment.status, offline) {
         (Status::Queued | Status::Offered, Some(since)) => {
             format!(
-                "waiting: the agent of {target} went offline {since}; it begins when the agent is back"
+                "waiting: the agent of {target} is offline since {since}; it begins when the agent is back"
             )
         }
         (Status::Queued, None) => format!("waiting for its turn on {target}"),
@@ -155,6 +155,10 @@ pub fn table(deployments: &[Deployment], surface: Surface) -> String {
 pub fn details(deployment: &Deployment, surface: Surface) -> String {
     let images = deployment.images.iter().flatten().map(image_sentence);
     let lines = deployment.log.as_ref().map_or(0, |log| log.lines);
+    let log = match lines {
+        0 => String::new(),
+        lines => counted(usize::try_from(lines).unwrap_or(usize::MAX), "line"),
+    };
     let list = [
         ("id", deployment.id.to_string()),
         ("project", deployment.project.name.clone()),
@@ -187,10 +191,7 @@ pub fn details(deployment: &Deployment, surface: Surface) -> String {
                 .map(|id| id.to_string())
                 .unwrap_or_default(),
         ),
-        (
-            "log",
-            counted(usize::try_from(lines).unwrap_or(usize::MAX), "line"),
-        ),
+        ("log", log),
     ];
     facts(surface, &list)
 }
@@ -226,10 +227,7 @@ mod tests {
         let offline = Utc::now() - chrono::TimeDelta::minutes(5);
         let table = [
             (json!({}), "waiting for its turn on web-1"),
-            (
-                json!({"agent_offline_since": offline}),
-                "went offline 5 min ago",
-            ),
+            (json!({"agent_offline_since": offline}), "is offline since "),
             (json!({"status": "accepted"}), "preparing on web-1"),
             (
                 json!({"status": "running", "step": "verifying"}),

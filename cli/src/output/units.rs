@@ -1,6 +1,6 @@
 //! Sizes, shares, ages and spans of time for people.
 
-use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
+use chrono::{DateTime, Local, SecondsFormat, TimeDelta, Utc};
 
 /// `12.3 KiB`.
 #[expect(clippy::cast_precision_loss, reason = "two digits are shown")]
@@ -89,6 +89,17 @@ pub fn moment(at: Option<DateTime<Utc>>) -> String {
         || "–".into(),
         |at| at.to_rfc3339_opts(SecondsFormat::Secs, true),
     )
+}
+
+/// `14:05:09` on this machine's clock, with the date when it is not of today.
+pub fn clock(at: DateTime<Utc>, now: DateTime<Utc>) -> String {
+    let (at, now) = (at.with_timezone(&Local), now.with_timezone(&Local));
+    let pattern = if at.date_naive() == now.date_naive() {
+        "%H:%M:%S"
+    } else {
+        "%Y-%m-%d %H:%M"
+    };
+    at.format(pattern).to_string()
 }
 
 /// `1 line`, `2 lines`.
