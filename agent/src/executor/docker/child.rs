@@ -276,9 +276,16 @@ mod tests {
         command
             .arg("30")
             .env(JOB_VARIABLE, compose.job.to_string())
+            .kill_on_drop(true)
             .process_group(0);
         let mut child = command.spawn().unwrap();
-        let mut left = left_by(compose.job).unwrap();
+        // The kernel shows a process's environment a moment after it has begun.
+        let mut left = loop {
+            match left_by(compose.job) {
+                Some(left) => break left,
+                None => tokio::time::sleep(WATCH_EVERY).await,
+            }
+        };
         assert_eq!(left.id().unwrap().pid.cast_unsigned(), child.id().unwrap());
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("compose.json");

@@ -3,24 +3,26 @@
 //! Prepare (no effect) → the gate → apply → verify. What interrupts, an agent's restart or an
 //! engine's, leads back to looking at the engine and doing what is left.
 
+mod apply;
+mod verify;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use towline_shared::outcome::{FailureReason, ServiceImage, Step};
 use towline_shared::spec::Deploy;
 
 use super::child::{self, Compose};
 use super::engine::{EngineError, Observed};
-use super::failure::{self, Failed};
 use super::job::{Interrupted, Job};
 use super::model::Model;
 use super::resolve::{Request, Resolved};
 use super::stop::Stop;
-use super::survey::{self, Left, Past};
-use super::verdict::{self, Failure, Restarts, Standing};
+use super::survey::{self, Left, Past, Wanted};
+use super::verdict::{Failure, Restarts};
 use super::watch::{Watch, Watched};
 use crate::task::Start;
 
@@ -28,8 +30,12 @@ use crate::task::Start;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many of a failed container's last lines end the log.
 const LAST_LINES: u32 = 30;
-/// How often compose may speak of an engine that is gone while the engine answers.
+/// How often a deploy may seem to lose an engine that answers all the while.
 const FALSE_OUTAGES: u32 = 2;
+/// An engine that ends stops its containers first: so long may that take.
+const ENGINE_ENDS: Duration = Duration::from_secs(20);
+/// How often to look whether an engine ends.
+const ENGINE_LOOK: Duration = Duration::from_millis(200);
 const HASHES_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A deploy at work.
@@ -154,12 +160,7 @@ impl Deployment<'_, '_> {
                 return Err(self.given_up(interrupted).await);
             }
         }
-        loop {
-            match self.survey().await? {
-                Phase::Done(left) => return Ok(left),
-                Phase::Outage(_) => self.outage().await?,
-            }
-        }
+        self.look_again().await
     }
 
     /// Applies and verifies until the project runs as it should.
@@ -174,196 +175,61 @@ impl Deployment<'_, '_> {
                 Phase::Done(containers) => return Ok(images(&self.model, &containers)),
                 Phase::Outage(words) => words,
             };
-            if self.job.host.engine.ping().await.is_ok() {
+            if !self.is_engine_gone().await? {
                 false_outages += 1;
-                if let Some(words) = words.filter(|_| false_outages > FALSE_OUTAGES) {
-                    return Err(Stop::failed(
-                        FailureReason::ComposeFailed,
-                        format!("`docker compose` failed: {words}"),
-                    ));
+                if false_outages > FALSE_OUTAGES {
+                    let words = words
+                        .unwrap_or_else(|| "containers are stopped by somebody else".to_owned());
+                    return Err(Stop::failed(FailureReason::ComposeFailed, words));
                 }
             }
-            self.outage().await?;
-            left = loop {
-                match self.survey().await? {
-                    Phase::Done(left) => break left,
-                    Phase::Outage(_) => self.outage().await?,
-                }
+            left = self.look_again().await?;
+        }
+    }
+
+    /// Whether the engine is gone, or goes away now: its containers may be stopped already.
+    async fn is_engine_gone(&mut self) -> Result<bool, Stop> {
+        let patience = Instant::now()
+            + if self.watch.stopped().is_empty() {
+                Duration::ZERO
+            } else {
+                ENGINE_ENDS
             };
-        }
-    }
-
-    async fn outage(&mut self) -> Result<(), Stop> {
-        self.engine_lost.get_or_insert_with(Utc::now);
-        self.job.engine_back().await
-    }
-
-    async fn apply(&mut self, left: &Left) -> Result<Phase<()>, Stop> {
-        let only = match left {
-            Left::Nothing => return Ok(Phase::Done(())),
-            Left::Everything => &[][..],
-            Left::Only(services) => services,
-        };
-        if let Phase::Outage(words) = self.await_needs(only).await? {
-            return Ok(Phase::Outage(words));
-        }
-        "`docker compose up` to end".clone_into(&mut self.job.waiting_for);
-        let folder = self.job.folder.files();
-        let folder_text = folder.display().to_string();
-        let build = if self.model.has_builds() {
-            "--build"
-        } else {
-            "--no-build"
-        };
-        let mut arguments = vec![
-            "--project-directory",
-            &folder_text,
-            "--file",
-            "-",
-            "up",
-            "--detach",
-            "--remove-orphans",
-            build,
-        ];
-        if !only.is_empty() {
-            arguments.push("--no-deps");
-            arguments.extend(only.iter().map(String::as_str));
-        }
-        let watch = Some((&mut self.watch, &self.before));
-        let ended = self
-            .job
-            .run_compose(&self.compose, &folder, &arguments, &self.model.text, watch)
-            .await;
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(interrupted) => return Err(self.given_up(interrupted).await),
-        };
-        let Some(status) = ended.status.filter(|status| !status.success()) else {
-            return Ok(Phase::Done(()));
-        };
-        let exit = status.code().map_or_else(
-            || "by a signal".to_owned(),
-            |code| format!("with exit code {code}"),
-        );
-        match failure::explain(&ended.last_lines, &exit) {
-            Failed::Outage => Ok(Phase::Outage(ended.last_lines.last().cloned())),
-            Failed::For(stop) => Err(self.blame(stop).await),
-        }
-    }
-
-    /// Waits for what these services need of those that compose will leave alone.
-    async fn await_needs(&mut self, only: &[String]) -> Result<Phase<()>, Stop> {
-        while !only.is_empty() {
-            let containers = match self.observe().await? {
-                Ok(containers) => containers,
-                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
-                Err(error) => return Err(error.into()),
-            };
-            self.watch.follow(&containers);
-            let Some(what) = survey::awaited(&self.model.services, only, &containers) else {
-                break;
-            };
-            let now = Utc::now();
-            let standing = verdict::judge(
-                &self.model.services,
-                &containers,
-                &self.before,
-                TimeDelta::zero(),
-                now,
-            );
-            if let Standing::Failed(failure) = standing {
-                return Err(self.tell(failure).await);
-            }
-            self.job.waiting_for = what;
-            self.wait(None).await?;
-        }
-        Ok(Phase::Done(()))
-    }
-
-    /// A container's own failure says more than compose's words about it.
-    async fn blame(&mut self, stop: Stop) -> Stop {
-        let Ok(containers) = self.job.host.engine.observe(self.job.project).await else {
-            return stop;
-        };
-        let began = self.job.limits.began;
-        let own: Vec<Observed> = containers
-            .into_iter()
-            .filter(|container| container.started_at >= began)
-            .collect();
-        let standing = verdict::judge(
-            &self.model.services,
-            &own,
-            &self.before,
-            TimeDelta::zero(),
-            Utc::now(),
-        );
-        match standing {
-            Standing::Failed(failure) => self.tell(failure).await,
-            Standing::Ready | Standing::Wait { .. } => stop,
-        }
-    }
-
-    async fn verify(&mut self) -> Result<Phase<Vec<Observed>>, Stop> {
-        self.job.task.progress.begin(Step::Verifying).await?;
-        let settle = TimeDelta::milliseconds(i64::from(self.deploy.settle_ms));
         loop {
-            let containers = match self.observe().await? {
-                Ok(containers) => containers,
-                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
-                Err(error) => return Err(error.into()),
-            };
-            self.watch.follow(&containers);
-            match verdict::judge(
-                &self.model.services,
-                &containers,
-                &self.before,
-                settle,
-                Utc::now(),
-            ) {
-                Standing::Ready => {
-                    self.job.bounded(self.watch.drain(&containers)).await?;
-                    return Ok(Phase::Done(containers));
-                }
-                Standing::Failed(failure) => {
-                    if self.engine_is_stopping().await {
-                        return Ok(Phase::Outage(None));
-                    }
-                    return Err(self.tell(failure).await);
-                }
-                Standing::Wait { until, what } => {
-                    self.job.waiting_for = what;
-                    self.wait(until).await?;
-                }
+            if self
+                .job
+                .bounded(self.job.host.engine.ping())
+                .await?
+                .is_err()
+            {
+                self.engine_lost.get_or_insert_with(Utc::now);
+                return Ok(true);
+            }
+            if Instant::now() >= patience {
+                return Ok(false);
+            }
+            self.job.bounded(tokio::time::sleep(ENGINE_LOOK)).await?;
+        }
+    }
+
+    /// Looks at the engine for what is left to do, as soon as it answers.
+    async fn look_again(&mut self) -> Result<Left, Stop> {
+        loop {
+            if self
+                .job
+                .bounded(self.job.host.engine.ping())
+                .await?
+                .is_err()
+            {
+                self.engine_lost.get_or_insert_with(Utc::now);
+                self.job.engine_back().await?;
+            }
+            if let Phase::Done(left) = self.survey().await? {
+                return Ok(left);
             }
         }
     }
 
-    /// An engine that stops ends its containers first: they did not fail.
-    async fn engine_is_stopping(&self) -> bool {
-        self.job.host.engine.ping().await.is_err()
-    }
-
-    async fn wait(&mut self, until: Option<DateTime<Utc>>) -> Result<(), Stop> {
-        let settled = until.map(|until| (until - Utc::now()).to_std().unwrap_or_default());
-        let limit = Instant::now() + settled.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
-        let watch = &mut self.watch;
-        self.job
-            .bounded(async {
-                tokio::select! {
-                    () = watch.changed() => {}
-                    () = tokio::time::sleep_until(limit) => {}
-                }
-            })
-            .await
-    }
-
-    async fn observe(&self) -> Result<Result<Vec<Observed>, EngineError>, Stop> {
-        self.job
-            .bounded(self.job.host.engine.observe(self.job.project))
-            .await
-    }
-
-    /// Looks at the engine for what is left to do.
     async fn survey(&self) -> Result<Phase<Left>, Stop> {
         let hashes = self.job.bounded(self.hashes()).await??;
         let containers = match self.observe().await? {
@@ -371,14 +237,29 @@ impl Deployment<'_, '_> {
             Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
             Err(error) => return Err(error.into()),
         };
+        let mut wanted = HashMap::new();
+        for service in &self.model.services {
+            let image_id = match self
+                .job
+                .bounded(self.job.host.engine.image_id(&service.image))
+                .await?
+            {
+                Ok(image_id) => image_id.filter(|_| !service.image.is_empty()),
+                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
+                Err(error) => return Err(error.into()),
+            };
+            let hash = hashes.get(&service.name).cloned().unwrap_or_default();
+            wanted.insert(service.name.clone(), Wanted { hash, image_id });
+        }
         let past = Past {
             began: self.job.limits.began,
             engine_lost: self.engine_lost,
             booted: survey::boot_time(),
+            stopped: &self.watch.stopped(),
         };
         Ok(Phase::Done(survey::left(
             &self.model.services,
-            &hashes,
+            &wanted,
             &containers,
             past,
         )))
@@ -412,6 +293,26 @@ impl Deployment<'_, '_> {
                 "`docker compose config --hash` failed on a resolved project",
             )),
         }
+    }
+
+    async fn observe(&self) -> Result<Result<Vec<Observed>, EngineError>, Stop> {
+        self.job
+            .bounded(self.job.host.engine.observe(self.job.project))
+            .await
+    }
+
+    /// Waits until something happens, or until this time, or for a moment.
+    async fn wait(&mut self, until: Option<DateTime<Utc>>) -> Result<(), Stop> {
+        let settled = until.map(|until| (until - Utc::now()).to_std().unwrap_or_default());
+        let limit = Instant::now() + settled.unwrap_or(LOOK_EVERY).min(LOOK_EVERY);
+        let watch = &mut self.watch;
+        let event = async {
+            tokio::select! {
+                () = watch.changed() => {}
+                () = tokio::time::sleep_until(limit) => {}
+            }
+        };
+        self.job.bounded(event).await
     }
 
     async fn given_up(&mut self, interrupted: Interrupted) -> Stop {

@@ -32,6 +32,16 @@ pub(super) struct Service {
     pub source: Source,
     /// What it waits for before it starts.
     pub needs: Vec<Need>,
+    pub duty: Duty,
+}
+
+/// What a service is for, as far as its project says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Duty {
+    /// To stay up, or nothing is said.
+    Serve,
+    /// To end: others wait for it to complete.
+    Complete,
 }
 
 /// A service that another one waits for.
@@ -129,9 +139,21 @@ fn entries_mut<'a>(
 }
 
 fn services(model: &Value) -> Vec<Service> {
-    entries(model, "services")
+    let mut services: Vec<Service> = entries(model, "services")
         .map(|(name, service)| service_of(name, service))
-        .collect()
+        .collect();
+    let needs = services.iter().flat_map(|service| &service.needs);
+    let completing: Vec<String> = needs
+        .filter(|need| need.condition == Condition::Completed)
+        .map(|need| need.service.clone())
+        .collect();
+    for service in services
+        .iter_mut()
+        .filter(|service| completing.contains(&service.name))
+    {
+        service.duty = Duty::Complete;
+    }
+    services
 }
 
 fn service_of(name: &str, service: &Value) -> Service {
@@ -148,6 +170,7 @@ fn service_of(name: &str, service: &Value) -> Service {
         } else {
             Source::Build
         },
+        duty: Duty::Serve,
         needs: service["depends_on"]
             .as_object()
             .into_iter()
@@ -343,7 +366,7 @@ mod tests {
                                 {"type": "bind", "source": "/job/project", "target": "/all"}],
                 },
                 "db": {"image": "db", "labels": {"a": "b"}, "secrets": [{"source": "password"}], "environment": {"X": "/job/project2"}},
-                "plain": {"image": "plain", "scale": 0},
+                "plain": {"image": "plain", "scale": 0, "depends_on": {"db": {"condition": "service_completed_successfully"}}},
             },
             "networks": {"default": {"name": "shop_default"}, "outer": {"external": true, "name": "x"}},
             "volumes": {"data": null},
@@ -400,6 +423,8 @@ mod tests {
             .map(|service| (service.name.as_str(), service.replicas))
             .collect();
         assert_eq!(replicas, [("db", 1), ("plain", 0), ("web", 3)]);
+        let duties: Vec<_> = model.services.iter().map(|service| service.duty).collect();
+        assert_eq!(duties, [Duty::Complete, Duty::Serve, Duty::Serve]);
         assert!(model.has_builds());
     }
 

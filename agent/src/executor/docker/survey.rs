@@ -1,26 +1,38 @@
 //! What is left to do when a job goes on after an interruption: a pure judgement of what the engine
 //! shows. The engine is the true ledger of what has been done.
+//!
+//! Compose makes all containers before it starts the first. So either nothing of the job has started
+//! and compose may simply be called again, or all is made and what has not started is started here,
+//! one by one; compose would start again what has run to its end.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use towline_shared::metrics::Health;
 
 use super::engine::{Observed, Phase};
-use super::model::{Condition, Service};
-
-/// An engine that goes away ends its containers some time before it is missed.
-const SLACK: TimeDelta = TimeDelta::seconds(2);
+use super::model::{Condition, Duty, Service};
 
 /// What happened to the job before.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Past {
+pub(super) struct Past<'a> {
     /// When the job's effects began.
     pub began: DateTime<Utc>,
     /// When the engine went away, if this process saw it.
     pub engine_lost: Option<DateTime<Utc>>,
     /// When the host was started.
     pub booted: DateTime<Utc>,
+    /// The containers that were seen to be stopped from outside, by the engine's own end too.
+    pub stopped: &'a HashSet<String>,
+}
+
+/// What a service's containers must be made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Wanted {
+    /// Compose's hash of the configuration.
+    pub hash: String,
+    /// The engine's id of the image, if the engine has it.
+    pub image_id: Option<String>,
 }
 
 /// What is left to do.
@@ -28,10 +40,11 @@ pub(super) struct Past {
 pub(super) enum Left {
     /// All is in place.
     Nothing,
-    /// The project is to be applied.
+    /// The project is to be applied; nothing of this job has started yet.
     Everything,
-    /// These services are to be applied and the others left alone: those are in place, and one that
-    /// runs only once must not be started again, neither when it has ended nor when it is about to.
+    /// These containers are made and are to be started.
+    Start(Vec<String>),
+    /// These services are to be applied and the others left alone.
     Only(Vec<String>),
 }
 
@@ -42,62 +55,96 @@ enum State {
     Runs,
     /// It ran under this job and ended by itself.
     Ran,
-    /// Compose has to see to it.
-    Amiss,
+    /// It is what the project wants, and is to be started.
+    Made,
+    /// It is not what the project wants.
+    Foreign,
 }
 
-/// Compares what runs with what should run; `hashes` are compose's, by service.
+/// Compares what runs with what should run.
 pub(super) fn left(
     services: &[Service],
-    hashes: &HashMap<String, String>,
+    wanted: &HashMap<String, Wanted>,
     containers: &[Observed],
-    past: Past,
+    past: Past<'_>,
 ) -> Left {
     let mut rest = Vec::new();
+    let mut to_start = Vec::new();
+    let mut is_all_made = true;
     for service in services {
-        let hash = hashes.get(&service.name);
+        let wanted = wanted.get(&service.name);
         let of_service = containers
             .iter()
             .filter(|container| container.service == service.name);
-        let states: Vec<State> = of_service
-            .map(|container| state(container, hash, past))
+        let states: Vec<(State, &Observed)> = of_service
+            .map(|container| (state(container, service.duty, wanted, past), container))
             .collect();
-        let is_complete = states.len() == service.replicas && !states.contains(&State::Amiss);
-        if !is_complete {
+        let is_made = states.len() == service.replicas
+            && states.iter().all(|(state, _)| *state != State::Foreign);
+        let made = states
+            .iter()
+            .filter(|(state, _)| *state == State::Made)
+            .map(|(_, container)| container.id.clone());
+        let before = to_start.len();
+        to_start.extend(made);
+        if !is_made || to_start.len() > before {
             rest.push(service.name.clone());
         }
+        is_all_made &= is_made;
     }
-    match rest.len() {
-        0 => Left::Nothing,
-        all if all == services.len() => Left::Everything,
-        _ => Left::Only(rest),
+    let has_begun = containers
+        .iter()
+        .any(|container| container.started_at >= past.began);
+    match (rest.is_empty(), is_all_made, has_begun) {
+        (true, ..) => Left::Nothing,
+        (false, true, _) => Left::Start(to_start),
+        (false, false, false) => Left::Everything,
+        (false, false, true) if rest.len() == services.len() => Left::Everything,
+        (false, false, true) => Left::Only(rest),
     }
 }
 
-fn state(container: &Observed, hash: Option<&String>, past: Past) -> State {
-    if hash != Some(&container.config_hash) {
-        return State::Amiss;
-    }
+fn state(container: &Observed, duty: Duty, wanted: Option<&Wanted>, past: Past<'_>) -> State {
+    let is_wanted = wanted.is_some_and(|wanted| {
+        let is_image = wanted
+            .image_id
+            .as_ref()
+            .is_none_or(|image| *image == container.image_id);
+        wanted.hash == container.config_hash && is_image
+    });
     match container.phase {
+        _ if !is_wanted => State::Foreign,
         Phase::Running | Phase::Restarting | Phase::Paused => State::Runs,
-        Phase::Exited if container.started_at >= past.began && !was_cut_off(container, past) => {
+        Phase::Exited
+            if container.started_at >= past.began && !was_cut_off(container, duty, past) =>
+        {
             State::Ran
         }
-        Phase::Exited | Phase::Created | Phase::Gone => State::Amiss,
+        Phase::Exited | Phase::Created => State::Made,
+        Phase::Gone => State::Foreign,
     }
 }
 
 /// Whether it ended because the engine or the host did.
-fn was_cut_off(container: &Observed, past: Past) -> bool {
-    let with_engine = past
-        .engine_lost
-        .is_some_and(|lost| container.finished_at >= lost - SLACK);
-    let with_host = container.started_at < past.booted && container.exit_code != 0;
-    with_engine || with_host
+fn was_cut_off(container: &Observed, duty: Duty, past: Past<'_>) -> bool {
+    // Killed, stopped, or found dead by an engine that came back.
+    let is_cut = matches!(container.exit_code, 137 | 143 | 255);
+    let with_engine = is_cut
+        && past
+            .engine_lost
+            .is_some_and(|lost| container.finished_at >= lost);
+    let with_host = container.exit_code != 0 && container.started_at < past.booted;
+    with_engine || with_host || was_stopped(container, duty, past.stopped)
 }
 
-/// What services that are still to be applied wait for among those in place. Compose does not wait
-/// for services that it is told to leave alone.
+/// Whether it ended because it was told to. One that is there to complete and ended well has
+/// completed, whatever it was told.
+pub(super) fn was_stopped(container: &Observed, duty: Duty, stopped: &HashSet<String>) -> bool {
+    let has_completed = duty == Duty::Complete && container.exit_code == 0;
+    container.phase == Phase::Exited && !has_completed && stopped.contains(&container.id)
+}
+
+/// What services that are still to be started wait for.
 pub(super) fn awaited(
     services: &[Service],
     rest: &[String],
@@ -115,6 +162,25 @@ pub(super) fn awaited(
         !rest.contains(&need.service) && of_need.any(|container| !is_met(need.condition, container))
     })?;
     Some(format!("{} waits for {}", service.name, need.service))
+}
+
+/// The first container to start now: one whose service waits for nothing more.
+pub(super) fn startable<'a>(
+    services: &[Service],
+    to_start: &[String],
+    containers: &'a [Observed],
+) -> Option<&'a Observed> {
+    containers
+        .iter()
+        .filter(|container| to_start.contains(&container.id))
+        .find(|container| {
+            awaited(
+                services,
+                std::slice::from_ref(&container.service),
+                containers,
+            )
+            .is_none()
+        })
 }
 
 const fn is_met(condition: Condition, container: &Observed) -> bool {
@@ -144,34 +210,36 @@ mod tests {
     use super::super::verdict::tests::{at, container, service};
     use super::*;
 
-    fn hashes() -> HashMap<String, String> {
+    fn wanted() -> HashMap<String, Wanted> {
+        let wanted = Wanted {
+            hash: "h".into(),
+            image_id: Some("sha256:1".into()),
+        };
         ["web", "job", "db"]
-            .map(|name| (name.to_owned(), "h".to_owned()))
+            .map(|name| (name.to_owned(), wanted.clone()))
             .into()
     }
 
-    const fn past(
-        began: DateTime<Utc>,
-        engine_lost: Option<DateTime<Utc>>,
-        booted: DateTime<Utc>,
-    ) -> Past {
+    fn past(stopped: &HashSet<String>) -> Past<'_> {
         Past {
-            began,
-            engine_lost,
-            booted,
+            began: at(10),
+            engine_lost: None,
+            booted: at(-1000),
+            stopped,
         }
     }
 
-    /// The rest when `web` runs and `job` is in the state given.
-    fn with_job(past: Past, change: impl FnOnce(&mut Observed)) -> Left {
+    /// The rest when `web` runs since before and `job` is in the state given.
+    fn with_job(past: Past<'_>, change: impl FnOnce(&mut Observed)) -> Left {
         let web = container(|_| {});
         let mut job = container(|c| {
-            (c.service, c.phase, c.started_at) = ("job".into(), Phase::Exited, at(20));
+            (c.id, c.service, c.phase, c.started_at) =
+                ("c2".into(), "job".into(), Phase::Exited, at(20));
         });
         change(&mut job);
         left(
             &[service("web", 1), service("job", 1)],
-            &hashes(),
+            &wanted(),
             &[web, job],
             past,
         )
@@ -179,55 +247,126 @@ mod tests {
 
     #[test]
     fn what_ran_to_its_end_never_runs_again() {
-        let usual = past(at(10), None, at(-1000));
-        let only_job = Left::Only(vec!["job".into()]);
+        let none = HashSet::new();
+        let usual = past(&none);
+        let start = Left::Start(vec!["c2".into()]);
+        let anew = Left::Everything;
         assert_eq!(with_job(usual, |_| {}), Left::Nothing);
         assert_eq!(with_job(usual, |c| c.exit_code = 1), Left::Nothing);
         assert_eq!(
-            with_job(usual, |c| c.started_at = at(-20)),
-            only_job,
+            with_job(usual, |c| c.started_at = at(9)),
+            start,
             "it ran for a former deploy"
         );
-        assert_eq!(with_job(usual, |c| c.config_hash = "old".into()), only_job);
-        assert_eq!(with_job(usual, |c| c.phase = Phase::Created), only_job);
-        let cut = past(at(10), Some(at(25)), at(-1000));
-        assert_eq!(with_job(cut, |c| c.finished_at = at(22)), Left::Nothing);
+        assert_eq!(with_job(usual, |c| c.phase = Phase::Created), start);
         assert_eq!(
-            with_job(cut, |c| (c.finished_at, c.exit_code) = (at(26), 137)),
-            only_job,
-            "the engine stopped it"
+            with_job(usual, |c| (c.config_hash, c.started_at) =
+                ("old".into(), at(0))),
+            anew
         );
-        let rebooted = past(at(10), None, at(100));
-        assert_eq!(with_job(rebooted, |c| c.exit_code = 255), only_job);
+        assert_eq!(
+            with_job(usual, |c| (c.image_id, c.started_at) =
+                ("old".into(), at(0))),
+            anew
+        );
+        let lost = Past {
+            engine_lost: Some(at(25)),
+            ..usual
+        };
+        assert_eq!(
+            with_job(lost, |c| (c.finished_at, c.exit_code) = (at(26), 137)),
+            start,
+            "the engine's end ended it"
+        );
+        assert_eq!(
+            with_job(lost, |c| c.finished_at = at(26)),
+            Left::Nothing,
+            "it ended well without the engine"
+        );
+        assert_eq!(
+            with_job(lost, |c| (c.finished_at, c.exit_code) = (at(22), 137)),
+            Left::Nothing
+        );
+        let stopped = HashSet::from(["c2".to_owned()]);
+        assert_eq!(with_job(past(&stopped), |_| {}), start, "it was stopped");
+        let job = container(|c| (c.id, c.phase) = ("c2".into(), Phase::Exited));
+        assert!(was_stopped(&job, Duty::Serve, &stopped));
+        assert!(
+            !was_stopped(&job, Duty::Complete, &stopped),
+            "it completed in spite of that"
+        );
+        let rebooted = Past {
+            booted: at(100),
+            ..usual
+        };
+        assert_eq!(with_job(rebooted, |c| c.exit_code = 255), start);
         assert_eq!(with_job(rebooted, |_| {}), Left::Nothing);
     }
 
     #[test]
-    fn others_are_applied_without_what_ran() {
-        let usual = past(at(10), None, at(-1000));
+    fn what_is_missing_is_applied_without_what_ran() {
+        let none = HashSet::new();
         let job = container(|c| {
-            (c.service, c.phase, c.started_at) = ("job".into(), Phase::Exited, at(20));
+            (c.service, c.phase, c.started_at) = ("job".into(), Phase::Exited, at(20))
         });
         let services = [service("web", 1), service("job", 1), service("db", 1)];
         let db = container(|c| c.service = "db".into());
-        let rest = left(&services, &hashes(), &[job.clone(), db], usual);
+        let rest = left(&services, &wanted(), &[job.clone(), db], past(&none));
         assert_eq!(rest, Left::Only(vec!["web".into()]));
-        assert_eq!(left(&services, &hashes(), &[], usual), Left::Everything);
-        let many = [service("web", 2)];
         assert_eq!(
-            left(&many, &hashes(), &[container(|_| {})], usual),
+            left(&services, &wanted(), &[], past(&none)),
+            Left::Everything
+        );
+        let many = [service("web", 2)];
+        let web = || container(|_| {});
+        assert_eq!(
+            left(&many, &wanted(), &[web()], past(&none)),
             Left::Everything
         );
         assert_eq!(
-            left(
-                &many,
-                &hashes(),
-                &[container(|_| {}), container(|_| {})],
-                usual
-            ),
+            left(&many, &wanted(), &[web(), web()], past(&none)),
             Left::Nothing
         );
-        assert_eq!(left(&[], &hashes(), &[job], usual), Left::Nothing);
+        assert_eq!(left(&[], &wanted(), &[job], past(&none)), Left::Nothing);
+    }
+
+    #[test]
+    fn containers_are_started_in_the_order_of_their_needs() {
+        let mut web = service("web", 1);
+        web.needs = vec![Need {
+            service: "db".into(),
+            condition: Condition::Started,
+        }];
+        let services = [web, service("db", 1)];
+        let of = |name: &str, phase: Phase| {
+            container(|c| (c.id, c.service, c.phase) = (name.into(), name.into(), phase))
+        };
+        let to_start = ["web".to_owned(), "db".to_owned()];
+        let next = |containers: &[Observed]| {
+            startable(&services, &to_start, containers).map(|container| container.id.clone())
+        };
+        let web = || of("web", Phase::Created);
+        assert_eq!(
+            next(&[web(), of("db", Phase::Created)]).as_deref(),
+            Some("db")
+        );
+        assert_eq!(
+            startable(
+                &services,
+                &to_start[..1],
+                &[web(), of("db", Phase::Running)]
+            )
+            .map(|c| c.id.as_str()),
+            Some("web")
+        );
+        assert!(
+            startable(
+                &services,
+                &to_start[..1],
+                &[web(), of("db", Phase::Created)]
+            )
+            .is_none()
+        );
     }
 
     #[test]

@@ -185,7 +185,7 @@ fn ending(container: &Observed) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::engine::RestartPolicy;
-    use super::super::model::Source;
+    use super::super::model::{Duty, Source};
     use super::*;
 
     pub(in super::super) fn at(second: i64) -> DateTime<Utc> {
@@ -223,6 +223,7 @@ pub(super) mod tests {
             image: "image".into(),
             source: Source::Image,
             needs: Vec::new(),
+            duty: Duty::Serve,
         }
     }
 

@@ -1,6 +1,6 @@
 //! Watching a project's containers while a job works on it: what happens to them, and what they print.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -46,6 +46,7 @@ impl Watch {
             watched,
             followed: Mutex::default(),
             printed: Mutex::new(Instant::now()),
+            stopped: Mutex::default(),
         });
         let events = tokio::spawn(take_events(Arc::clone(&followers), announce));
         Self {
@@ -69,6 +70,12 @@ impl Watch {
                 Followers::follow(&self.followers, &container.id, &container.source);
             }
         }
+    }
+
+    /// The containers that were sent a signal since they were started: if they have ended, they did
+    /// not end by themselves.
+    pub fn stopped(&self) -> HashSet<String> {
+        locked(&self.followers.stopped).clone()
     }
 
     /// Takes what the containers have printed: all of those that have ended, and of the others what
@@ -127,8 +134,15 @@ async fn take_events(followers: Arc<Followers>, changed: watch::Sender<u64>) {
         if let Ok(events) = engine.events(project, since_us / 1_000_000).await {
             let mut events = Box::pin(events);
             while let Some(Ok(event)) = events.next().await {
-                if event.kind == EventKind::Started {
-                    Followers::follow(&followers, &event.container, &event.source);
+                match event.kind {
+                    EventKind::Started => {
+                        locked(&followers.stopped).remove(&event.container);
+                        Followers::follow(&followers, &event.container, &event.source);
+                    }
+                    EventKind::Signalled => {
+                        locked(&followers.stopped).insert(event.container);
+                    }
+                    EventKind::Changed => {}
                 }
                 changed.send_modify(|count| *count += 1);
             }
@@ -152,6 +166,8 @@ struct Followers {
     followed: Mutex<HashMap<String, Followed>>,
     /// When a line came last.
     printed: Mutex<Instant>,
+    /// Containers that were sent a signal since they were started.
+    stopped: Mutex<HashSet<String>>,
 }
 
 struct Followed {

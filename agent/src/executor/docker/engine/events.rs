@@ -21,7 +21,8 @@ pub(in crate::executor::docker) struct EngineEvent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::executor::docker) enum EventKind {
     Started,
-    Died,
+    /// It was sent a signal, by the engine's own end too.
+    Signalled,
     /// Its health, or something else that is worth a look.
     Changed,
 }
@@ -40,7 +41,7 @@ impl Engine {
             ("label", vec![labels::of_project(project)]),
             (
                 "event",
-                ["start", "die", "health_status", "oom", "destroy"]
+                ["start", "die", "kill", "health_status", "oom", "destroy"]
                     .map(str::to_owned)
                     .to_vec(),
             ),
@@ -61,7 +62,7 @@ impl Engine {
                 source: labels::source(attribute(labels::SERVICE), attribute(labels::NUMBER)),
                 kind: match event.action.as_deref() {
                     Some("start") => EventKind::Started,
-                    Some("die") => EventKind::Died,
+                    Some("kill") => EventKind::Signalled,
                     _ => EventKind::Changed,
                 },
             })

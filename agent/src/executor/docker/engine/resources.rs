@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::query_parameters::{
     ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions,
+    RemoveVolumeOptions, StartContainerOptions,
 };
 
 use super::super::labels;
@@ -45,6 +45,22 @@ impl Engine {
             .into_iter()
             .map(resource)
             .collect())
+    }
+
+    pub async fn start_container(&self, id: &str) -> Result<(), EngineError> {
+        let client = self.client().await?;
+        self.call(client.start_container(id, None::<StartContainerOptions>))
+            .await
+    }
+
+    /// The engine's id of an image, if it has it.
+    pub async fn image_id(&self, reference: &str) -> Result<Option<String>, EngineError> {
+        let client = self.client().await?;
+        match self.call(client.inspect_image(reference)).await {
+            Ok(image) => Ok(image.id),
+            Err(error) if error.is_absent() => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     pub async fn remove_container(&self, id: &str) -> Result<(), EngineError> {

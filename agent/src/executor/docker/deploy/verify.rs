@@ -1,0 +1,65 @@
+//! Waiting until the services run.
+
+use chrono::{TimeDelta, Utc};
+use towline_shared::outcome::Step;
+
+use super::super::engine::Observed;
+use super::super::stop::Stop;
+use super::super::survey;
+use super::super::verdict::{self, Standing};
+use super::{Deployment, Phase};
+
+impl Deployment<'_, '_> {
+    /// Waits for the verdict; success needs every service to run as it should.
+    pub(super) async fn verify(&mut self) -> Result<Phase<Vec<Observed>>, Stop> {
+        self.job.task.progress.begin(Step::Verifying).await?;
+        let settle = TimeDelta::milliseconds(i64::from(self.deploy.settle_ms));
+        loop {
+            let containers = match self.observe().await? {
+                Ok(containers) => containers,
+                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
+                Err(error) => return Err(error.into()),
+            };
+            self.watch.follow(&containers);
+            if let Some(source) = self.stopped(&containers) {
+                return Ok(Phase::Outage(Some(format!(
+                    "{source} was stopped by somebody else during the deploy"
+                ))));
+            }
+            match verdict::judge(
+                &self.model.services,
+                &containers,
+                &self.before,
+                settle,
+                Utc::now(),
+            ) {
+                Standing::Ready => {
+                    self.job.bounded(self.watch.drain(&containers)).await?;
+                    return Ok(Phase::Done(containers));
+                }
+                Standing::Failed(failure) => return Err(self.tell(failure).await),
+                Standing::Wait { until, what } => {
+                    self.job.waiting_for = what;
+                    self.wait(until).await?;
+                }
+            }
+        }
+    }
+
+    /// A container that has ended, but not by itself: so an engine that ends treats them all.
+    fn stopped(&self, containers: &[Observed]) -> Option<String> {
+        let stopped = self.watch.stopped();
+        let is_stopped = |container: &&Observed| {
+            let service = self
+                .model
+                .services
+                .iter()
+                .find(|service| service.name == container.service);
+            service.is_some_and(|service| survey::was_stopped(container, service.duty, &stopped))
+        };
+        containers
+            .iter()
+            .find(is_stopped)
+            .map(|container| container.source.clone())
+    }
+}
