@@ -3,7 +3,10 @@
 //! Queries are plain text with `$1` parameters, which both databases read. The few statements that
 //! differ are chosen by [`Conn::pick`]. A write is a [`Tx`]; dropping it rolls it back.
 
+use std::time::Instant;
+
 use chrono::{DateTime, SubsecRound as _, Utc};
+use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool};
 
@@ -17,9 +20,25 @@ pub(crate) enum Db {
     Sqlite {
         writer: SqliteWriter,
         readers: SqlitePool,
+        commits: Histogram,
     },
     /// A server.
-    Postgres(PgPool),
+    Postgres(PostgresDb),
+}
+
+/// A PostgreSQL database and how long its commits take.
+#[derive(Clone)]
+pub(crate) struct PostgresDb {
+    pub(crate) pool: PgPool,
+    pub(crate) commits: Histogram,
+}
+
+/// From the wish to commit to the durable commit, in seconds. A sync of a disk takes from a fraction
+/// of a millisecond to tens of them.
+pub(crate) fn commit_times() -> Histogram {
+    Histogram::new([
+        0.000_25, 0.000_5, 0.001, 0.002_5, 0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 2.0,
+    ])
 }
 
 /// A connection to either database, borrowed for one statement.
@@ -29,7 +48,12 @@ pub(crate) enum Conn<'a> {
 }
 
 /// A write transaction. [`Tx::commit`] returns when it is durable.
-pub(crate) enum Tx {
+pub(crate) struct Tx {
+    open: OpenTx,
+    commits: Histogram,
+}
+
+enum OpenTx {
     Sqlite(SqliteTx),
     Postgres(sqlx::Transaction<'static, Postgres>),
 }
@@ -43,28 +67,41 @@ pub(crate) enum Reader {
 impl Db {
     /// Begins a write. On SQLite this waits for the writer.
     pub(crate) async fn begin(&self) -> Result<Tx, StoreError> {
-        Ok(match self {
-            Self::Sqlite { writer, .. } => Tx::Sqlite(writer.begin().await?),
-            Self::Postgres(pool) => Tx::Postgres(pool.begin().await?),
+        let open = match self {
+            Self::Sqlite { writer, .. } => OpenTx::Sqlite(writer.begin().await?),
+            Self::Postgres(server) => OpenTx::Postgres(server.pool.begin().await?),
+        };
+        Ok(Tx {
+            open,
+            commits: self.commits().clone(),
         })
+    }
+
+    /// How long commits have taken.
+    pub(crate) const fn commits(&self) -> &Histogram {
+        match self {
+            Self::Sqlite { commits, .. } | Self::Postgres(PostgresDb { commits, .. }) => commits,
+        }
     }
 
     /// Takes a connection for reading.
     pub(crate) async fn read(&self) -> Result<Reader, StoreError> {
         Ok(match self {
             Self::Sqlite { readers, .. } => Reader::Sqlite(readers.acquire().await?),
-            Self::Postgres(pool) => Reader::Postgres(pool.acquire().await?),
+            Self::Postgres(server) => Reader::Postgres(server.pool.acquire().await?),
         })
     }
 
     /// Ends all connections after their present work.
     pub(crate) async fn close(&self) {
         match self {
-            Self::Sqlite { writer, readers } => {
+            Self::Sqlite {
+                writer, readers, ..
+            } => {
                 readers.close().await;
                 writer.close().await;
             }
-            Self::Postgres(pool) => pool.close().await,
+            Self::Postgres(server) => server.pool.close().await,
         }
     }
 }
@@ -82,18 +119,20 @@ impl Conn<'_> {
 impl Tx {
     /// The connection, for one statement.
     pub(crate) fn conn(&mut self) -> Conn<'_> {
-        match self {
-            Self::Sqlite(tx) => Conn::Sqlite(tx.connection()),
-            Self::Postgres(tx) => Conn::Postgres(tx),
+        match &mut self.open {
+            OpenTx::Sqlite(tx) => Conn::Sqlite(tx.connection()),
+            OpenTx::Postgres(tx) => Conn::Postgres(tx),
         }
     }
 
     /// Makes the writes durable.
     pub(crate) async fn commit(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(tx) => tx.commit().await?,
-            Self::Postgres(tx) => tx.commit().await?,
+        let began = Instant::now();
+        match self.open {
+            OpenTx::Sqlite(tx) => tx.commit().await?,
+            OpenTx::Postgres(tx) => tx.commit().await?,
         }
+        self.commits.observe(began.elapsed().as_secs_f64());
         Ok(())
     }
 
@@ -101,9 +140,9 @@ impl Tx {
     /// transaction has read, and not by what it wrote, ends it so: the answer must not be ahead of
     /// the database.
     pub(crate) async fn roll_back(self) -> Result<(), StoreError> {
-        match self {
-            Self::Sqlite(tx) => tx.roll_back().await?,
-            Self::Postgres(tx) => tx.rollback().await?,
+        match self.open {
+            OpenTx::Sqlite(tx) => tx.roll_back().await?,
+            OpenTx::Postgres(tx) => tx.rollback().await?,
         }
         Ok(())
     }

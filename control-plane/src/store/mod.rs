@@ -51,6 +51,7 @@ use std::fs::File;
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
+use prometheus_client::metrics::histogram::Histogram;
 
 pub use agent_sessions::{Admission, Standing};
 pub use agents::{Agent, AgentStatus};
@@ -109,6 +110,12 @@ impl Store {
     /// Wakes and lets wait for what the store's commits may have changed.
     pub fn wake(&self) -> &Wake {
         &self.inner.wake
+    }
+
+    /// How long commits of the main database have taken, in seconds, for the process's metrics.
+    /// Clones count together.
+    pub fn commits(&self) -> Histogram {
+        self.main().commits().clone()
     }
 
     /// Whether the database answers.

@@ -14,7 +14,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, PgConnection, PgPool, SqliteConnection};
 
-use super::db::Db;
+use super::db::{Db, PostgresDb, commit_times};
 use super::error::StoreError;
 use super::migrations::{Part, migrate_postgres, migrate_sqlite};
 use super::sqlite_writer::SqliteWriter;
@@ -151,6 +151,8 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
         .synchronous(synchronous)
         .foreign_keys(true)
         .busy_timeout(BUSY)
+        // A flood leaves no large log behind, in bytes.
+        .pragma("journal_size_limit", "67108864")
         .statement_cache_capacity(256);
     // Merged logs and old samples give their space back; the rest hardly shrinks. A reader may not even ask for it.
     let writer = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
@@ -160,12 +162,15 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
     migrate_sqlite(&mut connection, part).await?;
     let readers = SqlitePoolOptions::new()
         .max_connections(config.connections.max(1))
+        // A file does not go away as a server may.
+        .test_before_acquire(false)
         .connect_with(options.read_only(true).create_if_missing(false))
         .await
         .map_err(StoreError::from)?;
     Ok(Db::Sqlite {
         writer: SqliteWriter::new(connection),
         readers,
+        commits: commit_times(),
     })
 }
 
@@ -189,8 +194,14 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
     migrate_postgres(&pool).await?;
     let wake = Wake::postgres(&pool);
     Ok(Inner {
-        main: Db::Postgres(pool.clone()),
-        telemetry: Db::Postgres(pool),
+        main: Db::Postgres(PostgresDb {
+            pool: pool.clone(),
+            commits: commit_times(),
+        }),
+        telemetry: Db::Postgres(PostgresDb {
+            pool,
+            commits: commit_times(),
+        }),
         vault,
         wake,
         samples: Mutex::new(metrics::Pending::default()),
