@@ -70,7 +70,7 @@ async fn run(
     store.ensure_authority().await?;
     let certificates = Certificates::make(config, &listeners.names(), store).await?;
     let registry = Registry::new();
-    let metrics = ProcessMetrics::new(|_| {});
+    let metrics = ProcessMetrics::new(store.commits());
     let api = Api::new(ApiParts {
         store: store.clone(),
         agents: registry.clone(),

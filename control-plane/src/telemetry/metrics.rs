@@ -147,8 +147,8 @@ impl Readings {
 }
 
 impl ProcessMetrics {
-    /// All metrics at zero, and those that others count beside them.
-    pub fn new(others: impl FnOnce(&mut Registry)) -> Self {
+    /// All metrics at zero, beside the store's commit times.
+    pub fn new(commits: Histogram) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let build = Family::<BuildLabels, Gauge<u64, AtomicU64>>::default();
         build
@@ -169,7 +169,11 @@ impl ProcessMetrics {
             "Time from an HTTP request's head to its answer's head",
             Family::new_with_constructor((|| Histogram::new(LATENCY_BUCKETS)) as fn() -> Histogram),
         );
-        others(&mut registry);
+        registry.register(
+            "store_commit_duration_seconds",
+            "Time until a write to the main database was durable",
+            commits,
+        );
         Self(Arc::new(Inner {
             registry,
             requests,
@@ -239,7 +243,7 @@ mod tests {
 
     #[test]
     fn requests_are_counted_by_route_and_status() {
-        let metrics = ProcessMetrics::new(|_| {});
+        let metrics = ProcessMetrics::new(Histogram::new([0.001]));
         for status in [200, 200, 404] {
             let status = http::StatusCode::from_u16(status).unwrap();
             metrics.answered(

@@ -61,7 +61,7 @@ impl World {
         let api = Api::new(ApiParts {
             store: store.clone(),
             agents: registry,
-            metrics: ProcessMetrics::new(|_| {}),
+            metrics: ProcessMetrics::new(store.commits()),
             stopping: stopping.clone(),
             url: "https://plane.example:8443".parse().unwrap(),
             agent_address: agent_address.to_string().parse().unwrap(),
