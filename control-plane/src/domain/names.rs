@@ -1,6 +1,16 @@
 //! The names that people give.
 
-use crate::store::StoreError;
+/// Why a text cannot name something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{field}: {message}; {remedy}")]
+pub struct InvalidName {
+    /// The field in the request.
+    pub field: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+    /// What to do.
+    pub remedy: String,
+}
 
 /// The most characters of a name.
 pub const MAX_NAME: usize = 63;
@@ -9,7 +19,7 @@ pub const MAX_LABEL: usize = 100;
 
 /// Checks the name of a project, agent or target: `[a-z0-9][a-z0-9-]{0,62}`. It is also a compose
 /// project's name and part of a host name, which is why it is so narrow.
-pub fn check_name(field: &'static str, name: &str) -> Result<(), StoreError> {
+pub fn check_name(field: &'static str, name: &str) -> Result<(), InvalidName> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let fits = name.starts_with(is_plain)
         && name.len() <= MAX_NAME
@@ -17,7 +27,7 @@ pub fn check_name(field: &'static str, name: &str) -> Result<(), StoreError> {
     if fits {
         return Ok(());
     }
-    Err(StoreError::Invalid {
+    Err(InvalidName {
         field,
         message: format!("{name:?} cannot be a name"),
         remedy: format!(
@@ -27,12 +37,12 @@ pub fn check_name(field: &'static str, name: &str) -> Result<(), StoreError> {
 }
 
 /// Checks a free text that people recognize something by.
-pub fn check_label(field: &'static str, label: &str) -> Result<(), StoreError> {
+pub fn check_label(field: &'static str, label: &str) -> Result<(), InvalidName> {
     let length = label.chars().count();
     if !label.trim().is_empty() && length <= MAX_LABEL && !label.chars().any(char::is_control) {
         return Ok(());
     }
-    Err(StoreError::Invalid {
+    Err(InvalidName {
         field,
         message: "it is empty, too long or has control characters".to_owned(),
         remedy: format!("give 1 to {MAX_LABEL} characters"),
@@ -40,7 +50,7 @@ pub fn check_label(field: &'static str, label: &str) -> Result<(), StoreError> {
 }
 
 /// Checks the name of a secret: what may name an environment variable.
-pub fn check_variable(field: &'static str, name: &str) -> Result<(), StoreError> {
+pub fn check_variable(field: &'static str, name: &str) -> Result<(), InvalidName> {
     let is_first = |c: char| c.is_ascii_alphabetic() || c == '_';
     let fits = name.starts_with(is_first)
         && name.len() <= 128
@@ -48,7 +58,7 @@ pub fn check_variable(field: &'static str, name: &str) -> Result<(), StoreError>
     if fits {
         return Ok(());
     }
-    Err(StoreError::Invalid {
+    Err(InvalidName {
         field,
         message: format!("{name:?} cannot name an environment variable"),
         remedy: "use at most 128 letters, digits and underscores, not beginning with a digit"

@@ -6,8 +6,8 @@ use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, ProjectFile};
 
-use super::OpsError;
 use super::submit::{Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, submit};
+use super::{OpsError, refusal};
 use crate::store::jobs::interruption_name;
 use crate::store::targets::{Servant, missing_tool};
 use crate::store::{Deployment, Project, Store, Tenant};
@@ -30,6 +30,17 @@ pub struct NewDeployment {
 /// Queues a deployment of the project's present files. The same idempotency key gives the same
 /// deployment.
 pub async fn deploy(
+    store: &Store,
+    tenant: &Tenant,
+    new: NewDeployment,
+    idempotency_key: Option<&str>,
+) -> Result<Deployment, OpsError> {
+    let project = new.project;
+    let result = judge_and_submit(store, tenant, new, idempotency_key).await;
+    refusal::note(store, tenant, project, result).await
+}
+
+async fn judge_and_submit(
     store: &Store,
     tenant: &Tenant,
     new: NewDeployment,

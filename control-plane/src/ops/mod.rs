@@ -4,6 +4,7 @@ mod cancel;
 mod deploy;
 mod enroll;
 mod error;
+mod refusal;
 mod remove;
 mod renew;
 mod retry;

@@ -4,8 +4,8 @@ use serde_json::json;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{Interruption, VolumeFate};
 
-use super::OpsError;
 use super::submit::{Key, Submission, Wish, check_deadline, refuse_revoked, submit};
+use super::{OpsError, refusal};
 use crate::store::{Deployment, Store, Tenant};
 
 /// A removal that somebody asks for.
@@ -23,6 +23,17 @@ pub struct NewRemoval {
 
 /// Queues a removal. The same idempotency key gives the same deployment.
 pub async fn remove(
+    store: &Store,
+    tenant: &Tenant,
+    new: NewRemoval,
+    idempotency_key: Option<&str>,
+) -> Result<Deployment, OpsError> {
+    let project = new.project;
+    let result = check_and_submit(store, tenant, new, idempotency_key).await;
+    refusal::note(store, tenant, project, result).await
+}
+
+async fn check_and_submit(
     store: &Store,
     tenant: &Tenant,
     new: NewRemoval,

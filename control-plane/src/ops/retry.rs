@@ -3,9 +3,9 @@
 use towline_shared::ids::DeploymentId;
 use towline_shared::spec::VolumeFate;
 
-use super::OpsError;
 use super::deploy::judge;
 use super::submit::{Submission, Wish, refuse_revoked, submit};
+use super::{OpsError, refusal};
 use crate::store::{Deployment, Store, StoreError, Tenant, counted, jobs};
 
 /// Queues a new deployment like an ended one.
@@ -15,6 +15,16 @@ pub async fn retry(
     id: DeploymentId,
 ) -> Result<Deployment, OpsError> {
     let former = store.deployment_row(tenant, id).await?;
+    let project = former.project.id.into();
+    let result = submit_again(store, tenant, former).await;
+    refusal::note(store, tenant, project, result).await
+}
+
+async fn submit_again(
+    store: &Store,
+    tenant: &Tenant,
+    former: Deployment,
+) -> Result<Deployment, OpsError> {
     if !former.status.is_terminal() {
         return Err(OpsError::Refused {
             message: format!(
@@ -25,7 +35,7 @@ pub async fn retry(
             field: None,
         });
     }
-    let terms = store.deployment_terms(tenant, id).await?;
+    let terms = store.deployment_terms(tenant, former.id).await?;
     let project = store.project(tenant, former.project.id.into()).await?;
     let servant = store.servant(tenant, &former.target.id.to_string()).await?;
     refuse_revoked(&servant)?;
@@ -55,7 +65,7 @@ pub async fn retry(
         work,
         deadline_s: duration(terms.deadline_s)?,
         interruption: jobs::interruption(&terms.interruption)?,
-        retry_of: Some(id),
+        retry_of: Some(former.id),
     };
     submit(store, tenant, submission, None, &servant).await
 }

@@ -13,7 +13,7 @@ use crate::store::db::Tx;
 use crate::store::deployments::{self, NewRow};
 use crate::store::idempotency::{self, Claimed};
 use crate::store::jobs::{self, NewJob, interruption_name};
-use crate::store::targets::Servant;
+use crate::store::targets::{self, Servant};
 use crate::store::{
     AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, projects, quota,
     releases,
@@ -113,6 +113,9 @@ pub(super) async fn submit(
     let mut tx = store.main().begin().await?;
     let now = tx.now().await?;
     projects::lock(&mut tx, tenant, submission.project.id).await?;
+    if !targets::hold_served(&mut tx, submission.target).await? {
+        return Err(revoked(servant));
+    }
     quota::check_deployments(&mut tx, tenant.team(), now).await?;
     insert(&mut tx, tenant, submission, deployment, job, now).await?;
     if let Some(key) = key {
@@ -249,14 +252,18 @@ pub(super) fn refuse_revoked(servant: &Servant) -> Result<(), OpsError> {
     if servant.target.status != AgentStatus::Revoked && servant.target.agent_id.is_some() {
         return Ok(());
     }
-    Err(OpsError::Refused {
+    Err(revoked(servant))
+}
+
+fn revoked(servant: &Servant) -> OpsError {
+    OpsError::Refused {
         message: format!("the agent of target {} was revoked", servant.target.name),
         remedy: format!(
             "enrol its host again: `towline agents token {}`",
             servant.target.name
         ),
         field: Some("target"),
-    })
+    }
 }
 
 /// Checks the time a deployment may take.

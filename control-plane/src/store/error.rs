@@ -6,6 +6,7 @@ use towline_pki::PkiError;
 use towline_shared::log::ChunkError;
 use towline_shared::spec::SpecError;
 
+use crate::domain::names::InvalidName;
 use crate::vault::VaultError;
 
 /// What can go wrong in the store.
@@ -160,6 +161,16 @@ impl From<DatabaseError> for StoreError {
             DatabaseErrorKind::Full => Self::DiskFull(error),
             DatabaseErrorKind::Unavailable => Self::Unavailable(error),
             DatabaseErrorKind::Other => Self::Database(error),
+        }
+    }
+}
+
+impl From<InvalidName> for StoreError {
+    fn from(error: InvalidName) -> Self {
+        Self::Invalid {
+            field: error.field,
+            message: error.message,
+            remedy: error.remedy,
         }
     }
 }

@@ -50,6 +50,9 @@ where
     migrator.run(database).await.map_err(|error| match error {
         MigrateError::VersionMissing(version) => OpenError::NewerSchema(version),
         MigrateError::VersionMismatch(version) => OpenError::ForeignSchema(version),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            OpenError::Database(error.into())
+        }
         error => OpenError::Migration(error.to_string()),
     })
 }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::audit::Actor;
 use super::db::{all, execute};
-use super::jobs::{self, Detail, LEASE};
+use super::jobs::{self, Detail, LEASE, Moved};
 use super::{Result, Store, targets};
 use crate::job::state::Change;
 use crate::job::{Ending, Event, Reply};
@@ -35,6 +35,10 @@ impl From<Reply> for Reaction {
             Reply::Resend | Reply::Nothing => Self::Nothing,
         }
     }
+}
+
+fn reaction(moved: Option<Moved>) -> Reaction {
+    moved.map_or(Reaction::Forget, |moved| moved.reply.into())
 }
 
 impl Store {
@@ -96,16 +100,16 @@ impl Store {
             Outcome::Cancelled { .. } => Ending::Cancelled,
         };
         let detail = Detail::Outcome(&finished.outcome, log.next_line);
-        let reaction = self
-            .report(
-                agent,
-                attempt.job,
-                Event::Finished(attempt.fence, ending),
-                detail,
-            )
-            .await?;
-        self.end_log(attempt.job).await?;
-        Ok(reaction)
+        let event = Event::Finished(attempt.fence, ending);
+        let moved = self.happen(agent, attempt.job, event, detail).await?;
+        // The result of an outdated attempt ends nothing: the job may be at work again.
+        if moved
+            .as_ref()
+            .is_some_and(|moved| matches!(moved.change, Change::End(_)))
+        {
+            self.end_log(attempt.job).await?;
+        }
+        Ok(reaction(moved))
     }
 
     /// Whether the agent works on this very attempt.
@@ -133,12 +137,22 @@ impl Store {
         event: Event,
         detail: Detail<'_>,
     ) -> Result<Reaction> {
+        Ok(reaction(self.happen(agent, job, event, detail).await?))
+    }
+
+    /// Another agent's job and none at all are one answer: nothing happens.
+    async fn happen(
+        &self,
+        agent: AgentId,
+        job: JobId,
+        event: Event,
+        detail: Detail<'_>,
+    ) -> Result<Option<Moved>> {
         let mut tx = self.main().begin().await?;
         let row = jobs::lock(&mut tx, job).await?;
-        // Another agent's job and none at all are one answer.
         let Some(row) = row.filter(|row| row.agent() == Some(agent)) else {
             tx.roll_back().await?;
-            return Ok(Reaction::Forget);
+            return Ok(None);
         };
         let now = tx.now().await?;
         let moved = jobs::apply(&mut tx, &row, event, Actor::Agent(agent), detail, now).await?;
@@ -148,7 +162,7 @@ impl Store {
             tx.commit().await?;
             self.announce(&moved);
         }
-        Ok(moved.reply.into())
+        Ok(Some(moved))
     }
 
     /// Renews the leases of the jobs that the session's agent works on; gives their number. An

@@ -212,6 +212,19 @@ pub(crate) async fn serve_by(
     Ok(row.map(|(target,)| target.into()))
 }
 
+/// Whether an agent that is not revoked serves the target, and will until the commit: a revocation
+/// waits, and then finds what was queued.
+pub(crate) async fn hold_served(tx: &mut Tx, target: TargetId) -> Result<bool> {
+    let conn = tx.conn();
+    let sql = conn.pick(
+        "SELECT a.id FROM deployment_targets t JOIN agents a ON a.id = t.agent_id
+         WHERE t.id = $1 AND a.revoked_at IS NULL",
+        "SELECT a.id FROM deployment_targets t JOIN agents a ON a.id = t.agent_id
+         WHERE t.id = $1 AND a.revoked_at IS NULL FOR SHARE OF a",
+    );
+    Ok(optional!(conn, (Uuid,), sql, target.uuid())?.is_some())
+}
+
 /// The agent's targets with the highest fence given out on each.
 pub(crate) async fn fences(tx: &mut Tx, agent: AgentId) -> Result<Vec<(TargetId, Fence)>> {
     let rows = all!(

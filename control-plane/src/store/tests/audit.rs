@@ -52,7 +52,10 @@ async fn every_tampering_shows_on_postgres() {
     every_tampering_shows(World::postgres).await;
 }
 
-super::world::on_both!(what_people_and_agents_do_is_written_down);
+super::world::on_both!(
+    what_people_and_agents_do_is_written_down,
+    what_is_refused_is_written_down,
+);
 
 async fn what_people_and_agents_do_is_written_down(world: &World) {
     let host = world.host("shop").await;
@@ -86,5 +89,41 @@ async fn what_people_and_agents_do_is_written_down(world: &World) {
     assert!(
         rows.iter()
             .all(|(_, _, team)| *team == Some(world.tenant.team().uuid()))
+    );
+}
+
+async fn what_is_refused_is_written_down(world: &World) {
+    let host = world.host("shop").await;
+    let empty = world
+        .store
+        .create_project(&world.tenant, "empty")
+        .await
+        .unwrap();
+    let wish = super::world::deployment(&empty, &host);
+    let refused = crate::ops::deploy(&world.store, &world.tenant, wish, None).await;
+    assert!(refused.is_err());
+    let token = world.token("twice").await;
+    for _ in 0..2 {
+        let request = super::world::request(&token.secret.reveal(), &host.key);
+        let _ = crate::ops::enroll(&world.store, &request, "towline:7443").await;
+    }
+    let mut reader = world.store.main().read().await.unwrap();
+    let rows = all!(
+        reader.conn(),
+        (String, String),
+        "SELECT action, actor_type FROM audit_logs
+         WHERE action IN ('deployment.refuse', 'agent.enrol_refused') ORDER BY seq"
+    )
+    .unwrap();
+    let rows: Vec<_> = rows
+        .iter()
+        .map(|(action, actor)| (action.as_str(), actor.as_str()))
+        .collect();
+    assert_eq!(
+        rows,
+        [
+            ("deployment.refuse", "user"),
+            ("agent.enrol_refused", "anonymous")
+        ]
     );
 }

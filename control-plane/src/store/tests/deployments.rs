@@ -11,6 +11,7 @@ use crate::store::{DeploymentFilter, DeploymentKind, Page, Resource, StoreError}
 on_both!(
     a_deployment_is_queued_with_its_files,
     what_cannot_work_is_not_queued,
+    a_revocation_leaves_nothing_queued,
     the_same_key_gives_the_same_deployment,
     an_ended_deployment_is_done_again,
     an_unchanged_project_is_one_release,
@@ -149,6 +150,22 @@ async fn what_cannot_work_is_not_queued(world: &World) {
             ..
         }
     ));
+}
+
+async fn a_revocation_leaves_nothing_queued(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let project = world.project("web").await;
+    for number in 0..10 {
+        let host = world.host(&format!("host-{number}")).await;
+        let deploy = || ops::deploy(store, tenant, deployment(&project, &host), None);
+        let (_, _, revoked) = tokio::join!(deploy(), deploy(), ops::revoke(store, tenant, host.id));
+        revoked.unwrap();
+    }
+    let counted = store.count_jobs().await.unwrap();
+    assert!(
+        counted.iter().all(|(state, _)| *state == JobState::Failed),
+        "{counted:?}"
+    );
 }
 
 async fn the_same_key_gives_the_same_deployment(world: &World) {

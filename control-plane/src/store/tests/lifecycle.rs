@@ -20,6 +20,7 @@ on_both!(
     an_agent_that_refuses_is_asked_again,
     leases_run_out,
     reports_of_others_change_nothing,
+    an_outdated_result_ends_nothing,
     failures_are_told,
 );
 
@@ -385,6 +386,35 @@ async fn reports_of_others_change_nothing(world: &World) {
     assert!(store.pending_cancels(thief.id).await.unwrap().is_empty());
     assert!(store.claim(thief.id).await.unwrap().is_empty());
     assert_eq!(world.show(&deployment).await.status, JobState::Running);
+}
+
+async fn an_outdated_result_ends_nothing(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let store = &world.store;
+    let deployment = world.deploy(&project, &host).await;
+    let first = world.start(&host).await;
+    store.hello(host.id, &hello()).await.unwrap();
+    let second = world.start(&host).await;
+    assert!(second.fence > first.fence);
+    let end = finished(first, succeeded());
+    assert_eq!(
+        store.finished(host.id, &end).await.unwrap(),
+        Reaction::Forget
+    );
+    assert_eq!(world.show(&deployment).await.status, JobState::Running);
+    let (piece, position) = chunk(LogPosition::default(), "still here");
+    let appended = store.append_log(host.id, second, &piece).await.unwrap();
+    assert!(
+        matches!(appended, Appended::Ack(ack) if ack.next_line == 1),
+        "{appended:?}"
+    );
+    let end = Finished {
+        attempt: second,
+        outcome: succeeded(),
+        log: position,
+    };
+    store.finished(host.id, &end).await.unwrap();
+    assert_eq!(world.show(&deployment).await.attempts, 2);
 }
 
 async fn failures_are_told(world: &World) {
