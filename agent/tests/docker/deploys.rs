@@ -18,6 +18,7 @@ crate::on_both_engines! {
     secrets_reach_the_containers_and_never_the_log,
     many_lines_arrive_complete_and_in_order,
     the_deadline_says_what_was_waited_for,
+    variables_come_from_the_project_and_profiles_are_kept,
 }
 
 const TWO: &str = "services:
@@ -303,4 +304,25 @@ async fn the_deadline_says_what_was_waited_for(kind: Kind) {
         .run(host.deploy_work(&[("compose.yaml", text)]), options)
         .await;
     ended.failed(FailureReason::Deadline, "slow-1 is not yet healthy");
+}
+
+async fn variables_come_from_the_project_and_profiles_are_kept(kind: Kind) {
+    let host = Host::new(kind);
+    let text = "services:
+  shown:
+    image: IMAGE
+    profiles: [extra]
+    environment: {WORD: '${WORD}'}
+    secrets: [own]
+    command: sh -c 'echo $$WORD; cat /run/secrets/own'
+  hidden: {image: IMAGE, profiles: [other], command: echo never}
+secrets: {own: {environment: WORD}}
+";
+    let files = [
+        ("compose.yaml", text),
+        (".env", "COMPOSE_PROFILES=extra\nWORD=from dotenv\n"),
+    ];
+    let ended = host.deploy(&files).await;
+    assert_eq!(ended.succeeded().len(), 1);
+    assert_eq!(ended.of("shown-1"), ["from dotenv", "from dotenv"]);
 }

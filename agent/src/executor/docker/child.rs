@@ -4,6 +4,7 @@
 //! memory, so that it lives on, loses nothing and needs nothing when the agent dies. Its environment
 //! names the job: a restarted agent finds it and waits for it instead of starting another.
 
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use super::plugin::ComposePlugin;
 const JOB_VARIABLE: &str = "TOWLINE_JOB";
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a child may take to stop when it is told to.
-const STOP_PATIENCE: Duration = Duration::from_secs(8);
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look whether a process that is no child of ours has ended.
 const WATCH_EVERY: Duration = Duration::from_millis(20);
 
@@ -35,6 +36,8 @@ pub(super) struct Compose {
     pub project: String,
     pub job: JobId,
     pub secrets: Vec<Secret>,
+    /// The project's `.env`, when it is not to be looked for beside the files.
+    pub env_file: Option<PathBuf>,
 }
 
 /// A running compose process.
@@ -59,6 +62,11 @@ impl Compose {
         let mut command = Command::new(&self.plugin.path);
         command
             .args(["--ansi", "never", "--project-name", &self.project])
+            .args(
+                self.env_file
+                    .iter()
+                    .flat_map(|path| [OsStr::new("--env-file"), path.as_os_str()]),
+            )
             .args(arguments)
             .current_dir(folder)
             .env_clear()
@@ -243,6 +251,7 @@ mod tests {
                 name: "PASSWORD".into(),
                 value: "hunter2".into(),
             }],
+            env_file: None,
         }
     }
 

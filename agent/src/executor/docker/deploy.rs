@@ -7,6 +7,7 @@ mod apply;
 mod verify;
 
 use std::collections::HashMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -61,13 +62,14 @@ pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<Servic
     let turn = job.host.turn(job.project);
     let _turn = job.bounded(turn.lock()).await?;
     job.task.progress.begin(Step::Preparing).await?;
-    let compose = job.compose()?;
+    let mut compose = job.compose()?;
     let resolved = prepare(job, deploy, &compose).await?;
     job.open().await?;
     for warning in &resolved.warnings {
         job.note(warning).await;
     }
     let before = enter(job, &resolved.model, deploy).await?;
+    compose.env_file = Some(private_dotenv(job, deploy)?);
     let watch = Watch::start(Watched {
         engine: job.host.engine.clone(),
         project: job.project.to_owned(),
@@ -103,6 +105,20 @@ async fn prepare(job: &Job<'_>, deploy: &Deploy, compose: &Compose) -> Result<Re
         () = job.task.cancel.cancelled() => Err(Stop::Cancelled),
         resolved = job.host.models.resolve(&request) => resolved,
     }
+}
+
+/// The project's `.env` where no container can change it: compose takes variables from there that
+/// would steer it, and the one beside the files may be mounted.
+fn private_dotenv(job: &Job<'_>, deploy: &Deploy) -> Result<PathBuf, Stop> {
+    let beside = Path::new(&deploy.compose_file).with_file_name(".env");
+    let file = deploy
+        .files
+        .iter()
+        .find(|file| Path::new(&file.path) == beside);
+    let path = job.task.dir.join("dotenv");
+    let written = std::fs::write(&path, file.map_or(&[][..], |file| &file.content));
+    written.map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
+    Ok(path)
 }
 
 /// The first effects: the project's files come to where its containers mount them.

@@ -1,13 +1,12 @@
 //! What this host is and can do.
 
-use towline_shared::protocol::v1::{Capabilities, Engine, Plugin};
+use towline_shared::protocol::v1::{Capabilities, Engine};
 
 use super::host::Host;
-use super::plugin::install_hint;
 
 /// Looks at the host, its engine and its compose plugin.
 pub(super) async fn capabilities(host: &Host) -> Capabilities {
-    let (engine, compose) = tokio::join!(engine(host), compose(host));
+    let (engine, compose) = tokio::join!(engine(host), host.plugin_version());
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();
     Capabilities {
@@ -30,16 +29,6 @@ async fn engine(host: &Host) -> Engine {
             api: found.api,
         },
         Err(error) => Engine::Missing(error.to_string()),
-    }
-}
-
-async fn compose(host: &Host) -> Plugin {
-    match host.plugin() {
-        Some(plugin) => plugin.version().await,
-        None => Plugin::Missing(format!(
-            "docker compose is not installed; {}",
-            install_hint()
-        )),
     }
 }
 

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
 
 use towline_shared::policy::HostPolicy;
+use towline_shared::protocol::v1::Plugin;
 
 use super::DockerConfig;
 use super::engine::Engine;
-use super::plugin::ComposePlugin;
+use super::plugin::{ComposePlugin, install_hint};
 use super::resolve::Models;
 
 /// What all jobs of this host share.
@@ -20,23 +22,60 @@ pub(super) struct Host {
     pub models: Models,
     /// One job at a time works on a compose project.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The plugin that was asked for its version, and its answer.
+    asked: Mutex<Option<(Program, Plugin)>>,
 }
+
+/// A program at one state of its file.
+type Program = (ComposePlugin, Option<SystemTime>);
 
 impl Host {
     pub fn new(config: DockerConfig) -> Self {
         Self {
             engine: Engine::new(&config.host),
             policy: config.policy,
-            state_dir: config.state_dir,
+            // Compose and the engine resolve relative paths in other folders.
+            state_dir: std::path::absolute(&config.state_dir).unwrap_or(config.state_dir),
             docker_config: config.docker_config,
             models: Models::default(),
             busy: Mutex::default(),
+            asked: Mutex::default(),
         }
     }
 
     /// The compose plugin, looked for anew: it may be installed while the agent runs.
     pub fn plugin(&self) -> Option<ComposePlugin> {
         ComposePlugin::find(&self.docker_config)
+    }
+
+    /// The plugin's version; it is run only when its file has changed.
+    pub async fn plugin_version(&self) -> Plugin {
+        let Some(plugin) = self.plugin() else {
+            return Plugin::Missing(format!(
+                "docker compose is not installed; {}",
+                install_hint()
+            ));
+        };
+        let changed = plugin
+            .path
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok();
+        let program = (plugin, changed);
+        let known = self
+            .asked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone();
+        if let Some((_, answer)) = known
+            .filter(|(known, answer)| *known == program && matches!(answer, Plugin::Version(_)))
+        {
+            return answer;
+        }
+        let answer = program.0.version().await;
+        *self.asked.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((program, answer.clone()));
+        answer
     }
 
     /// What a job holds while it works on a compose project.

@@ -173,6 +173,7 @@ impl<'a> Job<'a> {
             project: self.project.to_owned(),
             job: self.task.attempt.job,
             secrets: self.task.secrets.clone(),
+            env_file: None,
         })
     }
 

@@ -86,6 +86,12 @@ impl Model {
         let mounts = all_mounts(&resolved, folders.from);
         let digests = file_digests(&resolved, files, folders.from);
         relocate(&mut resolved, folders);
+        for (_, service) in entries_mut(&mut resolved, "services") {
+            // What was resolved is what is meant to run; compose would sort it out once more.
+            service
+                .as_object_mut()
+                .map(|service| service.remove("profiles"));
+        }
         let (project, target) = owner;
         let ours = [
             (labels::OWNER, project.to_string()),
@@ -365,7 +371,7 @@ mod tests {
                     "volumes": [{"type": "bind", "source": "/job/project/www", "target": "/www", "read_only": true},
                                 {"type": "bind", "source": "/job/project", "target": "/all"}],
                 },
-                "db": {"image": "db", "labels": {"a": "b"}, "secrets": [{"source": "password"}], "environment": {"X": "/job/project2"}},
+                "db": {"image": "db", "profiles": ["data"], "labels": {"a": "b"}, "secrets": [{"source": "password"}], "environment": {"X": "/job/project2"}},
                 "plain": {"image": "plain", "scale": 0, "depends_on": {"db": {"condition": "service_completed_successfully"}}},
             },
             "networks": {"default": {"name": "shop_default"}, "outer": {"external": true, "name": "x"}},
@@ -443,6 +449,7 @@ mod tests {
             );
         }
         assert_eq!(value["services"]["db"]["labels"]["a"], "b");
+        assert!(value["services"]["db"].get("profiles").is_none());
         assert!(value["networks"]["outer"].get("labels").is_none());
     }
 
