@@ -10,7 +10,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{
+    DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _,
+};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -53,6 +55,24 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateLock {
     _file: File,
+    boot: Boot,
+}
+
+/// Whether the machine was started since the folder was last used. If it was, what nobody had
+/// synced may be gone from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Boot {
+    /// It was not: all that was written is there.
+    Same,
+    /// It was, or nobody can tell.
+    Other,
+}
+
+impl StateLock {
+    /// Whether the machine was started since the folder was last used.
+    pub const fn boot(&self) -> Boot {
+        self.boot
+    }
 }
 
 impl StateDir {
@@ -95,25 +115,31 @@ impl StateDir {
             .mode(0o600)
             .open(&path)
             .map_err(cannot)?;
-        if let Err(error) = flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            if error != rustix::io::Errno::WOULDBLOCK {
-                return Err(cannot(error.into()));
+        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let mut user = String::new();
+        file.read_to_string(&mut user).map_err(cannot)?;
+        let (process, last_boot) = user.split_once('\n').unwrap_or_default();
+        match locked {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(StateError::Locked {
+                    path: self.root.clone(),
+                    process: (!process.is_empty()).then(|| format!(" (process {process})")),
+                });
             }
-            let mut owner = String::new();
-            let process = file
-                .read_to_string(&mut owner)
-                .ok()
-                .map(|_| format!(" (process {})", owner.trim()));
-            return Err(StateError::Locked {
-                path: self.root.clone(),
-                process,
-            });
+            Err(error) => return Err(cannot(error.into())),
         }
-        let written = file
-            .set_len(0)
-            .and_then(|()| writeln!(file, "{}", std::process::id()));
+        let this_boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let boot = if !this_boot.is_empty() && this_boot == last_boot {
+            Boot::Same
+        } else {
+            Boot::Other
+        };
+        let written = file.set_len(0).and_then(|()| {
+            file.write_all_at(format!("{}\n{this_boot}", std::process::id()).as_bytes(), 0)
+        });
         written.map_err(cannot)?;
-        Ok(StateLock { _file: file })
+        Ok(StateLock { _file: file, boot })
     }
 
     /// The folder itself; executors keep what outlives a job in folders of their own here.
@@ -235,6 +261,7 @@ mod tests {
             );
         }
         let lock = dir.lock().unwrap();
+        assert_eq!(lock.boot(), Boot::Other, "nobody has used it before");
         assert!(dir.is_locked());
         let second = dir.lock().unwrap_err().to_string();
         assert!(
@@ -243,7 +270,10 @@ mod tests {
         );
         drop(lock);
         assert!(!dir.is_locked());
-        dir.lock().unwrap();
+        assert_eq!(dir.lock().unwrap().boot(), Boot::Same);
+        // The machine was started anew.
+        fs::write(root.join("lock"), "1\nanother boot\n").unwrap();
+        assert_eq!(dir.lock().unwrap().boot(), Boot::Other);
     }
 
     #[test]

@@ -340,3 +340,36 @@ async fn two_agents_never_share_a_folder() {
     );
     agent.stop().await.unwrap();
 }
+
+/// The machine lost its power: what nobody had synced is gone, the journal is not.
+#[tokio::test]
+async fn a_power_cut_that_takes_the_folder_leaves_the_job() {
+    let control = ControlPlane::start().await;
+    let host = TestHost::with(&control.identity());
+    let agent = host.start();
+    let mut peer = control.welcome_idle().await;
+    let job = attempt(1);
+    let script = Script {
+        lines: 100,
+        ..Script::default()
+    };
+    peer.offer(job, &script.job(target(), Interruption::Resume), &[])
+        .await;
+    assert_eq!(peer.next().await, FromAgent::Accepted(job));
+    agent.kill().await;
+    std::fs::remove_dir_all(host.dir().job(job)).unwrap();
+    std::fs::write(host.path().join("lock"), "1\nthe boot before\n").unwrap();
+    let agent = host.start();
+    let (mut peer, _) = control
+        .welcome(|_| go_on(LogPosition::default(), &[]))
+        .await;
+    let mut stored = StoredLog::default();
+    peer.finish(&mut stored).await;
+    stored.assert_numbered(100);
+    agent.kill().await;
+    // Without a power cut, a folder that is gone means that the job was forgotten.
+    std::fs::remove_dir_all(host.dir().job(job)).unwrap();
+    let agent = host.start();
+    control.welcome_idle().await;
+    agent.stop().await.unwrap();
+}

@@ -2,10 +2,11 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
+use towline_shared::protocol::v1::Attempt;
 use towline_shared::spec::{JobSpec, SealedSpec};
 
 use super::held_jobs::JobHandle;
@@ -14,10 +15,10 @@ use super::streams::Streams;
 use super::watchers::Connected;
 use super::{Agent, AgentError, Event, LastConnection, LinkPhase, Options};
 use crate::executor::Executor;
-use crate::ledger::{Acceptance, Ledger, LedgerWriter, Record, SPEC_FILE, remove_folder};
+use crate::ledger::{Ledger, LedgerWriter, Record, SPEC_FILE, remove_folder};
 use crate::logs::JobLog;
 use crate::machine::{self, Machine};
-use crate::state_dir::StateDir;
+use crate::state_dir::{Boot, StateDir};
 use crate::task::StepBegun;
 
 impl Agent {
@@ -30,7 +31,7 @@ impl Agent {
     ) -> Result<Self, AgentError> {
         let lock = options.dir.lock()?;
         let mut ledger = Ledger::open(&options.dir.ledger())?;
-        let jobs = restore_jobs(&options, &mut ledger)?;
+        let jobs = restore_jobs(&options, &mut ledger, lock.boot())?;
         remove_orphans(&options.dir, &jobs);
         let machine = Machine::restore(ledger.state());
         let journal = sender.clone();
@@ -63,44 +64,42 @@ impl Agent {
     }
 }
 
-/// The jobs whose specification is there. The others were forgotten when the journal could not say
-/// so; now it can.
+/// The jobs that are still held. One whose folder is gone was forgotten when the journal could not
+/// say so, and now it can; unless the machine has lost its power meanwhile, and the folder by it.
 fn restore_jobs(
     options: &Options,
     ledger: &mut Ledger,
-) -> Result<HashMap<towline_shared::protocol::v1::Attempt, JobHandle>, AgentError> {
-    let accepted: Vec<_> = ledger
-        .state()
-        .jobs
-        .iter()
-        .map(|job| job.accepted.clone())
-        .collect();
+    boot: Boot,
+) -> Result<HashMap<Attempt, JobHandle>, AgentError> {
+    let entries = ledger.state().jobs.iter();
+    let held: Vec<_> = entries.map(|job| job.accepted.clone()).collect();
     let mut jobs = HashMap::new();
-    for accepted in accepted {
-        let dir = options.dir.job(accepted.attempt);
-        match read_spec(&dir) {
+    for accepted in held {
+        let attempt = accepted.attempt;
+        let dir = options.dir.job(attempt);
+        let is_there = dir.is_dir() || boot == Boot::Other;
+        match is_there
+            .then(|| read_spec(ledger.state().spec(attempt), &dir))
+            .flatten()
+        {
             Some(spec) => {
-                jobs.insert(accepted.attempt, restore_job(options, &accepted, spec, dir));
+                let log = JobLog::open(attempt, &dir, accepted.log, options.logs);
+                jobs.insert(attempt, JobHandle::new(spec, Vec::new(), dir, log));
             }
-            None => ledger.append(&[Record::Forgotten(accepted.attempt)])?,
+            None => ledger.append(&[Record::Forgotten(attempt)])?,
         }
     }
     Ok(jobs)
 }
 
-fn restore_job(options: &Options, accepted: &Acceptance, spec: JobSpec, dir: PathBuf) -> JobHandle {
-    let log = JobLog::open(accepted.attempt, &dir, accepted.log, options.logs);
-    JobHandle::new(spec, Vec::new(), dir, log)
-}
-
-fn read_spec(dir: &Path) -> Option<JobSpec> {
-    let path = dir.join(SPEC_FILE);
-    let bytes = fs::read(&path).ok()?;
-    let sealed: SealedSpec = postcard::from_bytes(&bytes).ok()?;
+fn read_spec(journalled: Option<&[u8]>, dir: &Path) -> Option<JobSpec> {
+    let file = || fs::read(dir.join(SPEC_FILE)).ok();
+    let encoded = journalled.map(<[u8]>::to_vec).or_else(file)?;
+    let sealed: SealedSpec = postcard::from_bytes(&encoded).ok()?;
     match sealed.open() {
         Ok(spec) => Some(spec),
         Err(error) => {
-            tracing::error!(path = %path.display(), %error, "a held job's specification is damaged; the job is given up");
+            tracing::error!(dir = %dir.display(), %error, "a held job's specification is damaged; the job is given up");
             None
         }
     }
@@ -108,10 +107,7 @@ fn read_spec(dir: &Path) -> Option<JobSpec> {
 
 /// Removes what a process left that died between storing a specification and journalling it, or
 /// between journalling and removing.
-fn remove_orphans(
-    dir: &StateDir,
-    jobs: &HashMap<towline_shared::protocol::v1::Attempt, JobHandle>,
-) {
+fn remove_orphans(dir: &StateDir, jobs: &HashMap<Attempt, JobHandle>) {
     let known: HashSet<_> = jobs.values().map(|job| job.dir.clone()).collect();
     let Ok(folders) = fs::read_dir(dir.jobs()) else {
         return;

@@ -28,7 +28,7 @@ const MAGIC: [u8; 8] = *b"TWLGER\x00\x01";
 /// The largest record: a result with its message and images fits well.
 const MAX_RECORD: usize = 256 * 1024;
 /// Below this size the file is never rewritten.
-const COMPACT_FLOOR: u64 = 256 * 1024;
+const COMPACT_FLOOR: u64 = 1024 * 1024;
 
 /// The journal, open for appending.
 #[derive(Debug)]

@@ -15,7 +15,7 @@ use towline_shared::spec::Interruption;
 pub enum Record {
     /// The highest fence seen on a target; written by compaction.
     Fence(TargetId, Fence),
-    /// An offer was accepted. Its specification lies in the attempt's folder.
+    /// An offer was accepted. Its specification stands before it, or lies in the attempt's folder.
     Accepted(Acceptance),
     /// Effects are permitted from here on.
     Begun(Attempt),
@@ -25,6 +25,8 @@ pub enum Record {
     Finished(Attempt, Outcome, LogPosition),
     /// The attempt is no longer this agent's.
     Forgotten(Attempt),
+    /// The encoded specification of an attempt that is accepted next.
+    Spec(Attempt, Vec<u8>),
 }
 
 /// An accepted offer.
@@ -78,6 +80,8 @@ pub struct LedgerState {
     pub fences: BTreeMap<TargetId, Fence>,
     /// The jobs that are held, in the order of their acceptance.
     pub jobs: Vec<Entry>,
+    /// The encoded specifications that stand in the journal.
+    specs: Vec<(Attempt, Vec<u8>)>,
 }
 
 impl LedgerState {
@@ -102,19 +106,37 @@ impl LedgerState {
             Record::Finished(attempt, outcome, log) => {
                 self.advance(*attempt, EntryProgress::Finished(outcome.clone(), *log));
             }
-            Record::Forgotten(attempt) => self.jobs.retain(|job| job.accepted.attempt != *attempt),
+            Record::Forgotten(attempt) => {
+                self.jobs.retain(|job| job.accepted.attempt != *attempt);
+                self.specs.retain(|(of, _)| of != attempt);
+            }
+            Record::Spec(attempt, spec) => self.specs.push((*attempt, spec.clone())),
         }
+    }
+
+    /// The encoded specification of a job, if it stands in the journal.
+    pub fn spec(&self, attempt: Attempt) -> Option<&[u8]> {
+        let mut specs = self.specs.iter();
+        specs
+            .find(|(of, _)| *of == attempt)
+            .map(|(_, spec)| spec.as_slice())
     }
 
     /// The fewest records that add up to this state.
     pub fn records(&self) -> Vec<Record> {
-        let fences = self
-            .fences
-            .iter()
-            .map(|(target, fence)| Record::Fence(*target, *fence));
-        fences
-            .chain(self.jobs.iter().flat_map(Entry::records))
-            .collect()
+        let fences = self.fences.iter();
+        let mut records: Vec<_> = fences
+            .map(|(target, fence)| Record::Fence(*target, *fence))
+            .collect();
+        for job in &self.jobs {
+            let attempt = job.accepted.attempt;
+            records.extend(
+                self.spec(attempt)
+                    .map(|spec| Record::Spec(attempt, spec.to_vec())),
+            );
+            records.extend(job.records());
+        }
+        records
     }
 
     fn raise(&mut self, target: TargetId, fence: Fence) {

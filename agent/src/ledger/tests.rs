@@ -183,34 +183,43 @@ fn a_full_disk_refuses_a_record_and_keeps_the_others() {
 
 #[test]
 fn the_writer_answers_in_order_and_stores_specifications_first() {
-    let home = tempfile::tempdir().unwrap();
-    let dir = StateDir::open(home.path()).unwrap();
-    let (told, answers) = mpsc::channel();
-    let ledger = Ledger::open(&dir.ledger()).unwrap();
-    let writer = LedgerWriter::start(ledger, dir.clone(), move |record, result| {
-        told.send((record, result)).unwrap();
-    })
-    .unwrap();
-    let records = life(1);
-    let Record::Accepted(accepted) = &records[0] else {
-        panic!()
-    };
-    for record in &records {
-        let spec = matches!(record, Record::Accepted(_)).then(|| b"the spec".to_vec());
-        writer
-            .append(Append {
-                record: record.clone(),
-                spec,
-            })
-            .unwrap();
+    for (size, in_a_file) in [(8, false), (100_000, true)] {
+        let home = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(home.path()).unwrap();
+        let (told, answers) = mpsc::channel();
+        let ledger = Ledger::open(&dir.ledger()).unwrap();
+        let tell = move |record, result| told.send((record, result)).unwrap();
+        let writer = LedgerWriter::start(ledger, dir.clone(), tell).unwrap();
+        let records = life(1);
+        let Record::Accepted(accepted) = &records[0] else {
+            panic!()
+        };
+        let encoded = vec![7; size];
+        for record in &records[..3] {
+            let spec = matches!(record, Record::Accepted(_)).then(|| encoded.clone());
+            let record = record.clone();
+            writer.append(Append { record, spec }).unwrap();
+        }
+        for record in &records[..3] {
+            assert_eq!(answers.recv().unwrap(), (record.clone(), Ok(())));
+        }
+        drop(writer);
+        assert!(answers.recv().is_err(), "the thread ends with its handle");
+        let ledger = Ledger::open(&dir.ledger()).unwrap();
+        let file = dir.job(accepted.attempt).join("spec");
+        if in_a_file {
+            assert_eq!(fs::read(file).unwrap(), encoded);
+            assert_eq!(ledger.state().spec(accepted.attempt), None);
+        } else {
+            assert_eq!(ledger.state().spec(accepted.attempt), Some(&encoded[..]));
+            assert!(!file.exists());
+            let mut compacted = LedgerState::default();
+            for record in ledger.state().records() {
+                compacted.apply(&record);
+            }
+            assert_eq!(&compacted, ledger.state());
+        }
     }
-    for record in &records {
-        assert_eq!(answers.recv().unwrap(), (record.clone(), Ok(())));
-        let spec = dir.job(accepted.attempt).join("spec");
-        assert_eq!(fs::read(spec).unwrap(), b"the spec");
-    }
-    drop(writer);
-    assert!(answers.recv().is_err(), "the thread ends with its handle");
 }
 
 #[test]

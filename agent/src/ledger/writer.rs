@@ -5,7 +5,6 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
-use towline_shared::protocol::v1::Attempt;
 
 use super::{Ledger, Record};
 use crate::logs::SPOOL_DIR;
@@ -19,7 +18,7 @@ const QUEUE: usize = 512;
 pub struct Append {
     /// The record.
     pub record: Record,
-    /// The encoded specification that an acceptance stores in the attempt's folder.
+    /// The encoded specification that an acceptance stores.
     pub spec: Option<Vec<u8>>,
 }
 
@@ -30,8 +29,11 @@ pub struct LedgerWriter {
     thread: Option<JoinHandle<()>>,
 }
 
-/// The name of the file that holds an attempt's encoded specification.
+/// The name of the file that holds a large specification.
 pub(crate) const SPEC_FILE: &str = "spec";
+/// Specifications up to this many bytes stand in the journal, so that one sync makes the whole
+/// acceptance durable; larger ones have a file of their own, to keep the journal small.
+const INLINE_SPEC: usize = 64 * 1024;
 
 impl LedgerWriter {
     /// Starts the thread. `done` is called on it for each record, in order: with nothing when the
@@ -88,44 +90,49 @@ fn write_all(
     done: &impl Fn(Record, Result<(), String>),
 ) {
     let mut ready = Vec::with_capacity(waiting.len());
-    for Append { record, spec } in waiting {
-        match spec.map_or(Ok(()), |spec| store_spec(dir, &record, &spec)) {
-            Ok(()) => ready.push(record),
-            Err(error) => refuse(dir, record, error.to_string(), done),
+    for append in waiting {
+        match prepare(dir, &append) {
+            Ok(spec) => ready.push((spec, append.record)),
+            Err(error) => refuse(dir, append.record, error.to_string(), done),
         }
     }
-    if ready.is_empty() {
+    let all: Vec<_> = ready.iter().flat_map(records).collect();
+    if all.is_empty() {
         return;
     }
-    if ledger.append(&ready).is_ok() {
-        for record in ready {
-            done(record, Ok(()));
-        }
-        return;
-    }
-    for record in ready {
-        match ledger.append(std::slice::from_ref(&record)) {
-            Ok(()) => done(record, Ok(())),
-            Err(error) => refuse(dir, record, error.to_string(), done),
+    let written = ledger.append(&all).is_ok();
+    for pair in ready {
+        let alone = if written {
+            Ok(())
+        } else {
+            ledger.append(&records(&pair).collect::<Vec<_>>())
+        };
+        match alone {
+            Ok(()) => done(pair.1, Ok(())),
+            Err(error) => refuse(dir, pair.1, error.to_string(), done),
         }
     }
 }
 
-fn store_spec(dir: &StateDir, record: &Record, spec: &[u8]) -> std::io::Result<()> {
-    let folder = dir.job(attempt(record)?);
-    // The log's folder too, so that nothing about an accepted job needs room for a first time.
+/// A record, and what stands before it.
+fn records((spec, record): &(Option<Record>, Record)) -> impl Iterator<Item = Record> + use<> {
+    spec.clone().into_iter().chain([record.clone()])
+}
+
+/// Makes an accepted attempt's folder, and decides where its specification goes. The log's folder
+/// is made too, so that nothing about an accepted job needs room for a first time.
+fn prepare(dir: &StateDir, append: &Append) -> std::io::Result<Option<Record>> {
+    let (Record::Accepted(accepted), Some(spec)) = (&append.record, &append.spec) else {
+        return Ok(None);
+    };
+    let folder = dir.job(accepted.attempt);
     create_private_dir(&folder.join(SPOOL_DIR))?;
-    write_durably(&folder.join(SPEC_FILE), spec)?;
-    sync_parent(&folder)
-}
-
-fn attempt(record: &Record) -> std::io::Result<Attempt> {
-    match record {
-        Record::Accepted(accepted) => Ok(accepted.attempt),
-        _ => Err(std::io::Error::other(
-            "only an acceptance has a specification",
-        )),
+    if spec.len() <= INLINE_SPEC {
+        return Ok(Some(Record::Spec(accepted.attempt, spec.clone())));
     }
+    write_durably(&folder.join(SPEC_FILE), spec)?;
+    sync_parent(&folder)?;
+    Ok(None)
 }
 
 fn refuse(
@@ -140,11 +147,17 @@ fn refuse(
     done(record, Err(error));
 }
 
-/// Removes an attempt's folder, the specification first: a missing one tells a restarted agent that
-/// the attempt was forgotten, even when the disk was too full to journal that.
+/// Removes an attempt's folder. It is moved aside first, in one step, because a missing folder
+/// tells a restarted agent that the attempt was forgotten, even when the disk was too full to
+/// journal that.
 pub fn remove_folder(folder: &Path) {
-    let _ = fs::remove_file(folder.join(SPEC_FILE));
-    match fs::remove_dir_all(folder) {
+    let mut aside = folder.as_os_str().to_owned();
+    aside.push(".gone");
+    let removed = match fs::rename(folder, &aside) {
+        Ok(()) => fs::remove_dir_all(aside),
+        Err(_) => fs::remove_dir_all(folder),
+    };
+    match removed {
         Ok(()) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {

@@ -1,5 +1,6 @@
 //! A link while it lives: frames out, frames in, heartbeats both ways.
 
+use std::io;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use futures_util::stream::{SplitSink, SplitStream};
 use futures_util::{SinkExt as _, StreamExt as _};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
-use tokio_tungstenite::tungstenite::Message;
+use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::{FromAgent, FromServer, GoodbyeReason, Heartbeat};
@@ -129,9 +130,18 @@ async fn write(mut sink: SplitSink<Socket, Message>, mut queues: Queues) -> End 
         greeting = Greeting::Said;
         match timeout(SEND_PATIENCE, sink.send(Message::Binary(frame))).await {
             Ok(Ok(())) => {}
-            Ok(Err(error)) => return End::Broken(error.to_string()),
+            Ok(Err(error)) => return broken(&error),
             Err(_) => return End::Stuck,
         }
+    }
+}
+
+/// A peer that died leaves no farewell; rustls has many words for that.
+fn broken(error: &WsError) -> End {
+    match error {
+        WsError::Io(cause) if cause.kind() == io::ErrorKind::UnexpectedEof => End::Closed,
+        WsError::ConnectionClosed | WsError::AlreadyClosed => End::Closed,
+        other => End::Broken(other.to_string()),
     }
 }
 
@@ -158,7 +168,7 @@ async fn read(
     loop {
         let message = match timeout_at(pulse.last() + SILENCE, stream.next()).await {
             Ok(Some(Ok(message))) => message,
-            Ok(Some(Err(error))) => return End::Broken(error.to_string()),
+            Ok(Some(Err(error))) => return broken(&error),
             Ok(None) => return End::Closed,
             // A message that is still coming in is no silence.
             Err(_) if pulse.last().elapsed() < SILENCE => continue,

@@ -240,7 +240,7 @@ impl Machine {
             Record::Finished(attempt, _, _) => {
                 self.on(*attempt, |job| job.result_kept(Kept::Journal))
             }
-            Record::Fence(..) | Record::Forgotten(_) => Vec::new(),
+            Record::Fence(..) | Record::Forgotten(_) | Record::Spec(..) => Vec::new(),
         }
     }
 
@@ -260,7 +260,7 @@ impl Machine {
                 self.on(attempt, |job| job.result_kept(Kept::Memory))
             }
             // A forgotten attempt has no folder any more, which says the same after a restart.
-            Record::Fence(..) | Record::Forgotten(_) => Vec::new(),
+            Record::Fence(..) | Record::Forgotten(_) | Record::Spec(..) => Vec::new(),
         }
     }
 

@@ -89,7 +89,7 @@ fn short_action(action: &Action) -> String {
         Action::Journal(Record::Step(..)) => "J:step".into(),
         Action::Journal(Record::Finished(..)) => "J:finished".into(),
         Action::Journal(Record::Forgotten(_)) => "J:forgotten".into(),
-        Action::Journal(Record::Fence(..)) => "J:fence".into(),
+        Action::Journal(Record::Fence(..) | Record::Spec(..)) => "J:other".into(),
         Action::Send(message) => format!("S:{}", message.name()),
         Action::Start(_, Start::Fresh, GateState::Shut) => "prepare".into(),
         Action::Start(_, Start::Fresh, GateState::Open) => "start".into(),
