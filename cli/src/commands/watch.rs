@@ -91,7 +91,10 @@ impl Watch<'_> {
             }
             News::Status(deployment) => {
                 self.deployment = *deployment;
-                self.progress.step(&outcome::now(&self.deployment));
+                // Of an ended one the end is told, when its log is whole.
+                if self.deployment.status.exit() == Exit::Undecided {
+                    self.progress.step(&outcome::now(&self.deployment));
+                }
             }
             News::Lost(why) => {
                 self.note(&format!("{why}; connecting again …"));
