@@ -42,8 +42,7 @@ impl Login {
     pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let trust = match (self.ca_fingerprint, &self.ca) {
             (Some(fingerprint), _) => Trust::Fingerprint(fingerprint),
-            (None, Some(ca)) => Trust::parse(ca)?,
-            (None, None) => Trust::Machine,
+            (None, ca) => session.trust(ca.as_deref())?,
         };
         let url = parse_url(&self.url)?;
         let key = match &self.key {

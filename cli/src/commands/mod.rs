@@ -30,6 +30,7 @@ use crate::{
     connection::{Choice, Connection},
     exit::{Exit, Failure},
     output::{Format, Output},
+    trust::Trust,
 };
 
 /// What every command has at hand.
@@ -75,6 +76,13 @@ impl Session {
     /// A client of the installation in use.
     pub fn client(&self) -> Result<Client, Failure> {
         Client::new(&self.connection()?)
+    }
+
+    /// The trust in an installation that is not known yet: as the command line says, else the
+    /// environment (`TOWLINE_CA`), else this machine's own authorities.
+    pub fn trust(&self, ca: Option<&str>) -> Result<Trust, Failure> {
+        let ca = ca.or(self.choice.ca.as_deref());
+        ca.map_or(Ok(Trust::Machine), Trust::parse)
     }
 
     /// The context that the command line names.

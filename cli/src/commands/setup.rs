@@ -27,6 +27,9 @@ pub struct Setup {
     /// Your name
     #[arg(long)]
     name: String,
+    /// Trust the CA in this PEM file, when the link carries no fingerprint
+    #[arg(long, value_name = "FILE")]
+    ca: Option<String>,
 }
 
 impl Setup {
@@ -38,7 +41,10 @@ impl Setup {
         file.check_writable()?;
         let connection = Connection {
             url: link.url,
-            trust: link.trust,
+            trust: match link.authority {
+                Some(fingerprint) => Trust::Fingerprint(fingerprint),
+                None => session.trust(self.ca.as_deref())?,
+            },
             key: None,
         };
         let client = Client::new(&connection)?;
@@ -84,7 +90,8 @@ fn said(installed: &Installed, url: &Url, surface: crate::output::Surface) -> St
 struct Link {
     url: Url,
     token: String,
-    trust: Trust,
+    /// Absent when the operator's own certificate is in use.
+    authority: Option<Fingerprint>,
 }
 
 impl Link {
@@ -96,14 +103,14 @@ impl Link {
         };
         let mut url = Url::parse(text.trim()).map_err(|error| wrong(&error.to_string()))?;
         let fragment = url.fragment().unwrap_or_default().to_owned();
-        let (token, trust) = match fragment.split_once('.') {
+        let (token, authority) = match fragment.split_once('.') {
             Some((token, fingerprint)) => {
                 let fingerprint: Fingerprint = fingerprint
                     .parse()
                     .map_err(|_| wrong("the fingerprint at its end is not whole"))?;
-                (token, Trust::Fingerprint(fingerprint))
+                (token, Some(fingerprint))
             }
-            None => (fragment.as_str(), Trust::Machine),
+            None => (fragment.as_str(), None),
         };
         if token.is_empty() {
             return Err(wrong("it has no token behind a #"));
@@ -117,7 +124,7 @@ impl Link {
         Ok(Self {
             url: parse_url(url.as_str())?,
             token: token.to_owned(),
-            trust,
+            authority,
         })
     }
 }
@@ -133,11 +140,11 @@ mod tests {
         let link = Link::parse(&format!("https://plane:8443/setup#twls_a-b_c.{print}\n")).unwrap();
         assert_eq!(link.url.as_str(), "https://plane:8443/");
         assert_eq!(link.token, "twls_a-b_c");
-        assert_eq!(link.trust, Trust::Fingerprint(print.parse().unwrap()));
+        assert_eq!(link.authority, Some(print.parse().unwrap()));
         let link = Link::parse("https://plane/base/setup#token").unwrap();
         assert_eq!(
-            (link.url.as_str(), link.trust),
-            ("https://plane/base", Trust::Machine)
+            (link.url.as_str(), link.authority),
+            ("https://plane/base", None)
         );
         let whole = format!("https://plane/setup#token.{print}");
         for text in [
