@@ -295,17 +295,18 @@ async fn a_full_disk_refuses_offers_and_keeps_what_is_held() {
     control.identity().save(&dir).unwrap();
     let agent = host.start_in(dir);
     let mut peer = control.welcome_idle().await;
-    let (busy, free) = (target(), target());
+    let busy = target();
     let running = attempt(1);
     peer.begin(running, &hang().job(busy, Interruption::Resume))
         .await;
     peer.until("Progress").await;
     fill(&disk.0);
-    let spec = Script::default().job(free, Interruption::Resume);
     let mut epoch = 1;
     // What fits into the block that is begun is still taken.
     let refused = loop {
         epoch += 1;
+        // A forgotten job keeps its target busy until it has stopped.
+        let spec = Script::default().job(target(), Interruption::Resume);
         assert!(epoch < 200, "nothing is refused on a full disk");
         peer.offer(
             Attempt {
@@ -335,6 +336,7 @@ async fn a_full_disk_refuses_offers_and_keeps_what_is_held() {
     std::fs::remove_file(disk.0.join("filler")).unwrap();
     peer.send(&FromServer::Forget(running)).await;
     let next = attempt(500);
+    let spec = Script::default().job(busy, Interruption::Resume);
     peer.begin(next, &spec).await;
     assert_eq!(peer.finish(&mut StoredLog::default()).await.attempt, next);
     agent.stop().await.unwrap();
