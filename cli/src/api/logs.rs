@@ -7,8 +7,8 @@ use uuid::Uuid;
 use super::{Client, EventStream};
 use crate::exit::Failure;
 
-/// How many lines one page has at most.
-const PAGE: u32 = 1000;
+/// How many lines one page has at most; the most that the API gives.
+const PAGE: u32 = 10_000;
 
 /// One line.
 #[derive(Clone, Debug, Deserialize, Serialize)]
