@@ -191,12 +191,12 @@ async fn a_port_that_is_taken_is_named(kind: Kind) {
 
 async fn an_image_that_is_missing_is_named(kind: Kind) {
     let host = Host::new(kind);
-    let text = "services:\n  web: {image: 'localhost:9/no/such:1'}\n";
-    let ended = host.deploy(&[("compose.yaml", text)]).await;
-    ended.failed(
-        FailureReason::ComposeFailed,
-        "is not on the host and cannot be pulled",
-    );
+    for image in ["localhost:9/no/such:1", "towline-test/never-made:7"] {
+        let text = format!("services:\n  web: {{image: '{image}'}}\n");
+        let ended = host.deploy(&[("compose.yaml", &text)]).await;
+        let named = format!("the image {image} is not on the host and cannot be pulled");
+        ended.failed(FailureReason::ComposeFailed, &named);
+    }
 }
 
 async fn secrets_reach_the_containers_and_never_the_log(kind: Kind) {

@@ -9,6 +9,11 @@ use super::stop::Stop;
 pub(super) enum Failed {
     /// The engine went away; the same may work when it is back.
     Outage,
+    /// An image is not there and cannot be fetched; compose names it not always.
+    ImageMissing {
+        image: Option<String>,
+        words: String,
+    },
     /// It will not work as it is.
     For(Stop),
 }
@@ -65,15 +70,10 @@ pub(super) fn explain(output: &[String], exit: &str) -> Failed {
         "Client.Timeout exceeded",
     ];
     if let Some(line) = any(&missing) {
-        let image = image_of(line).map_or_else(
-            || "an image".to_owned(),
-            |image| format!("the image {image}"),
-        );
-        let message = format!(
-            "{image} is not on the host and cannot be pulled: {line}. Check its name and tag, push it to a registry the host can \
-             reach (`docker login` on the host, if it asks for one), or bring it there by `docker save` and `docker load`"
-        );
-        return Failed::For(Stop::failed(FailureReason::ComposeFailed, message));
+        return Failed::ImageMissing {
+            image: image_of(line).map(str::to_owned),
+            words: line.to_owned(),
+        };
     }
     if any(&OUTAGE).is_some() {
         return Failed::Outage;
@@ -90,6 +90,20 @@ pub(super) fn explain(output: &[String], exit: &str) -> Failed {
         |line| format!("`docker compose` ended {exit}: {line}"),
     );
     Failed::For(Stop::failed(FailureReason::ComposeFailed, message))
+}
+
+/// What an image that is missing means; `images` are those that the engine does not have.
+pub(super) fn image_missing(images: &[String], words: &str) -> Stop {
+    let which = match images {
+        [] => "an image is".to_owned(),
+        [image] => format!("the image {image} is"),
+        images => format!("the images {} are", images.join(", ")),
+    };
+    let message = format!(
+        "{which} not on the host and cannot be pulled: {words}. Check name and tag, push it to a registry the host can reach \
+         (`docker login` on the host, if it asks for one), or bring it there by `docker save` and `docker load`"
+    );
+    Stop::failed(FailureReason::ComposeFailed, message)
 }
 
 /// Compose tells its progress as ` Container shop-web-1  Started`.
@@ -134,6 +148,13 @@ mod tests {
         let lines: Vec<String> = output.lines().map(str::to_owned).collect();
         match explain(&lines, "with exit code 1") {
             Failed::For(Stop::Failed { reason, message }) => (reason, message),
+            Failed::ImageMissing { image, words } => {
+                let images: Vec<String> = image.into_iter().collect();
+                match image_missing(&images, &words) {
+                    Stop::Failed { reason, message } => (reason, message),
+                    other => panic!("{other:?}"),
+                }
+            }
             other => panic!("{other:?}"),
         }
     }

@@ -140,6 +140,9 @@ async fn down(job: &Job<'_>, remove: &Remove) -> Result<(), Trouble> {
         None => Ok(()),
         Some(status) => match failure::explain(&ended.last_lines, &format!("with {status}")) {
             Failed::Outage => Err(Trouble::Outage),
+            Failed::ImageMissing { words, .. } => {
+                Err(Stop::failed(FailureReason::ComposeFailed, words).into())
+            }
             Failed::For(stop) => Err(stop.into()),
         },
     }

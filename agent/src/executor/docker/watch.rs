@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::Utc;
 use futures_util::StreamExt as _;
 use tokio::sync::watch;
-use tokio::time::Instant;
 use tokio_util::task::AbortOnDropHandle;
 use towline_shared::log::{LogLine, LogStream};
 
@@ -17,10 +17,8 @@ use crate::mask::Masker;
 
 /// How long to wait before asking an engine again that went away.
 const RETRY: Duration = Duration::from_millis(200);
-/// After the verdict, lines are still taken until none came for so long,
-const QUIET: Duration = Duration::from_millis(15);
-/// but not longer than this from containers that go on.
-const QUIET_LIMIT: Duration = Duration::from_millis(100);
+/// How often to look whether the log of an ended container is all taken.
+const POLL: Duration = Duration::from_millis(15);
 
 /// Follows events and logs until it is dropped.
 pub(super) struct Watch {
@@ -45,7 +43,6 @@ impl Watch {
         let followers = Arc::new(Followers {
             watched,
             followed: Mutex::default(),
-            printed: Mutex::new(Instant::now()),
             stopped: Mutex::default(),
         });
         let events = tokio::spawn(take_events(Arc::clone(&followers), announce));
@@ -78,26 +75,19 @@ impl Watch {
         locked(&self.followers.stopped).clone()
     }
 
-    /// Takes what the containers have printed: all of those that have ended, and of the others what
-    /// they printed up to now.
+    /// Takes what the containers have printed up to now: however far behind the followers are, no
+    /// line that came before the verdict is missing.
     pub async fn drain(&self, containers: &[Observed]) {
         self.follow(containers);
-        let ended: Vec<&str> = containers
-            .iter()
-            .filter(|container| container.phase == Phase::Exited)
-            .map(|container| container.id.as_str())
-            .collect();
-        for id in ended {
-            while self.followers.is_following(id) {
-                tokio::time::sleep(QUIET).await;
+        let now_us = Utc::now().timestamp_micros();
+        for container in containers {
+            if container.phase == Phase::Exited {
+                while self.followers.is_following(&container.id) {
+                    tokio::time::sleep(POLL).await;
+                }
+            } else {
+                self.followers.catch_up(container, now_us).await;
             }
-        }
-        let limit = Instant::now() + QUIET_LIMIT;
-        while self.followers.is_any_following() && Instant::now() < limit {
-            if self.followers.quiet_since().elapsed() >= QUIET {
-                break;
-            }
-            tokio::time::sleep(QUIET).await;
         }
     }
 
@@ -164,10 +154,31 @@ struct Position {
 struct Followers {
     watched: Watched,
     followed: Mutex<HashMap<String, Followed>>,
-    /// When a line came last.
-    printed: Mutex<Instant>,
     /// Containers that were sent a signal since they were started.
     stopped: Mutex<HashSet<String>>,
+}
+
+/// How much of a log is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// All that comes, until the container ends.
+    Onwards,
+    /// What there is up to this time, microseconds.
+    Until(i64),
+}
+
+impl Extent {
+    fn is_over(self, at_us: i64) -> bool {
+        matches!(self, Self::Until(until_us) if at_us > until_us)
+    }
+}
+
+/// Which log is read, from where, and how far.
+struct Reading<'a> {
+    container: &'a str,
+    source: &'a str,
+    position: &'a Mutex<Position>,
+    extent: Extent,
 }
 
 struct Followed {
@@ -221,14 +232,21 @@ impl Followers {
             .is_some_and(|followed| !followed.task.is_finished())
     }
 
-    fn is_any_following(&self) -> bool {
-        locked(&self.followed)
-            .values()
-            .any(|followed| !followed.task.is_finished())
-    }
-
-    fn quiet_since(&self) -> Instant {
-        *locked(&self.printed)
+    /// Ends the following of a container that goes on, and reads on from there up to `until_us`.
+    async fn catch_up(&self, container: &Observed, until_us: i64) {
+        let Some(followed) = locked(&self.followed).remove(&container.id) else {
+            return;
+        };
+        followed.task.abort();
+        // Only when it has really ended does the position stand.
+        let _ = followed.task.await;
+        let reading = Reading {
+            container: &container.id,
+            source: &container.source,
+            position: &followed.position,
+            extent: Extent::Until(until_us),
+        };
+        self.read(reading).await;
     }
 
     async fn take_log(
@@ -237,32 +255,49 @@ impl Followers {
         source: String,
         position: Arc<Mutex<Position>>,
     ) {
-        let start = *locked(&position);
+        let reading = Reading {
+            container: &container,
+            source: &source,
+            position: &position,
+            extent: Extent::Onwards,
+        };
+        self.read(reading).await;
+    }
+
+    async fn read(&self, reading: Reading<'_>) {
+        let Reading {
+            container,
+            source,
+            position,
+            extent,
+        } = reading;
+        let start = *locked(position);
         let query = LogQuery {
             since_s: start.at_us / 1_000_000,
             tail: None,
-            follow: true,
+            follow: extent == Extent::Onwards,
         };
-        let pieces = match self.watched.engine.logs(&container, query).await {
+        let pieces = match self.watched.engine.logs(container, query).await {
             Ok(pieces) => pieces,
-            Err(error) => return self.explain(&source, &error).await,
+            Err(error) => return self.explain(source, &error).await,
         };
         let mut pieces = Box::pin(pieces);
-        let mut reader = LineReader::new(&source, &self.watched.masker);
+        let mut reader = LineReader::new(source, &self.watched.masker);
         let mut skip = Skip { to: start, seen: 0 };
         let mut lines = Vec::new();
         while let Some(piece) = pieces.next().await {
             match piece {
+                Ok(piece) if extent.is_over(piece.at_us) => break,
                 Ok(piece) => reader.take(&piece, &mut lines),
                 Err(error) => {
-                    self.explain(&source, &error).await;
+                    self.explain(source, &error).await;
                     break;
                 }
             }
-            self.send(&mut lines, &mut skip, &position).await;
+            self.send(&mut lines, &mut skip, position).await;
         }
         reader.finish(&mut lines);
-        self.send(&mut lines, &mut skip, &position).await;
+        self.send(&mut lines, &mut skip, position).await;
     }
 
     async fn send(&self, lines: &mut Vec<LogLine>, skip: &mut Skip, position: &Mutex<Position>) {
@@ -278,7 +313,6 @@ impl Followers {
             } else {
                 *position = Position { at_us, lines_at: 1 };
             }
-            *locked(&self.printed) = Instant::now();
         }
     }
 

@@ -5,6 +5,7 @@ use towline_shared::outcome::FailureReason;
 
 use super::super::engine::{EngineError, Observed};
 use super::super::failure::{self, Failed};
+use super::super::model::Source;
 use super::super::stop::Stop;
 use super::super::survey::{self, Left};
 use super::super::verdict::{self, Failure, Standing};
@@ -57,8 +58,30 @@ impl Deployment<'_, '_> {
         );
         match failure::explain(&ended.last_lines, &exit) {
             Failed::Outage => Ok(Phase::Outage(ended.last_lines.last().cloned())),
+            Failed::ImageMissing { image, words } => Err(self.image_missing(image, &words).await),
             Failed::For(stop) => self.blame(stop).await,
         }
+    }
+
+    /// Names the images that the engine does not have.
+    async fn image_missing(&self, named: Option<String>, words: &str) -> Stop {
+        let mut missing = Vec::new();
+        let pulled = self
+            .model
+            .services
+            .iter()
+            .filter(|service| service.source == Source::Image);
+        for service in pulled {
+            if let Ok(None) = self.job.host.engine.image_id(&service.image).await {
+                missing.push(service.image.clone());
+            }
+        }
+        if missing.is_empty() {
+            missing.extend(named);
+        }
+        missing.sort();
+        missing.dedup();
+        failure::image_missing(&missing, words)
     }
 
     /// A container's own failure says more than compose's words about it; unless it was stopped from
@@ -163,6 +186,7 @@ fn start_refused(error: &EngineError) -> Result<Phase<()>, Stop> {
     let words = error.to_string();
     match failure::explain(std::slice::from_ref(&words), "with an error") {
         Failed::Outage => Ok(Phase::Outage(Some(words))),
+        Failed::ImageMissing { .. } => Err(Stop::failed(FailureReason::ComposeFailed, words)),
         Failed::For(Stop::Failed { reason, .. })
             if reason == FailureReason::ComposeFailed && !words.contains("already") =>
         {
