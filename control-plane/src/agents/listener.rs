@@ -165,7 +165,7 @@ impl Door {
         drop(place);
         match received {
             Ok((socket, peer)) => {
-                let session = Session::new(Arc::clone(&self.house), socket, peer);
+                let session = Box::new(Session::new(Arc::clone(&self.house), socket, peer));
                 drop(self);
                 session.run().await;
             }

@@ -163,7 +163,7 @@ impl Session {
     }
 
     /// Carries the conversation to its end.
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self: Box<Self>) {
         let mut alarm = std::pin::pin!(sleep_until(self.next_alarm()));
         let ending = loop {
             let happening = tokio::select! {
@@ -181,7 +181,7 @@ impl Session {
                 alarm.as_mut().reset(next);
             }
         };
-        Box::pin(self.leave(ending)).await;
+        Box::pin((*self).leave(ending)).await;
     }
 
     async fn take(&mut self, happening: Happening) -> Result<(), Ending> {

@@ -263,3 +263,17 @@ async fn who_speaks_no_tls_is_let_go() {
     })
     .await;
 }
+
+/// Another replica is another registry and listener on the same store.
+#[tokio::test]
+async fn a_connection_to_another_replica_supersedes_too() {
+    let site = Site::open().await;
+    let replica = site.replica().await;
+    let host = site.enrol("one").await;
+    let mut older = Peer::welcome(&site, &host).await;
+    let _newer = Peer::welcome(&replica, &host).await;
+    assert_eq!(older.goodbye().await, Some(GoodbyeReason::Superseded));
+    until("gone", || async { !site.registry.is_connected(host.agent) }).await;
+    assert!(replica.registry.is_connected(host.agent));
+    assert_eq!(site.status(&host).await, AgentStatus::Online);
+}

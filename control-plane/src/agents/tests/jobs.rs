@@ -11,7 +11,7 @@ use towline_shared::protocol::v1::{
 
 use super::peer::Peer;
 use super::site::Site;
-use super::{Duration, below, chunk, until};
+use super::{Duration, Pace, below, chunk, until};
 use crate::job::JobState;
 use crate::ops;
 
@@ -365,4 +365,28 @@ async fn an_agent_that_lost_its_offer_is_offered_again() {
     let again = peer.offer().await.attempt;
     assert_eq!(again.job, attempt.job);
     assert!(again.fence > attempt.fence);
+}
+
+#[tokio::test]
+async fn a_running_job_s_lease_is_renewed_and_an_idle_session_renews_nothing() {
+    let pace = Pace {
+        leases: Duration::from_millis(200),
+        ..Pace::default()
+    };
+    let site = Site::open_at(pace).await;
+    let host = site.enrol("one").await;
+    let mut peer = Peer::welcome(&site, &host).await;
+    site.deploy(&host).await;
+    let attempt = peer.begin().await;
+    let log = peer.log(attempt, LogPosition::default(), &["one"]).await;
+    let first = site.lease(attempt.job).await.expect("a lease");
+    until("renewed", || async {
+        site.lease(attempt.job).await > Some(first)
+    })
+    .await;
+    peer.finish(attempt, log).await;
+    assert_eq!(peer.hear().await, FromServer::Forget(attempt));
+    let ended = site.lease(attempt.job).await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert_eq!(site.lease(attempt.job).await, ended);
 }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use towline_pki::tls::{LiveServerConfig, agent_listener_config};
 use towline_pki::{AgentCsr, AgentIdentity, AgentKey, TrustRoots};
 use towline_shared::enrolment::EnrolRequest;
-use towline_shared::ids::{AgentId, DeploymentId, ProjectId};
+use towline_shared::ids::{AgentId, DeploymentId, JobId, ProjectId};
 use towline_shared::spec::{FileMode, ProjectFile};
 
 use super::super::listener::{bind, serve_at};
@@ -17,8 +17,10 @@ use super::super::session::House;
 use super::Pace;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
+use crate::store::db::one;
 use crate::store::{
-    AgentStatus, DatabaseConfig, Deployment, NewEnrolmentToken, Store, Tenant, certificates,
+    AgentStatus, DatabaseConfig, Deployment, NewEnrolmentToken, Store, StoreError, Tenant,
+    certificates,
 };
 use crate::vault::Vault;
 
@@ -30,7 +32,7 @@ pub struct Site {
     pub tenant: Tenant,
     pub stop: CancellationToken,
     project: ProjectId,
-    _folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 /// A host that was enrolled.
@@ -76,16 +78,33 @@ impl Site {
             .await
             .unwrap();
 
+        Self::serve(store, tenant, project, pace, Arc::new(folder)).await
+    }
+
+    /// Another listener with a registry of its own, on the same store.
+    pub async fn replica(&self) -> Self {
+        let (store, tenant) = (self.store.clone(), self.tenant.clone());
+        let folder = Arc::clone(&self.folder);
+        Self::serve(store, tenant, self.project, Pace::default(), folder).await
+    }
+
+    async fn serve(
+        store: Store,
+        tenant: Tenant,
+        project: ProjectId,
+        pace: Pace,
+        folder: Arc<tempfile::TempDir>,
+    ) -> Self {
         let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
         let address = listener.local_addr().unwrap();
         let authority = store.server_authority().await.unwrap();
+        let day = TimeDelta::days(1);
         let certificate = authority
-            .issue_server(&["127.0.0.1"], Utc::now(), TimeDelta::days(1))
+            .issue_server(&["127.0.0.1"], Utc::now(), day)
             .unwrap();
         let roots = store.trust_roots().await.unwrap();
-        let tls = Arc::new(LiveServerConfig::new(
-            agent_listener_config(&certificate, &roots).unwrap(),
-        ));
+        let config = agent_listener_config(&certificate, &roots).unwrap();
+        let tls = Arc::new(LiveServerConfig::new(config));
         let (registry, stop) = (Registry::new(), CancellationToken::new());
         let house = House {
             store: store.clone(),
@@ -101,7 +120,7 @@ impl Site {
             tenant,
             stop,
             project,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -202,6 +221,21 @@ impl Site {
         ops::revoke(&self.store, &self.tenant, host.agent)
             .await
             .unwrap();
+    }
+
+    /// When a job's lease ends.
+    pub async fn lease(&self, job: JobId) -> Option<DateTime<Utc>> {
+        let mut reader = self.store.main().read().await.unwrap();
+        let sql = "SELECT lease_expires_at FROM jobs WHERE id = $1";
+        let read = async {
+            Ok::<_, StoreError>(one!(
+                reader.conn(),
+                (Option<DateTime<Utc>>,),
+                sql,
+                job.uuid()
+            )?)
+        };
+        read.await.unwrap().0
     }
 
     pub async fn log_texts(&self, id: DeploymentId) -> Vec<String> {
