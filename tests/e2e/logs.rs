@@ -59,7 +59,7 @@ fn numbered(count: u64) -> Service {
         "count",
         &format!("seq 1 {count}; touch /done; exec sleep 1000000"),
     )
-    .healthy_when("test -e /done")
+    .line("healthcheck: {test: [CMD, test, -e, /done], interval: 1s, start_period: 600s}")
 }
 
 fn a_million_lines_over_twenty_cuts_arrive_complete_and_in_order(story: &mut Installation) {
@@ -71,7 +71,7 @@ fn a_million_lines_over_twenty_cuts_arrive_complete_and_in_order(story: &mut Ins
         std::thread::sleep(Duration::from_millis(400));
         story.link.break_connections();
     }
-    deployment.wait("succeeded", Duration::from_mins(7));
+    deployment.wait("succeeded", Duration::from_mins(9));
     let mut expected = 1;
     each_line(story, &deployment, |line| {
         if line["source"] == "count-1" {

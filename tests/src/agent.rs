@@ -5,6 +5,7 @@ use std::{path::PathBuf, process::Command, time::Duration};
 use rustix::process::Signal;
 
 use crate::{
+    clock,
     engine::Engine,
     parts::{EngineKind, binary, clean_command},
     process::{Process, output, send},
@@ -31,7 +32,7 @@ pub struct AgentPlan {
     pub place: Place,
     /// The host's policy file, when it has one.
     pub policy: Option<String>,
-    /// How far its clock is off, as `faketime` takes it (`+1h`).
+    /// How far its clock is off, as [`clock::faked`] takes it (`+1h`).
     pub clock: Option<String>,
     /// More environment, such as `HTTPS_PROXY`.
     pub environment: Vec<(String, String)>,
@@ -162,20 +163,20 @@ impl AgentProcess {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let clock = self
-            .plan
-            .clock
-            .iter()
-            .flat_map(|offset| ["faketime", "-f", offset])
-            .map(str::to_owned);
         let agent = binary("towline-agent").display().to_string();
-        let mut words = self.prefix.iter().cloned().chain(clock).chain([agent]);
+        let mut words = self.prefix.iter().cloned().chain([agent]);
         let mut command = clean_command(words.next().expect("at least the agent"), self.kind);
         command
             .args(words)
             .arg(verb)
             .arg("--state-dir")
             .arg(self.state_dir());
+        command.envs(
+            self.plan
+                .clock
+                .iter()
+                .flat_map(|offset| clock::faked(offset)),
+        );
         command.envs(
             self.plan
                 .environment

@@ -14,6 +14,7 @@
 pub mod agent;
 pub mod api;
 pub mod cli;
+pub mod clock;
 pub mod compose;
 pub mod engine;
 pub mod events;

@@ -36,16 +36,26 @@ pub struct Database {
     server: Postgres,
 }
 
+fn address_in(url: &str) -> Option<SocketAddr> {
+    let (_, place) = url.split_once('@')?;
+    place.split('/').next()?.parse().ok()
+}
+
 impl Postgres {
     /// The server that the whole run shares, or one of this test's own when there is none.
     pub fn shared() -> Self {
         match env::var(POSTGRES) {
-            Ok(address) => Self {
-                address: address.parse().expect("the variable holds host:port"),
+            Ok(url) => Self {
+                address: address_in(&url).expect("the variable holds a URL of our own making"),
                 own: None,
             },
             Err(_) => Self::start(),
         }
+    }
+
+    /// The URL of its superuser, who needs no password.
+    pub fn url(&self) -> String {
+        format!("postgres://{USER}@{}/postgres", self.address)
     }
 
     /// Starts one of this test's own: durable as in production (fsync on), on a free port of 127.0.0.1.

@@ -11,7 +11,7 @@ use crate::{
     postgres::Postgres,
 };
 
-/// Environment variable: `host:port` of the shared PostgreSQL.
+/// Environment variable: the shared PostgreSQL, as the URL of its superuser.
 pub const POSTGRES: &str = "TOWLINE_TEST_POSTGRES";
 
 /// Environment variable of a shared engine: its folder, process 1 and address, with blanks between.
@@ -35,9 +35,7 @@ pub fn variables(engines: &[Engine], postgres: &Postgres) -> Vec<(&'static str, 
             format!("{} {init} {address}", folder.display()),
         )
     });
-    engines
-        .chain([(POSTGRES, postgres.address().to_string())])
-        .collect()
+    engines.chain([(POSTGRES, postgres.url())]).collect()
 }
 
 pub(crate) fn engine(kind: EngineKind) -> Option<Place> {

@@ -1,5 +1,5 @@
 //! A store with a team, an agent and jobs, for the tests of logs and metrics: on SQLite, and on the
-//! PostgreSQL server that `TOWLINE_TEST_POSTGRES` names (its URL, or `host:port` for user `postgres`).
+//! PostgreSQL server that `TOWLINE_TEST_POSTGRES` names by its URL.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -245,12 +245,7 @@ fn server() -> PgConnectOptions {
     let server = server.expect(
         "TOWLINE_TEST_POSTGRES names the PostgreSQL server of the tests; run through ./dev test",
     );
-    let url = if server.contains("://") {
-        server
-    } else {
-        format!("postgres://postgres@{server}/postgres")
-    };
-    PgConnectOptions::from_str(&url).unwrap()
+    PgConnectOptions::from_str(&server).unwrap()
 }
 
 async fn administer(sql: String) {
