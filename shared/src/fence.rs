@@ -8,7 +8,9 @@ use serde::{Deserialize, Serialize};
 ///
 /// The epoch rises with each offer; the incarnation rises when the database was restored from a
 /// backup, so that epochs given out after the backup was taken can never be met again.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Fence {
     /// Raised by a restore from backup.
     pub incarnation: u32,

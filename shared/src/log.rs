@@ -137,7 +137,10 @@ pub enum Fit {
 
 impl LogChunk {
     /// Encodes lines as the chunk that continues a log at `position`.
-    pub fn encode(position: LogPosition, lines: &[LogLine]) -> Result<(Self, LogPosition), ChunkError> {
+    pub fn encode(
+        position: LogPosition,
+        lines: &[LogLine],
+    ) -> Result<(Self, LogPosition), ChunkError> {
         let count = u32::try_from(lines.len()).map_err(|_| ChunkError::Limits)?;
         if count == 0 || lines.len() > CHUNK_LINES {
             return Err(ChunkError::Limits);
@@ -159,10 +162,14 @@ impl LogChunk {
 
     /// Whether this chunk continues a log at `position`.
     pub fn fit(&self, position: LogPosition) -> Result<Fit, ChunkError> {
-        if self.lines == 0 || self.lines as usize > CHUNK_LINES || self.payload.len() > MAX_PAYLOAD {
+        if self.lines == 0 || self.lines as usize > CHUNK_LINES || self.payload.len() > MAX_PAYLOAD
+        {
             return Err(ChunkError::Limits);
         }
-        let end = self.first_line.checked_add(u64::from(self.lines)).ok_or(ChunkError::Limits)?;
+        let end = self
+            .first_line
+            .checked_add(u64::from(self.lines))
+            .ok_or(ChunkError::Limits)?;
         if end <= position.next_line {
             return Ok(Fit::Known);
         }
@@ -201,8 +208,10 @@ impl LogChunk {
 
 /// Decodes a stored payload. Memory is bounded whatever the payload claims.
 pub fn decode_payload(payload: &[u8]) -> Result<Vec<LogLine>, ChunkError> {
-    let columns = zstd::bulk::decompress(payload, MAX_DECODED).map_err(|_| ChunkError::Undecodable)?;
-    let columns: Columns<'_> = postcard::from_bytes(&columns).map_err(|_| ChunkError::Undecodable)?;
+    let columns =
+        zstd::bulk::decompress(payload, MAX_DECODED).map_err(|_| ChunkError::Undecodable)?;
+    let columns: Columns<'_> =
+        postcard::from_bytes(&columns).map_err(|_| ChunkError::Undecodable)?;
     columns.lines()
 }
 
@@ -240,7 +249,9 @@ impl<'a> Columns<'a> {
             last = line.at_us;
             let source = columns.source(&line.source);
             columns.kinds.push((source << 2) | line.stream.code());
-            columns.lengths.push(u32::try_from(line.text.len()).unwrap_or(u32::MAX));
+            columns
+                .lengths
+                .push(u32::try_from(line.text.len()).unwrap_or(u32::MAX));
             columns.text.push_str(&line.text);
         }
         columns
@@ -274,7 +285,10 @@ impl<'a> Columns<'a> {
                 .ok_or(ChunkError::Undecodable)?;
             rest = after;
             let kind = self.kinds[index];
-            let source = self.sources.get(usize::from(kind >> 2)).ok_or(ChunkError::Undecodable)?;
+            let source = self
+                .sources
+                .get(usize::from(kind >> 2))
+                .ok_or(ChunkError::Undecodable)?;
             lines.push(LogLine {
                 at_us,
                 stream: LogStream::ALL[usize::from(kind & 3)],
@@ -324,10 +338,19 @@ mod tests {
         let (first, after) = LogChunk::encode(LogPosition::default(), &[line(0)]).unwrap();
         let (second, _) = LogChunk::encode(after, &[line(1)]).unwrap();
         let gap = second.fit(LogPosition::default());
-        assert_eq!(gap, Err(ChunkError::Gap { expected: 0, got: 1 }));
+        assert_eq!(
+            gap,
+            Err(ChunkError::Gap {
+                expected: 0,
+                got: 1
+            })
+        );
         let mut changed = first;
         changed.payload[8] ^= 1;
-        assert_eq!(changed.fit(LogPosition::default()), Err(ChunkError::Chain(0)));
+        assert_eq!(
+            changed.fit(LogPosition::default()),
+            Err(ChunkError::Chain(0))
+        );
     }
 
     #[test]
@@ -335,7 +358,11 @@ mod tests {
         let lines: Vec<_> = (0..CHUNK_LINES).map(line).collect();
         let raw: usize = lines.iter().map(|line| line.text.len() + 1).sum();
         let (chunk, _) = LogChunk::encode(LogPosition::default(), &lines).unwrap();
-        assert!(chunk.payload.len() * 10 < raw * 3, "{} of {raw}", chunk.payload.len());
+        assert!(
+            chunk.payload.len() * 10 < raw * 3,
+            "{} of {raw}",
+            chunk.payload.len()
+        );
     }
 
     proptest! {

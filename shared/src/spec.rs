@@ -67,7 +67,12 @@ pub struct ProjectFile {
 
 impl fmt::Debug for ProjectFile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "ProjectFile({}, {} bytes)", self.path, self.content.len())
+        write!(
+            f,
+            "ProjectFile({}, {} bytes)",
+            self.path,
+            self.content.len()
+        )
     }
 }
 

@@ -78,7 +78,11 @@ pub fn choose(client: &ClientHandshake) -> ServerHandshake {
     if version >= client.min && version >= MIN_VERSION {
         return ServerHandshake::Speak(version);
     }
-    let older = if client.max < MIN_VERSION { "agent" } else { "control plane" };
+    let older = if client.max < MIN_VERSION {
+        "agent"
+    } else {
+        "control plane"
+    };
     ServerHandshake::Refuse(format!(
         "the agent speaks protocol {} to {}, the control plane {MIN_VERSION} to {MAX_VERSION}; upgrade the {older}",
         client.min, client.max
@@ -95,7 +99,8 @@ pub fn read_client(bytes: &[u8]) -> Result<ClientHandshake, HandshakeError> {
     if bytes.len() > MAX_HANDSHAKE {
         return Err(HandshakeError::Foreign);
     }
-    let hello: ClientHandshake = postcard::from_bytes(bytes).map_err(|_| HandshakeError::Foreign)?;
+    let hello: ClientHandshake =
+        postcard::from_bytes(bytes).map_err(|_| HandshakeError::Foreign)?;
     if hello.magic == MAGIC {
         Ok(hello)
     } else {
@@ -109,7 +114,9 @@ pub fn read_server(bytes: &[u8]) -> Result<u16, HandshakeError> {
         return Err(HandshakeError::Foreign);
     }
     match postcard::from_bytes(bytes).map_err(|_| HandshakeError::Foreign)? {
-        ServerHandshake::Speak(version) if (MIN_VERSION..=MAX_VERSION).contains(&version) => Ok(version),
+        ServerHandshake::Speak(version) if (MIN_VERSION..=MAX_VERSION).contains(&version) => {
+            Ok(version)
+        }
         ServerHandshake::Speak(version) => Err(HandshakeError::Version(version)),
         ServerHandshake::Refuse(why) => Err(HandshakeError::Refused(why)),
     }
@@ -122,7 +129,11 @@ mod tests {
 
     #[test]
     fn the_highest_common_version_is_chosen_or_the_older_side_named() {
-        let client = |min, max| ClientHandshake { min, max, ..ClientHandshake::ours("test") };
+        let client = |min, max| ClientHandshake {
+            min,
+            max,
+            ..ClientHandshake::ours("test")
+        };
         assert_eq!(choose(&client(1, 1)), ServerHandshake::Speak(1));
         assert_eq!(choose(&client(1, 7)), ServerHandshake::Speak(1));
         let refused = |client, older: &str| match choose(&client) {
@@ -135,8 +146,14 @@ mod tests {
 
     #[test]
     fn foreign_bytes_are_told_apart() {
-        assert_eq!(read_client(b"GET / HTTP/1.1\r\n"), Err(HandshakeError::Foreign));
-        assert_eq!(read_client(&[0; MAX_HANDSHAKE + 1]), Err(HandshakeError::Foreign));
+        assert_eq!(
+            read_client(b"GET / HTTP/1.1\r\n"),
+            Err(HandshakeError::Foreign)
+        );
+        assert_eq!(
+            read_client(&[0; MAX_HANDSHAKE + 1]),
+            Err(HandshakeError::Foreign)
+        );
         let future = encode_handshake(&ServerHandshake::Speak(9)).unwrap();
         assert_eq!(read_server(&future), Err(HandshakeError::Version(9)));
         let ours = encode_handshake(&ClientHandshake::ours("x")).unwrap();

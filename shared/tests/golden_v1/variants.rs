@@ -1,0 +1,100 @@
+//! Every variant of the protocol, by an exhaustive match: a new one does not compile until it has a sample.
+
+use towline_shared::metrics::Health;
+use towline_shared::outcome::{FailureReason, Outcome, Step};
+use towline_shared::protocol::v1::*;
+use towline_shared::query::{Query, Reply, StreamRequest};
+use towline_shared::spec::{Interruption, Work};
+
+/// Lists the sample of each variant by a match without a rest, so that a new variant does not
+/// compile before it has one.
+macro_rules! variants {
+    ($($type:ty { $($pattern:pat => $name:literal),+ $(,)? })+) => {{
+        $({
+            #[expect(dead_code, reason = "it only has to be exhaustive")]
+            fn exhaustive(value: &$type) -> &'static str {
+                match value { $($pattern => $name),+ }
+            }
+        })+
+        vec![$($($name),+),+]
+    }};
+}
+
+/// The name of the sample that each variant must have.
+pub fn variants() -> Vec<&'static str> {
+    variants! {
+        FromAgent {
+            FromAgent::Hello(_) => "agent/hello", FromAgent::Heartbeat(_) => "agent/heartbeat",
+            FromAgent::Accepted(_) => "agent/accepted", FromAgent::Refused(_) => "agent/refused-busy",
+            FromAgent::Started(_) => "agent/started", FromAgent::Progress(_) => "agent/progress-preparing",
+            FromAgent::Log(_) => "agent/log", FromAgent::Finished(_) => "agent/finished-succeeded",
+            FromAgent::Metrics(_) => "agent/metrics", FromAgent::Capabilities(_) => "agent/capabilities",
+            FromAgent::Renew(_) => "agent/renew", FromAgent::Reply(_) => "agent/reply-containers",
+            FromAgent::StreamData(_) => "agent/stream-data", FromAgent::StreamEnd(_) => "agent/stream-end-complete",
+        }
+        FromServer {
+            FromServer::Welcome(_) => "server/welcome", FromServer::Heartbeat(_) => "server/heartbeat",
+            FromServer::Offer(_) => "server/offer", FromServer::Go(_) => "server/go",
+            FromServer::Cancel(_) => "server/cancel", FromServer::LogAck(_) => "server/log-ack",
+            FromServer::Forget(_) => "server/forget", FromServer::Certificate(_) => "server/certificate",
+            FromServer::RenewRefused(_) => "server/renew-refused", FromServer::Ask(_) => "server/ask-containers",
+            FromServer::OpenStream(_) => "server/open-stream-tail", FromServer::Credit(_) => "server/credit",
+            FromServer::CloseStream(_) => "server/close-stream", FromServer::Goodbye(_) => "server/goodbye-stopping",
+        }
+        Refusal {
+            Refusal::StaleFence => "agent/refused-stale-fence", Refusal::Busy => "agent/refused-busy",
+            Refusal::Unreadable => "agent/refused-unreadable", Refusal::Journal => "agent/refused-journal",
+            Refusal::Stopping => "agent/refused-stopping",
+        }
+        Step {
+            Step::Preparing => "agent/progress-preparing", Step::Applying => "agent/progress-applying",
+            Step::Verifying => "agent/progress-verifying", Step::Removing => "agent/progress-removing",
+        }
+        Outcome {
+            Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
+            Outcome::Cancelled { .. } => "agent/finished-cancelled",
+        }
+        FailureReason {
+            FailureReason::PolicyRefused => "agent/failed-policy-refused",
+            FailureReason::InvalidProject => "agent/failed-invalid-project",
+            FailureReason::EngineUnavailable => "agent/failed-engine-unavailable",
+            FailureReason::ComposeFailed => "agent/failed-compose-failed",
+            FailureReason::Unhealthy => "agent/failed-unhealthy",
+            FailureReason::CrashLoop => "agent/failed-crash-loop",
+            FailureReason::Deadline => "agent/failed-deadline",
+            FailureReason::Interrupted => "agent/failed-interrupted",
+            FailureReason::JournalLost => "agent/failed-journal-lost",
+            FailureReason::AgentRevoked => "agent/failed-agent-revoked",
+            FailureReason::DiskFull => "agent/failed-disk-full",
+            FailureReason::Internal => "agent/failed-internal",
+        }
+        HeldPhase {
+            HeldPhase::Accepted => "agent/hello", HeldPhase::Running => "agent/hello",
+            HeldPhase::Finished => "agent/hello",
+        }
+        Engine { Engine::Docker { .. } => "agent/hello", Engine::Missing(_) => "agent/capabilities" }
+        Plugin { Plugin::Version(_) => "agent/hello", Plugin::Missing(_) => "agent/capabilities" }
+        Health {
+            Health::None => "agent/metrics", Health::Starting => "agent/metrics",
+            Health::Healthy => "agent/metrics", Health::Unhealthy => "agent/metrics",
+        }
+        Reply { Reply::Containers(_) => "agent/reply-containers", Reply::Failed(_) => "agent/reply-failed" }
+        Query { Query::Containers => "server/ask-containers" }
+        StreamRequest { StreamRequest::ContainerLog { .. } => "server/open-stream-tail" }
+        Verdict {
+            Verdict::Continue { .. } => "server/welcome", Verdict::Cancel { .. } => "server/welcome",
+            Verdict::Resend { .. } => "server/welcome", Verdict::Forget => "server/welcome",
+        }
+        GoodbyeReason {
+            GoodbyeReason::Stopping => "server/goodbye-stopping",
+            GoodbyeReason::Superseded => "server/goodbye-superseded",
+            GoodbyeReason::Revoked => "server/goodbye-revoked",
+            GoodbyeReason::Protocol => "server/goodbye-protocol",
+        }
+        Work { Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep" }
+        Interruption {
+            Interruption::Resume => "spec/deploy", Interruption::Fail => "spec/remove-keep",
+            Interruption::RequeueIfNotStarted => "spec/remove-delete",
+        }
+    }
+}
