@@ -53,11 +53,11 @@ fn a_follower_goes_on_where_it_was(story: &mut Installation) {
     );
 }
 
-/// Prints its lines, then is healthy: so all of them belong to the deploy's log.
+/// Prints its lines, and is healthy when the engine has surely taken them: so all of them belong to the deploy's log.
 fn numbered(count: u64) -> Service {
     Service::script(
         "count",
-        &format!("seq 1 {count}; touch /done; exec sleep 1000000"),
+        &format!("seq 1 {count}; sleep 3; touch /done; exec sleep 1000000"),
     )
     .line("healthcheck: {test: [CMD, test, -e, /done], interval: 1s, start_period: 600s}")
 }

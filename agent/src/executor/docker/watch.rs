@@ -79,6 +79,8 @@ impl Watch {
     /// line that came before the verdict is missing.
     pub async fn drain(&self, containers: &[Observed]) {
         self.follow(containers);
+        // What they have written reaches the engine's log a moment later.
+        tokio::time::sleep(POLL).await;
         let now_us = Utc::now().timestamp_micros();
         for container in containers {
             if container.phase == Phase::Exited {
