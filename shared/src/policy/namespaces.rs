@@ -1,5 +1,6 @@
 //! The rules about namespaces and networks.
 
+use super::place::has_variable;
 use super::rules::Service;
 use super::{Judge, Permission, Rule};
 use crate::compose::yaml::View;
@@ -31,6 +32,7 @@ impl Judge<'_> {
             let whose = match field.value.text() {
                 Some("host") => "the host's",
                 Some(mode) if mode.starts_with("container:") => "a foreign container's",
+                Some(mode) if key == "network_mode" && !is_own_network(mode) => "a foreign",
                 _ => continue,
             };
             let what = format!("service `{}` joins {whose} {name} namespace", service.name);
@@ -66,7 +68,9 @@ impl Judge<'_> {
                 .value
                 .get("external")
                 .is_some_and(|external| !external.is_null());
-            let is_host = is_external && text("name").unwrap_or(network.key) == "host";
+            // A network that has the name is used, whether or not it is said to be external.
+            let is_host =
+                text("name").map_or(is_external && network.key == "host", |name| name == "host");
             if is_host || text("driver").is_some_and(|driver| HOST_DRIVERS.contains(&driver)) {
                 let what = format!("the network `{}` is the host's own", network.key);
                 let path = format!("networks.{}", network.key);
@@ -74,4 +78,11 @@ impl Judge<'_> {
             }
         }
     }
+}
+
+/// Whether a `network_mode` names none but the project's own networks.
+fn is_own_network(mode: &str) -> bool {
+    matches!(mode, "" | "bridge" | "none" | "default")
+        || mode.starts_with("service:")
+        || has_variable(mode)
 }

@@ -57,6 +57,17 @@ impl Judge<'_> {
     fn long_mount(&mut self, service: &Service<'_>, item: View<'_>, path: String) {
         let source = item.field("source").or_else(|| item.field("src"));
         match item.get("type").and_then(View::text) {
+            Some("volume")
+                if source
+                    .and_then(|field| field.value.text())
+                    .is_some_and(is_path) =>
+            {
+                let what = format!(
+                    "service `{}` names a path of the host as a volume",
+                    service.name
+                );
+                self.refuse_path(item.line(), path, &what, None);
+            }
             None | Some("volume" | "tmpfs" | "image" | "cluster") => {}
             Some(kind) if has_variable(kind) => {}
             Some("bind") => {
@@ -120,6 +131,19 @@ impl Judge<'_> {
     /// The volumes at the top level: a local volume can be a bind mount in disguise.
     pub(super) fn volumes(&mut self, root: View<'_>) {
         for volume in root.get("volumes").into_iter().flat_map(View::fields) {
+            if let Some(name) = volume
+                .value
+                .field("name")
+                .filter(|name| name.value.text().is_some_and(is_path))
+            {
+                let what = format!("the volume `{}` names a path of the host", volume.key);
+                self.refuse_path(
+                    name.line,
+                    format!("volumes.{}.name", volume.key),
+                    &what,
+                    None,
+                );
+            }
             let Some(options) = volume.value.get("driver_opts") else {
                 continue;
             };
@@ -286,6 +310,26 @@ impl Judge<'_> {
             );
             self.say(field.line, service.path("build.ssh"), Rule::Files, message);
         }
+        for key in ["cache_from", "cache_to"] {
+            let entries = build.get(key).into_iter().flat_map(View::one_or_many);
+            for entry in entries {
+                if entry
+                    .text()
+                    .is_some_and(|entry| entry.to_ascii_lowercase().contains("type=local"))
+                {
+                    let message = format!(
+                        "the build of service `{}` keeps its cache in a folder of the host (`{key}`); keep it in a registry",
+                        service.name
+                    );
+                    self.say(
+                        entry.line(),
+                        service.path(&format!("build.{key}")),
+                        Rule::Files,
+                        message,
+                    );
+                }
+            }
+        }
         let is_privileged = build.get("privileged").is_some_and(View::is_true);
         let has_entitlements = build
             .get("entitlements")
@@ -327,6 +371,10 @@ fn short_source(short: &str) -> Option<&str> {
         short.starts_with(['.', '/', '~', '\\']) || short.as_bytes().get(1..3) == Some(b":\\");
     let (source, _) = short.split_once(':').filter(|_| is_path)?;
     Some(source)
+}
+
+fn is_path(name: &str) -> bool {
+    name.contains('/')
 }
 
 fn is_engine_socket(path: &str) -> bool {

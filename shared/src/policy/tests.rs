@@ -30,6 +30,14 @@ const SERVICES: &[(&str, &[Rule])] = &[
     ),
     (r#"{"image": "a", "network_mode": "service:x"}"#, &[]),
     (
+        r#"{"image": "a", "network_mode": "other_default"}"#,
+        &[Rule::HostNamespaces],
+    ),
+    (
+        r#"{"image": "a", "volumes": [{"type": "volume", "source": "/etc", "target": "/d"}]}"#,
+        &[Rule::BindMounts],
+    ),
+    (
         r#"{"image": "a", "pid": "host", "ipc": "host", "uts": "host"}"#,
         &[
             Rule::HostNamespaces,
@@ -143,10 +151,11 @@ fn volumes_networks_and_secrets_are_judged() {
             "inside": {"driver_opts": {"type": "none", "o": "bind", "device": "/srv/p/data"}},
             "disk": {"driver": "local", "driver_opts": {"type": "ext4", "device": "/dev/sda1"}},
             "overlay": {"driver_opts": {"type": "overlay", "o": "lowerdir=/etc", "device": "overlay"}},
+            "path": {"name": "/etc", "external": true},
             "nfs": {"driver_opts": {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/x"}},
             "plugin": {"driver": "persist", "driver_opts": {"mountpoint": "/etc"}},
         },
-        "networks": {"h": {"external": true, "name": "host"}, "m": {"driver": "macvlan"}, "b": {"driver": "bridge"}},
+        "networks": {"h": {"external": true, "name": "host"}, "hidden": {"name": "host"}, "m": {"driver": "macvlan"}, "b": {"driver": "bridge"}},
         "secrets": {"s": {"file": "/etc/shadow"}, "own": {"file": "/srv/p/secret"}, "e": {"environment": "X"}},
         "models": {"m": {}},
     });
@@ -161,11 +170,13 @@ fn volumes_networks_and_secrets_are_judged() {
         [
             "models",
             "networks.h",
+            "networks.hidden",
             "networks.m",
             "secrets.s.file",
             "volumes.bind.driver_opts",
             "volumes.disk.driver_opts",
             "volumes.overlay.driver_opts",
+            "volumes.path.name",
             "volumes.plugin.driver_opts",
         ]
     );
@@ -211,6 +222,14 @@ fn what_an_owner_allows_passes() {
     assert_eq!(
         build(json!({"context": "/srv/p", "entitlements": ["security.insecure"]})),
         [Rule::Privileged]
+    );
+    assert_eq!(
+        build(json!({"context": "/srv/p", "cache_to": ["Type=local,dest=/etc"]})),
+        [Rule::Files]
+    );
+    assert_eq!(
+        build(json!({"context": "/srv/p", "cache_from": ["type=registry,ref=x"]})),
+        []
     );
 }
 
