@@ -53,11 +53,6 @@ impl Postgres {
         }
     }
 
-    /// The URL of its superuser, who needs no password.
-    pub fn url(&self) -> String {
-        format!("postgres://{USER}@{}/postgres", self.address)
-    }
-
     /// Starts one of this test's own: durable as in production (fsync on), on a free port of 127.0.0.1.
     pub fn start() -> Self {
         let scratch = Scratch::new("pg");
@@ -132,7 +127,7 @@ impl Postgres {
         output(psql)
     }
 
-    fn url(&self, database: &str) -> String {
+    pub(crate) fn url(&self, database: &str) -> String {
         format!("postgres://{USER}@{}/{database}", self.address)
     }
 }

@@ -35,7 +35,9 @@ pub fn variables(engines: &[Engine], postgres: &Postgres) -> Vec<(&'static str, 
             format!("{} {init} {address}", folder.display()),
         )
     });
-    engines.chain([(POSTGRES, postgres.url())]).collect()
+    engines
+        .chain([(POSTGRES, postgres.url("postgres"))])
+        .collect()
 }
 
 pub(crate) fn engine(kind: EngineKind) -> Option<Place> {

@@ -79,6 +79,9 @@ impl Watch {
     /// line that came before the verdict is missing.
     pub async fn drain(&self, containers: &[Observed]) {
         self.follow(containers);
+        if locked(&self.followers.followed).is_empty() {
+            return;
+        }
         // What they have written reaches the engine's log a moment later.
         tokio::time::sleep(POLL).await;
         let now_us = Utc::now().timestamp_micros();
