@@ -24,7 +24,7 @@ use crate::fleet::Tally;
 
 const CONNECT_LIMIT: Duration = Duration::from_secs(15);
 /// A short cap, so that what is measured is the control plane and not the clients' patience.
-const BACKOFF_CAP_MS: u64 = 500;
+const BACKOFF_CAP_MS: u64 = 200;
 
 /// Who a simulated agent is and where it connects.
 #[derive(Clone)]
@@ -50,7 +50,7 @@ type Wire = WebSocketStream<TlsStream<TcpStream>>;
 pub async fn live(number: usize, identity: Identity, habit: Habit, tally: Arc<Tally>) {
     let mut failures = 0_u32;
     loop {
-        match timeout(CONNECT_LIMIT, connect(number, &identity)).await {
+        match timeout(CONNECT_LIMIT, connect(number, &identity, &tally)).await {
             Ok(Ok(wire)) => {
                 failures = 0;
                 tally.came();
@@ -69,10 +69,11 @@ pub async fn live(number: usize, identity: Identity, habit: Habit, tally: Arc<Ta
     }
 }
 
-async fn connect(number: usize, identity: &Identity) -> Result<Wire> {
+async fn connect(number: usize, identity: &Identity, tally: &Tally) -> Result<Wire> {
     let socket = TcpSocket::new_v4()?;
     socket.bind(SocketAddr::new(source(number), 0))?;
     let stream = socket.connect(identity.address).await?;
+    tally.reached();
     stream.set_nodelay(true)?;
     let name = ServerName::from(identity.address.ip());
     let tls = TlsConnector::from(Arc::clone(&identity.tls))

@@ -32,28 +32,29 @@ struct Marks {
     error: Option<String>,
 }
 
-/// When the first and the last agent of a gathering were welcomed.
+/// From the first agent that reached the listener to the last one that was welcomed.
 #[derive(Clone, Copy)]
 pub struct Gathered {
-    /// When it began.
+    /// When the listener took its first connection.
     pub first: Instant,
-    /// When it was complete.
+    /// When all were welcomed.
     pub last: Instant,
 }
 
 impl Gathered {
-    /// Agents per second between the first and the last.
+    /// Agents per second.
     pub fn rate(self, agents: usize) -> Rate {
         Rate::new(self.last.duration_since(self.first), agents)
     }
 }
 
 impl Tally {
+    pub fn reached(&self) {
+        self.marks().first.get_or_insert_with(Instant::now);
+    }
+
     pub fn came(&self) {
-        let now = Instant::now();
-        let mut marks = self.marks();
-        marks.first.get_or_insert(now);
-        marks.last = Some(now);
+        self.marks().last = Some(Instant::now());
         self.connected.fetch_add(1, SeqCst);
     }
 

@@ -19,12 +19,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, ensure};
 use clap::{Parser, Subcommand};
+use towline_tests::api::Api;
 use towline_tests::server::{DatabaseKind, ServerPlan, ServerProcess};
 
 use fleet::Fleet;
 use gauge::Gauge;
 use probe::Probe;
 use report::{Bare, Idle, Memory, Reconnect, Report};
+
+/// How long the API is asked while nothing happens.
+const PROBED: Duration = Duration::from_secs(5);
 
 /// Measures a control plane with many simulated idle agents.
 #[derive(Debug, Parser)]
@@ -82,7 +86,8 @@ fn measure(arguments: &Arguments) -> Result<Report> {
     let mut report = Report::new(arguments.agents);
     control_plane(arguments, limit, &mut report)?;
     if arguments.bare {
-        report.bare = Some(bare_acceptor(arguments, limit)?);
+        let bare = bare_acceptor(arguments, limit)?;
+        report.compare(bare);
     }
     Ok(report)
 }
@@ -110,24 +115,7 @@ fn control_plane(arguments: &Arguments, limit: Duration, report: &mut Report) ->
     report.memory = Some(Memory::new(empty, full, arguments.agents));
 
     eprintln!("idling for {} s", arguments.idle);
-    let probe = Probe::start(&api);
-    let (drops, used, began) = (fleet.drops(), gauge.processor_time()?, Instant::now());
-    std::thread::sleep(Duration::from_secs(arguments.idle));
-    let idle_api = probe.stop();
-    let used = gauge.processor_time()?.saturating_sub(used);
-    let seconds = began.elapsed().as_secs_f64();
-    report.idle = Some(Idle {
-        seconds,
-        core_percent: used.as_secs_f64() / seconds * 100.0,
-        drops: fleet.drops() - drops,
-        api: idle_api,
-    });
-    ensure!(
-        fleet.connected() == arguments.agents,
-        "only {} of {} agents are still connected",
-        fleet.connected(),
-        arguments.agents
-    );
+    report.idle = Some(idle(arguments, &gauge, &fleet, &api)?);
 
     eprintln!("kill -9, and again");
     server.kill();
@@ -150,6 +138,28 @@ fn control_plane(arguments: &Arguments, limit: Duration, report: &mut Report) ->
         "the control plane did not stop cleanly: {stopped}"
     );
     Ok(())
+}
+
+fn idle(arguments: &Arguments, gauge: &Gauge, fleet: &Fleet, api: &Api) -> Result<Idle> {
+    let (drops, used, began) = (fleet.drops(), gauge.processor_time()?, Instant::now());
+    std::thread::sleep(Duration::from_secs(arguments.idle));
+    let used = gauge.processor_time()?.saturating_sub(used);
+    let seconds = began.elapsed().as_secs_f64();
+    // Afterwards, because the questions cost more than all heartbeats.
+    let probe = Probe::start(api);
+    std::thread::sleep(PROBED);
+    let idle = Idle {
+        seconds,
+        core_percent: used.as_secs_f64() / seconds * 100.0,
+        drops: fleet.drops() - drops,
+        api: probe.stop(),
+    };
+    let (connected, agents) = (fleet.connected(), arguments.agents);
+    ensure!(
+        connected == agents,
+        "only {connected} of {agents} agents are still connected"
+    );
+    Ok(idle)
 }
 
 fn bare_acceptor(arguments: &Arguments, limit: Duration) -> Result<Bare> {

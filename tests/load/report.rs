@@ -23,6 +23,8 @@ pub struct Report {
     pub reconnect: Option<Reconnect>,
     /// The same clients on a bare acceptor.
     pub bare: Option<Bare>,
+    /// The control plane's rate of reconnects as a share of the bare acceptor's.
+    reconnect_share_of_bare: Option<f64>,
 }
 
 /// How fast agents came.
@@ -60,7 +62,7 @@ pub struct Reconnect {
     pub seconds_from_start: f64,
     /// From its start to its readiness.
     pub seconds_to_ready: f64,
-    /// From the first agent's welcome to the last one's.
+    /// From the first agent that reached the listener to the last one's welcome.
     pub rate: Rate,
     /// The API meanwhile.
     pub api: Latency,
@@ -87,7 +89,18 @@ impl Report {
             idle: None,
             reconnect: None,
             bare: None,
+            reconnect_share_of_bare: None,
         }
+    }
+
+    /// Sets the bare acceptor's figures beside the control plane's.
+    pub fn compare(&mut self, bare: Bare) {
+        let ours = self
+            .reconnect
+            .as_ref()
+            .map(|reconnect| reconnect.rate.per_second);
+        self.reconnect_share_of_bare = ours.map(|ours| ours / bare.reconnect.per_second);
+        self.bare = Some(bare);
     }
 
     pub fn print(&self) -> Result<()> {
