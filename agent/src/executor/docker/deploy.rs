@@ -122,7 +122,7 @@ fn private_dotenv(job: &Job<'_>, deploy: &Deploy) -> Result<PathBuf, Stop> {
 }
 
 /// The first effects: the project's files come to where its containers mount them.
-async fn enter(job: &Job<'_>, model: &Model, deploy: &Deploy) -> Result<Restarts, Stop> {
+async fn enter(job: &mut Job<'_>, model: &Model, deploy: &Deploy) -> Result<Restarts, Stop> {
     job.engine_at_start().await?;
     let containers = job.bounded(job.host.engine.observe(job.project)).await??;
     job.refuse_foreign_containers(&containers)?;

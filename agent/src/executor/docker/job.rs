@@ -178,7 +178,8 @@ impl<'a> Job<'a> {
     }
 
     /// Waits until the engine answers; at the beginning of a job not for long.
-    pub async fn engine_at_start(&self) -> Result<(), Stop> {
+    pub async fn engine_at_start(&mut self) -> Result<(), Stop> {
+        "the Docker engine to answer".clone_into(&mut self.waiting_for);
         let patience = Instant::now() + ENGINE_PATIENCE;
         loop {
             match self.bounded(self.host.engine.ping()).await? {
@@ -193,7 +194,7 @@ impl<'a> Job<'a> {
 
     /// Waits until an engine that went away in the middle is back, as long as the job may take.
     pub async fn engine_back(&mut self) -> Result<(), Stop> {
-        "the Docker engine".clone_into(&mut self.waiting_for);
+        "the Docker engine to come back".clone_into(&mut self.waiting_for);
         self.note("the Docker engine does not answer; waiting until it is back")
             .await;
         while self.bounded(self.host.engine.ping()).await?.is_err() {
@@ -303,11 +304,16 @@ impl<'a> Job<'a> {
 
     /// What a cancelled job leaves on the host, for a person.
     pub async fn left(&self) -> String {
-        let Ok(containers) = self.host.engine.observe(self.project).await else {
-            return "the Docker engine does not answer, so what is left cannot be told; look at the host".to_owned();
+        // An engine that hangs is told soon; listing its containers would take its time.
+        let observed = match self.host.engine.ping().await {
+            Ok(()) => self.host.engine.observe(self.project).await,
+            Err(error) => Err(error),
+        };
+        let Ok(containers) = observed else {
+            return "The Docker engine does not answer, so what is left cannot be told; look at the host".to_owned();
         };
         if containers.is_empty() {
-            return "no container of the project is on the host".to_owned();
+            return "No container of the project is on the host".to_owned();
         }
         let states: Vec<String> = containers
             .iter()
