@@ -390,5 +390,4 @@ fn word(field: &'static str, text: &str) -> Result<(), Violation> {
 }
 
 #[cfg(test)]
-#[path = "conversation_tests.rs"]
 mod tests;
