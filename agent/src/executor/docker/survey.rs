@@ -210,6 +210,8 @@ mod tests {
     use super::super::verdict::tests::{at, container, service};
     use super::*;
 
+    type Change = fn(&mut Observed);
+
     fn wanted() -> HashMap<String, Wanted> {
         let wanted = Wanted {
             hash: "h".into(),
@@ -307,7 +309,7 @@ mod tests {
     fn what_is_missing_is_applied_without_what_ran() {
         let none = HashSet::new();
         let job = container(|c| {
-            (c.service, c.phase, c.started_at) = ("job".into(), Phase::Exited, at(20))
+            (c.service, c.phase, c.started_at) = ("job".into(), Phase::Exited, at(20));
         });
         let services = [service("web", 1), service("job", 1), service("db", 1)];
         let db = container(|c| c.service = "db".into());
@@ -388,7 +390,7 @@ mod tests {
         };
         let done: fn(&mut Observed) = |c| c.phase = Phase::Exited;
         let healthy: fn(&mut Observed) = |c| c.health = Health::Healthy;
-        let cases: [(fn(&mut Observed), fn(&mut Observed), Option<&str>); 5] = [
+        let cases: [(Change, Change, Option<&str>); 5] = [
             (done, healthy, None),
             (|_| {}, healthy, Some("web waits for job")),
             (
