@@ -95,10 +95,10 @@ fn module_at<'l>(lines: &[&'l str], at: usize) -> Option<(&'l str, char)> {
         .iter()
         .map(|line| line.trim())
         .find(|line| !line.starts_with("#["))?;
-    let name = line
-        .trim_start_matches("pub ")
-        .trim_start_matches("pub(crate) ")
-        .strip_prefix("mod ")?;
+    let (visibility, name) = line.split_once("mod ")?;
+    if !visibility.is_empty() && !visibility.starts_with("pub") {
+        return None;
+    }
     let end = name.chars().next_back()?;
     Some((name.trim_end_matches([' ', '{', ';']), end))
 }
@@ -166,7 +166,7 @@ pub fn finds(
 
 #[test]
 fn modules_for_tests_are_told_from_product_code() {
-    let text = "mod a;\n#[cfg(test)]\nmod b;\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod c;\nfn f() {}\n#[cfg(test)]\nmod tests {\n    mod d;\n}\n";
+    let text = "mod a;\n#[cfg(test)]\npub(in crate::a) mod b;\n#[cfg(test)]\n#[path = \"x.rs\"]\nmod c;\nfn f() {}\n#[cfg(test)]\nmod tests {\n    mod d;\n}\n";
     let files = [
         ("x/src/lib.rs", ["x/src/b", "x/src/c"]),
         ("x/src/y.rs", ["x/src/y/b", "x/src/y/c"]),

@@ -10,15 +10,15 @@ use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
 use towline_shared::log::{LogLine, LogStream};
 
-use super::engine::{Engine, EngineError, EventKind, LogPiece, LogQuery, Observed, Phase};
+use super::engine::{Engine, EngineError, EventKind, LogPiece, LogQuery, Observed};
 use super::lines::Lines;
 use crate::logs::LogSink;
 use crate::mask::Masker;
 
 /// How long to wait before asking an engine again that went away.
 const RETRY: Duration = Duration::from_millis(200);
-/// How often to look whether the log of an ended container is all taken.
-const POLL: Duration = Duration::from_millis(15);
+/// How long a written line may take to the engine's log.
+const SETTLE: Duration = Duration::from_millis(15);
 
 /// Follows events and logs until it is dropped.
 pub(super) struct Watch {
@@ -83,16 +83,10 @@ impl Watch {
             return;
         }
         // What they have written reaches the engine's log a moment later.
-        tokio::time::sleep(POLL).await;
+        tokio::time::sleep(SETTLE).await;
         let now_us = Utc::now().timestamp_micros();
         for container in containers {
-            if container.phase == Phase::Exited {
-                while self.followers.is_following(&container.id) {
-                    tokio::time::sleep(POLL).await;
-                }
-            } else {
-                self.followers.catch_up(container, now_us).await;
-            }
+            self.followers.catch_up(container, now_us).await;
         }
     }
 
@@ -231,13 +225,8 @@ impl Followers {
         )
     }
 
-    fn is_following(&self, container: &str) -> bool {
-        locked(&self.followed)
-            .get(container)
-            .is_some_and(|followed| !followed.task.is_finished())
-    }
-
-    /// Ends the following of a container that goes on, and reads on from there up to `until_us`.
+    /// Ends the following of a container and reads on from there up to `until_us`. Also of one that
+    /// has exited: Docker 20.10 may end a followed log before its last lines.
     async fn catch_up(&self, container: &Observed, until_us: i64) {
         let Some(followed) = locked(&self.followed).remove(&container.id) else {
             return;

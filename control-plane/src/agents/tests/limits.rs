@@ -158,12 +158,12 @@ async fn a_slow_reader_is_bounded_and_holds_up_nobody() {
     site.grow_project(4_000_000).await;
     site.deploy(&host).await;
     let flood = async {
-        // The kernel's buffers hold some megabytes on each side; what the control plane holds is the
-        // difference between what it takes and those.
+        // The offer may be a moment on its way: until then everything is read, and from then on no
+        // more than the kernel's buffers hold.
         let mut sent = 0;
         while writes(&mut slow, 100_000).await {
             sent += 100_000;
-            assert!(sent < 64_000_000, "it is read from without end");
+            assert!(sent < 1_000_000_000, "it is read from without end");
         }
         until("let go", || async {
             !site.registry.is_connected(host.agent)
