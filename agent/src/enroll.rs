@@ -5,9 +5,7 @@ use std::io;
 use chrono::{DateTime, Utc};
 use http::StatusCode;
 use towline_pki::renew::EXPIRED_RENEWAL_WINDOW;
-use towline_pki::{
-    AgentKey, EnrollToken, EnrollTokenError, Fingerprint, PkiError, TrustRoots, tls,
-};
+use towline_pki::{AgentKey, EnrollToken, EnrollTokenError, PkiError, TrustRoots, tls};
 use towline_shared::enrolment::{
     ENROL_PATH, EnrolRequest, Enrolled, RENEW_PATH, RenewRequest, Renewed,
 };
@@ -83,11 +81,6 @@ pub enum EnrolError {
     /// The answer is no good.
     #[error("the control plane's answer is not usable: {0}")]
     Unfit(#[from] Unfit),
-    /// The answer brings other roots than the token promised.
-    #[error(
-        "the control plane's answer brings roots without the token's authority {0}; nothing was stored"
-    )]
-    ForeignRoots(Fingerprint),
     /// Something else answered.
     #[error(
         "{address} answered {status} and is no Towline control plane, or one of another version; check the address in the token"
@@ -138,15 +131,16 @@ pub async fn enrol(
     let clock = answer.clock_ahead_s.and_then(clock_warning);
     let enrolled: Enrolled =
         accepted(&answer, &address).map_err(|error| error.or_clock(clock.as_deref()))?;
-    if !TrustRoots::from_pem(&enrolled.roots)?.contains(token.ca) {
-        return Err(EnrolError::ForeignRoots(token.ca));
-    }
+    // What proves the answer is the connection it came by. An operator's own certificate has another
+    // authority than the agents' listener.
+    let is_ours = TrustRoots::from_pem(&enrolled.roots)?.contains(token.ca);
     let identity = Identity::new(Parts {
         agent: enrolled.agent,
         public_address: token.address,
         agent_address: enrolled.agent_address,
         certificate: enrolled.certificate,
         roots: enrolled.roots,
+        operator_authority: (!is_ours).then_some(token.ca),
         key: key.key_pem(),
     })?;
     identity.save(dir)?;

@@ -11,7 +11,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
-use towline_pki::{AgentIdentity, AgentKey, PeerIdentity, PeerRefusal, PkiError, TrustRoots, tls};
+use towline_pki::{
+    AgentIdentity, AgentKey, Fingerprint, PeerIdentity, PeerRefusal, PkiError, TrustRoots, tls,
+};
 use towline_shared::ids::AgentId;
 use zeroize::Zeroizing;
 
@@ -41,6 +43,10 @@ pub struct Parts {
     pub certificate: String,
     /// The roots it trusts, PEM.
     pub roots: String,
+    /// The authority of the API's certificate, when its operator brought that certificate: then the
+    /// roots say nothing of it.
+    #[serde(default)]
+    pub operator_authority: Option<Fingerprint>,
     /// Its key, PEM.
     #[serde(with = "key_text")]
     pub key: Zeroizing<String>,
@@ -201,7 +207,10 @@ impl Identity {
 
     /// How it asks the public listener, without a certificate.
     pub fn public_tls(&self) -> Result<Arc<ClientConfig>, PkiError> {
-        tls::ca_client_config(&self.roots)
+        match self.parts.operator_authority {
+            Some(authority) => tls::pinned_client_config(authority),
+            None => tls::ca_client_config(&self.roots),
+        }
     }
 }
 

@@ -173,13 +173,7 @@ type Change = Box<dyn Fn(&mut serde_json::Value) + Send + Sync>;
 #[tokio::test]
 async fn an_answer_that_does_not_fit_the_request_is_not_stored() {
     let control = Arc::new(ControlPlane::start().await);
-    let foreign = Authority::generate("Other", Utc::now()).unwrap();
-    let other_roots = foreign.cert_pem();
-    let changes: [(Change, &str); 4] = [
-        (
-            Box::new(move |answer| answer["roots"] = json!(other_roots)),
-            "roots without the token's authority",
-        ),
+    let changes: [(Change, &str); 3] = [
         (
             Box::new(|answer| answer["agent"] = json!("01900000-0000-7000-8000-000000000000")),
             "the certificate is for agent",

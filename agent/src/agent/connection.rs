@@ -16,7 +16,7 @@ use crate::machine::{self, HeldJob};
 impl Agent {
     pub(super) fn on_link(&mut self, event: LinkEvent) {
         match event {
-            LinkEvent::Up(link, identity) => self.on_up(link, identity),
+            LinkEvent::Up(link, identity) => self.on_up(link, *identity),
             LinkEvent::Message(message) => self.on_message(message),
             LinkEvent::Down(end) => self.on_down(&end),
             LinkEvent::Failed(error, failure) => self.on_failed(&error, failure),

@@ -35,7 +35,7 @@ use session::Session;
 #[derive(Debug)]
 pub enum LinkEvent {
     /// It is up, by this identity; a hello is awaited.
-    Up(Link, Identity),
+    Up(Link, Box<Identity>),
     /// The control plane says something.
     Message(FromServer),
     /// It has ended; why.
@@ -161,7 +161,7 @@ async fn serve(connected: Connected, events: &mpsc::Sender<LinkEvent>) -> Cause 
     let (session, link) = Session::new(connected.socket, connected.pulse);
     let began = Instant::now();
     if events
-        .send(LinkEvent::Up(link, connected.identity))
+        .send(LinkEvent::Up(link, Box::new(connected.identity)))
         .await
         .is_err()
     {

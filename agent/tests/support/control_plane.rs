@@ -62,6 +62,7 @@ impl ControlPlane {
             agent_address: self.address(),
             certificate: self.certify(key.csr_pem().unwrap().as_bytes(), at, lifetime),
             roots: self.authority.cert_pem(),
+            operator_authority: None,
             key: key.key_pem(),
         })
         .unwrap()
