@@ -1,9 +1,8 @@
 //! The files of a project.
 
 use axum::Json;
+use axum::body::Body;
 use axum::extract::State;
-use axum::extract::rejection::BytesRejection;
-use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde::Serialize;
 use towline_shared::compose::{self, find_compose_file};
@@ -13,10 +12,10 @@ use towline_shared::spec::ProjectFile;
 use utoipa::ToSchema;
 
 use super::findings::Finding;
-use super::input::{Id, body_refused};
+use super::input::{Id, whole};
 use super::problem::{Kind, Problem};
 use super::state::Api;
-use crate::domain::archive::{self, ArchiveError};
+use crate::domain::archive::{self, ArchiveError, MAX_ARCHIVE_BYTES};
 use crate::store::{FileEntry, FileSet, Tenant};
 
 const TAR: &str = "application/x-tar";
@@ -55,7 +54,7 @@ pub async fn replace(
     tenant: Tenant,
     Id(project): Id<ProjectId>,
     headers: HeaderMap,
-    body: Result<Bytes, BytesRejection>,
+    body: Body,
 ) -> Result<Json<Files>, Problem> {
     let is_tar = headers
         .get(header::CONTENT_TYPE)
@@ -67,7 +66,7 @@ pub async fn replace(
                 .remedy(format!("send Content-Type: {TAR}")),
         );
     }
-    let files = archive::read(&body.map_err(body_refused)?).map_err(refused)?;
+    let files = archive::read(&whole(body, MAX_ARCHIVE_BYTES).await?).map_err(refused)?;
     let set = api.store.put_files(&tenant, project, files.clone()).await?;
     Ok(Json(examined(set, &files)))
 }

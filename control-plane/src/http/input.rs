@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use axum::extract::rejection::{BytesRejection, FailedToBufferBody, QueryRejection};
 use axum::extract::{ConnectInfo, FromRequest, FromRequestParts, Path, Request};
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
+use futures_util::StreamExt as _;
 use http::request::Parts;
 use http::{HeaderMap, header};
 use serde::de::DeserializeOwned;
@@ -18,6 +19,9 @@ use super::problem::{Kind, Problem};
 
 /// The most bytes of a JSON body.
 pub const MAX_JSON: usize = 64 * 1024;
+/// How many bytes beyond its limit a body is read and thrown away: a client that still writes when
+/// its connection closes never sees the answer.
+const DISCARDED: usize = 64 * 1024 * 1024;
 
 /// A JSON body. Unknown fields are refused by the types themselves.
 #[derive(Debug)]
@@ -41,6 +45,31 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
     }
 }
 
+/// Takes a body of at most `limit` bytes.
+pub async fn whole(body: axum::body::Body, limit: usize) -> Result<Bytes, Problem> {
+    let mut pieces = body.into_data_stream();
+    let (mut taken, mut read) = (BytesMut::new(), 0_usize);
+    while let Some(piece) = pieces.next().await {
+        let piece = piece.map_err(|error| {
+            Problem::new(Kind::Malformed, format!("the body broke off: {error}"))
+        })?;
+        read += piece.len();
+        if read > limit + DISCARDED {
+            break;
+        }
+        if read <= limit {
+            taken.extend_from_slice(&piece);
+        } else {
+            taken = BytesMut::new();
+        }
+    }
+    if read <= limit {
+        Ok(taken.freeze())
+    } else {
+        Err(too_large())
+    }
+}
+
 fn is_json(headers: &HeaderMap) -> bool {
     headers
         .get(header::CONTENT_TYPE)
@@ -52,11 +81,13 @@ fn is_json(headers: &HeaderMap) -> bool {
 /// A body that is over its limit, or broke off.
 pub fn body_refused(rejection: BytesRejection) -> Problem {
     match rejection {
-        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => {
-            Problem::new(Kind::TooLarge, "the body is over the limit of this route")
-        }
+        BytesRejection::FailedToBufferBody(FailedToBufferBody::LengthLimitError(_)) => too_large(),
         other => Problem::new(Kind::Malformed, other.body_text()),
     }
+}
+
+fn too_large() -> Problem {
+    Problem::new(Kind::TooLarge, "the body is over the limit of this route")
 }
 
 fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
