@@ -93,8 +93,8 @@ struct Inner {
     wake: Wake,
     /// Measurements that wait to be written.
     samples: Mutex<metrics::Pending>,
-    /// Held for as long as the store lives: a second server on the same files is refused.
-    _lock: Option<File>,
+    /// Held until the store is closed: a second server on the same files is refused.
+    lock: Option<File>,
 }
 
 impl fmt::Debug for Store {
@@ -133,10 +133,14 @@ impl Store {
         db::now(self.main().read().await?.conn()).await
     }
 
-    /// Ends all connections after their present work. To be called last.
+    /// Ends all connections after their present work, and gives the data directory free, whoever
+    /// still has a clone of the store. To be called last.
     pub async fn close(&self) {
         self.inner.main.close().await;
         self.inner.telemetry.close().await;
+        if let Some(Err(error)) = self.inner.lock.as_ref().map(open::unlock) {
+            tracing::warn!(%error, "the data directory's lock stays until this process ends");
+        }
     }
 
     pub(crate) fn main(&self) -> &Db {

@@ -130,7 +130,7 @@ async fn open_sqlite(config: &DatabaseConfig, vault: Vault) -> Result<Inner, Ope
         vault,
         wake: Wake::local(),
         samples: Mutex::new(metrics::Pending::default()),
-        _lock: Some(lock),
+        lock: Some(lock),
     })
 }
 
@@ -205,7 +205,7 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
         vault,
         wake,
         samples: Mutex::new(metrics::Pending::default()),
-        _lock: None,
+        lock: None,
     })
 }
 
@@ -250,6 +250,11 @@ fn lock(data_dir: &Path) -> Result<File, OpenError> {
         }),
         Err(error) => Err(failed(error.into())),
     }
+}
+
+/// Gives the data directory free for another server.
+pub(super) fn unlock(lock: &File) -> rustix::io::Result<()> {
+    rustix::fs::flock(lock, FlockOperation::Unlock)
 }
 
 fn name_disk(error: OpenError, data_dir: &Path) -> OpenError {
