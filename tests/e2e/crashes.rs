@@ -84,6 +84,21 @@ fn the_control_plane_stops_gracefully_in_the_middle(story: &mut Installation) {
     });
 }
 
+/// The engine may refuse a container that it was starting when it died, until it has cleaned up some seconds later.
+fn retry_until_it_succeeds(story: &Installation, mut id: String) {
+    wait_until("a retry succeeds", 2 * DEPLOY_LIMIT, || {
+        let shown = story.api.get(&format!("/deployments/{id}")).ok();
+        if shown["status"] == "failed" {
+            std::thread::sleep(Duration::from_secs(2));
+            let again = story
+                .api
+                .post(&format!("/deployments/{id}/retry"), &serde_json::json!({}));
+            again.ok()["id"].as_str().unwrap().clone_into(&mut id);
+        }
+        (shown["status"] == "succeeded").then_some(())
+    });
+}
+
 fn the_engine_restarts_in_the_middle(database: DatabaseKind, engine: EngineKind) {
     let plan = ServerPlan::new(database);
     let mut story =
@@ -103,18 +118,7 @@ fn the_engine_restarts_in_the_middle(database: DatabaseKind, engine: EngineKind)
             (status == "succeeded" || status == "failed").then_some(())
         });
         // An honest failure may be retried; what runs then is one container.
-        let shown = story.api.get(&format!("/deployments/{id}")).ok();
-        if shown["status"] == "failed" {
-            let again = story
-                .api
-                .post(&format!("/deployments/{id}/retry"), &serde_json::json!({}))
-                .ok();
-            let id = again["id"].as_str().unwrap().to_owned();
-            wait_until("the retry succeeds", 2 * DEPLOY_LIMIT, || {
-                let shown = story.api.get(&format!("/deployments/{id}")).ok();
-                (shown["status"] == "succeeded").then_some(())
-            });
-        }
+        retry_until_it_succeeds(&story, id);
         assert_eq!(story.engine.containers(&name).len(), 1);
         story.engine.remove_project(&name);
     }
