@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::{
     Client, More,
-    reference::{self, Nameable, Standing},
+    reference::{Nameable, Standing},
 };
 use crate::exit::Failure;
 
@@ -60,6 +60,7 @@ pub struct Agent {
 }
 
 impl Nameable for Agent {
+    const PATH: &'static str = "agents";
     const WORD: &'static str = "agent";
     const LIST: &'static str = "towline agents ls";
     const MAKE: &'static str = "towline agents token NAME";
@@ -73,24 +74,7 @@ impl Nameable for Agent {
     }
 
     fn standing(&self) -> Standing {
-        if self.status == "revoked" {
-            Standing::Retired
-        } else {
-            Standing::Active
-        }
-    }
-}
-
-/// All agents of the team.
-pub async fn list(client: &Client) -> Result<Vec<Agent>, Failure> {
-    client.list(&["agents"], &[], None).await
-}
-
-/// The agent that is meant.
-pub async fn find(client: &Client, agent: &str) -> Result<Agent, Failure> {
-    match reference::id_of(agent) {
-        Some(id) => client.get(&["agents", &id.to_string()], &[]).await,
-        None => reference::pick(agent, list(client).await?),
+        Standing::of(&self.status)
     }
 }
 

@@ -32,6 +32,7 @@ pub struct Key {
 }
 
 impl Nameable for Key {
+    const PATH: &'static str = "api-keys";
     const WORD: &'static str = "API key";
     const LIST: &'static str = "towline keys ls";
     const MAKE: &'static str = "towline keys create NAME";
@@ -52,11 +53,6 @@ struct NewKeyRequest<'a> {
     expires_in_days: Option<u32>,
 }
 
-/// All keys of the team.
-pub async fn list(client: &Client) -> Result<Vec<Key>, Failure> {
-    client.list(&["api-keys"], &[], None).await
-}
-
 /// Makes a key.
 pub async fn create(
     client: &Client,
@@ -74,9 +70,9 @@ pub async fn create(
         .await
 }
 
-/// The key that is meant.
+/// The key that is meant. The API shows no single one.
 pub async fn find(client: &Client, key: &str) -> Result<Key, Failure> {
-    let keys = list(client).await?;
+    let keys = reference::list(client).await?;
     match reference::id_of(key) {
         Some(id) => reference::by_id(id, keys),
         None => reference::pick(key, keys),

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Client, More, Named, projects, reference};
+use super::{Client, More, Named, projects::Project, reference};
 use crate::exit::{Exit, Failure};
 
 /// How often a request with an idempotency key is repeated when no answer came.
@@ -243,7 +243,7 @@ pub async fn find(client: &Client, deployment: &str) -> Result<Deployment, Failu
     if let Some(id) = reference::id_of(deployment) {
         return get(client, id).await;
     }
-    let project = projects::find(client, deployment).await?;
+    let project = reference::find::<Project>(client, deployment).await?;
     let filter = Filter {
         project: Some(project.id),
         ..Filter::default()

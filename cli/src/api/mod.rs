@@ -22,6 +22,7 @@ pub mod targets;
 mod unreachable;
 
 pub use client::{Client, EventStream};
+pub use reference::{find, list};
 pub use unreachable::address;
 
 /// What an answer says beyond the type that reads it.

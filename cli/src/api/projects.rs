@@ -25,6 +25,7 @@ pub struct Project {
 }
 
 impl Nameable for Project {
+    const PATH: &'static str = "projects";
     const WORD: &'static str = "project";
     const LIST: &'static str = "towline projects ls";
     const MAKE: &'static str = "towline projects create NAME";
@@ -97,23 +98,10 @@ impl Finding {
     }
 }
 
-/// All projects of the team.
-pub async fn list(client: &Client) -> Result<Vec<Project>, Failure> {
-    client.list(&["projects"], &[], None).await
-}
-
-/// The project that is meant.
-pub async fn find(client: &Client, project: &str) -> Result<Project, Failure> {
-    match reference::id_of(project) {
-        Some(id) => client.get(&["projects", &id.to_string()], &[]).await,
-        None => reference::pick(project, list(client).await?),
-    }
-}
-
 /// The project that is meant, made when no project has that name.
 pub async fn find_or_create(client: &Client, project: &str) -> Result<(Project, Origin), Failure> {
     if reference::id_of(project).is_none() {
-        let known = list(client)
+        let known = reference::list::<Project>(client)
             .await?
             .into_iter()
             .find(|known| known.name == project);
@@ -122,7 +110,7 @@ pub async fn find_or_create(client: &Client, project: &str) -> Result<(Project, 
             None => Ok((create(client, project).await?, Origin::Made)),
         };
     }
-    Ok((find(client, project).await?, Origin::Known))
+    Ok((reference::find(client, project).await?, Origin::Known))
 }
 
 /// Where a project comes from.

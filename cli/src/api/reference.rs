@@ -1,11 +1,15 @@
 //! Names and ids: both are accepted wherever one thing is meant.
 
+use serde::de::DeserializeOwned;
 use uuid::Uuid;
 
+use super::Client;
 use crate::exit::{Exit, Failure};
 
 /// What may be meant by a name.
-pub(super) trait Nameable {
+pub trait Nameable {
+    /// Where the API lists them, and below which it shows one by its id.
+    const PATH: &'static str;
     /// The word for it.
     const WORD: &'static str;
     /// The command that lists all of them.
@@ -25,11 +29,38 @@ pub(super) trait Nameable {
 
 /// Whether something is still in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Standing {
+pub enum Standing {
     /// It is in use.
     Active,
     /// It only stands in the list.
     Retired,
+}
+
+impl Standing {
+    /// The standing of what has this status: an agent, or the target that it serves.
+    pub(super) fn of(status: &str) -> Self {
+        if status == "revoked" {
+            Self::Retired
+        } else {
+            Self::Active
+        }
+    }
+}
+
+/// All of the team.
+pub async fn list<T: Nameable + DeserializeOwned>(client: &Client) -> Result<Vec<T>, Failure> {
+    client.list(&[T::PATH], &[], None).await
+}
+
+/// The one that is meant, by its name or id.
+pub async fn find<T: Nameable + DeserializeOwned>(
+    client: &Client,
+    reference: &str,
+) -> Result<T, Failure> {
+    match id_of(reference) {
+        Some(id) => client.get(&[T::PATH, &id.to_string()], &[]).await,
+        None => pick(reference, list(client).await?),
+    }
 }
 
 /// The id, when the text is one.
@@ -103,6 +134,7 @@ mod tests {
     struct Thing(u128, &'static str, Standing);
 
     impl Nameable for Thing {
+        const PATH: &'static str = "things";
         const WORD: &'static str = "thing";
         const LIST: &'static str = "towline things ls";
         const MAKE: &'static str = "towline things create";

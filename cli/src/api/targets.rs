@@ -4,10 +4,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use super::{
-    Client, More,
-    reference::{self, Nameable, Standing},
+    More,
+    reference::{Nameable, Standing},
 };
-use crate::exit::Failure;
 
 /// Where a deploy goes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -41,6 +40,7 @@ pub struct Target {
 }
 
 impl Nameable for Target {
+    const PATH: &'static str = "targets";
     const WORD: &'static str = "target";
     const LIST: &'static str = "towline targets ls";
     const MAKE: &'static str = "towline agents token NAME";
@@ -54,23 +54,6 @@ impl Nameable for Target {
     }
 
     fn standing(&self) -> Standing {
-        if self.status == "revoked" {
-            Standing::Retired
-        } else {
-            Standing::Active
-        }
-    }
-}
-
-/// All targets of the team.
-pub async fn list(client: &Client) -> Result<Vec<Target>, Failure> {
-    client.list(&["targets"], &[], None).await
-}
-
-/// The target that is meant.
-pub async fn find(client: &Client, target: &str) -> Result<Target, Failure> {
-    match reference::id_of(target) {
-        Some(id) => client.get(&["targets", &id.to_string()], &[]).await,
-        None => reference::pick(target, list(client).await?),
+        Standing::of(&self.status)
     }
 }

@@ -8,6 +8,7 @@ use clap::Subcommand;
 use super::{Session, period};
 use crate::{
     api::{
+        self,
         agents::{self, Agent},
         enrolment_tokens::{self, Enrolment},
     },
@@ -62,19 +63,19 @@ impl Agents {
                     .result(&token, |surface| instructions(surface, &token))?;
             }
             Self::Ls => {
-                let agents = agents::list(&client).await?;
+                let agents = api::list::<Agent>(&client).await?;
                 session
                     .output
                     .result(&agents, |surface| table(surface, &agents))?;
             }
             Self::Show { agent } => {
-                let agent = agents::find(&client, &agent).await?;
+                let agent = api::find::<Agent>(&client, &agent).await?;
                 session
                     .output
                     .result(&agent, |surface| details(surface, &agent))?;
             }
             Self::Revoke { agent, yes } => {
-                let agent = agents::find(&client, &agent).await?;
+                let agent = api::find::<Agent>(&client, &agent).await?;
                 let question = format!(
                     "Revoke the agent {:?}? It is cut off at once, its running deployments fail, and the host has to \
                      enrol anew.",

@@ -12,10 +12,11 @@ use super::{
 };
 use crate::{
     api::{
-        Client,
+        self, Client,
         deployments::{self, Deployment, NewDeployment},
         projects::{self, Origin, Project},
-        secrets, targets,
+        secrets,
+        targets::Target,
     },
     exit::{Exit, Failure},
     folder,
@@ -150,7 +151,7 @@ impl Deploy {
             None => folder::project_name(&self.folder)?,
         };
         let client = session.client()?;
-        let target = targets::find(&client, &self.target).await?;
+        let target = api::find::<Target>(&client, &self.target).await?;
         let project = self.project(session, &client, &project).await?;
         let size = files.iter().map(|file| file.bytes).sum();
         note(

@@ -5,8 +5,10 @@ use clap::Subcommand;
 use super::Session;
 use crate::{
     api::{
+        self,
         deployments::{self, Filter},
-        projects, targets,
+        projects::Project,
+        targets::Target,
     },
     exit::{Exit, Failure},
     output::outcome,
@@ -53,10 +55,10 @@ impl Deployments {
                     ..Filter::default()
                 };
                 if let Some(project) = project {
-                    filter.project = Some(projects::find(&client, &project).await?.id);
+                    filter.project = Some(api::find::<Project>(&client, &project).await?.id);
                 }
                 if let Some(target) = target {
-                    filter.target = Some(targets::find(&client, &target).await?.id);
+                    filter.target = Some(api::find::<Target>(&client, &target).await?.id);
                 }
                 let listed = deployments::list(&client, &filter, limit).await?;
                 session

@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::Session;
 use crate::{
-    api::api_keys::{self, Key},
+    api::{
+        self,
+        api_keys::{self, Key},
+    },
     exit::{Exit, Failure},
     output::{
         Surface,
@@ -45,7 +48,7 @@ impl Keys {
         let client = session.client()?;
         match self {
             Self::Ls => {
-                let keys = api_keys::list(&client).await?;
+                let keys = api::list::<Key>(&client).await?;
                 session
                     .output
                     .result(&keys, |surface| table(surface, &keys))?;

@@ -6,9 +6,9 @@ use uuid::Uuid;
 use super::Session;
 use crate::{
     api::{
-        Client, containers, deployments,
+        self, Client, containers, deployments,
         logs::{self, Line},
-        targets,
+        targets::Target,
     },
     exit::{Exit, Failure},
     follow::{
@@ -58,7 +58,7 @@ impl Logs {
                 self.of_deployment(&client, id, &mut shown).await?;
             }
             (None, Some(container), Some(target)) => {
-                let id = targets::find(&client, target).await?.id;
+                let id = api::find::<Target>(&client, target).await?.id;
                 self.of_container(&client, id, container, &mut shown)
                     .await?;
             }

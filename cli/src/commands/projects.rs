@@ -6,7 +6,10 @@ use serde_json::json;
 
 use super::Session;
 use crate::{
-    api::projects::{self, Project, Upload},
+    api::{
+        self,
+        projects::{self, Project, Upload},
+    },
     exit::{Exit, Failure},
     output::{
         Surface, plain,
@@ -47,7 +50,7 @@ impl Projects {
         let client = session.client()?;
         match self {
             Self::Ls => {
-                let projects = projects::list(&client).await?;
+                let projects = api::list::<Project>(&client).await?;
                 session
                     .output
                     .result(&projects, |surface| table(surface, &projects))?;
@@ -59,7 +62,7 @@ impl Projects {
                 })?;
             }
             Self::Show { project } => {
-                let project = projects::find(&client, &project).await?;
+                let project = api::find::<Project>(&client, &project).await?;
                 let files = match projects::files(&client, project.id).await {
                     Ok(files) => Some(files),
                     Err(failure) if failure.http_status() == Some(404) => None,
@@ -71,7 +74,7 @@ impl Projects {
                     .result(&shown, |surface| details(surface, &project, files.as_ref()))?;
             }
             Self::Rm { project, yes } => {
-                let project = projects::find(&client, &project).await?;
+                let project = api::find::<Project>(&client, &project).await?;
                 let question = format!(
                     "Forget the project {:?} with its files, secrets and deployments? What it runs on targets stays.",
                     project.name

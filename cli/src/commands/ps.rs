@@ -5,8 +5,9 @@ use clap::Args;
 use super::Session;
 use crate::{
     api::{
+        self,
         containers::{self, Container},
-        targets,
+        targets::Target,
     },
     exit::{Exit, Failure},
     output::{
@@ -27,7 +28,7 @@ impl Ps {
     /// Asks the target's agent.
     pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let client = session.client()?;
-        let target = targets::find(&client, &self.target).await?;
+        let target = api::find::<Target>(&client, &self.target).await?;
         let containers = containers::list(&client, target.id).await?;
         session.output.result(&containers, |surface| {
             table(surface, &containers, &target.name)

@@ -10,8 +10,10 @@ use super::{
 };
 use crate::{
     api::{
+        self,
         deployments::{self, NewRemoval},
-        projects, targets,
+        projects::Project,
+        targets::Target,
     },
     exit::{Exit, Failure},
     prompt::confirm,
@@ -46,8 +48,8 @@ impl Remove {
     /// Asks, removes and watches.
     pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let client = session.client()?;
-        let project = projects::find(&client, &self.project).await?;
-        let target = targets::find(&client, &self.target).await?;
+        let project = api::find::<Project>(&client, &self.project).await?;
+        let target = api::find::<Target>(&client, &self.target).await?;
         let (volumes, data) = if self.volumes {
             ("delete", " and DELETE the data in its named volumes")
         } else {

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::Session;
 use crate::{
-    api::{projects, secrets},
+    api::{self, projects::Project, secrets},
     exit::{Exit, Failure},
     output::{
         table::{Rows, whole},
@@ -51,7 +51,7 @@ impl Secrets {
         let client = session.client()?;
         match self {
             Self::Ls { project } => {
-                let project = projects::find(&client, &project).await?;
+                let project = api::find::<Project>(&client, &project).await?;
                 let listed = secrets::list(&client, project.id).await?;
                 session.output.result(&listed, |surface| {
                     let now = Utc::now();
@@ -68,7 +68,7 @@ impl Secrets {
                 })?;
             }
             Self::Set { project, key } => {
-                let project = projects::find(&client, &project).await?;
+                let project = api::find::<Project>(&client, &project).await?;
                 let value = prompt::secret(&format!("Value of {key}: "), SECRET_LIMIT).await?;
                 secrets::set(&client, project.id, &key, &value).await?;
                 let done = json!({ "project": project.id, "key": key });
@@ -80,7 +80,7 @@ impl Secrets {
                 })?;
             }
             Self::Rm { project, key, yes } => {
-                let project = projects::find(&client, &project).await?;
+                let project = api::find::<Project>(&client, &project).await?;
                 confirm(
                     yes.into(),
                     &format!("Take the secret {key} of {:?} away?", project.name),

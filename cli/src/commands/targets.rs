@@ -4,7 +4,7 @@ use clap::Subcommand;
 
 use super::{Session, agents::status};
 use crate::{
-    api::targets::{self, Target},
+    api::{self, targets::Target},
     exit::{Exit, Failure},
     output::{
         Surface,
@@ -31,13 +31,13 @@ impl Targets {
         let client = session.client()?;
         match self {
             Self::Ls => {
-                let targets = targets::list(&client).await?;
+                let targets = api::list::<Target>(&client).await?;
                 session
                     .output
                     .result(&targets, |surface| table(surface, &targets))?;
             }
             Self::Show { target } => {
-                let target = targets::find(&client, &target).await?;
+                let target = api::find::<Target>(&client, &target).await?;
                 session
                     .output
                     .result(&target, |surface| details(surface, &target))?;

@@ -5,10 +5,13 @@ use std::{collections::VecDeque, mem};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Contact, backoff::Backoff, passes};
+use super::{
+    link::{Contact, First, Heard, Link},
+    read,
+};
 use crate::{
-    api::{Client, EventStream, containers, logs::Line},
-    exit::{Exit, Failure},
+    api::{Client, containers, logs::Line, sse::Event},
+    exit::Failure,
 };
 
 /// How many lines are asked for after a loss, to find the place again.
@@ -47,16 +50,7 @@ pub struct Follower<'c> {
     tail: Option<u32>,
     place: Place,
     link: Link,
-    contact: Contact,
-    backoff: Backoff,
     news: VecDeque<News>,
-}
-
-#[derive(Debug)]
-enum Link {
-    New,
-    Open(Box<EventStream>),
-    Again,
 }
 
 impl<'c> Follower<'c> {
@@ -68,9 +62,7 @@ impl<'c> Follower<'c> {
             container,
             tail,
             place: Place::default(),
-            link: Link::New,
-            contact: Contact::Kept,
-            backoff: Backoff::new(),
+            link: Link::new(First::Tells),
             news: VecDeque::new(),
         }
     }
@@ -82,58 +74,33 @@ impl<'c> Follower<'c> {
             if let Some(news) = self.news.pop_front() {
                 return Ok(news);
             }
-            let advanced = match &mut self.link {
-                Link::Open(stream) => match stream.next().await {
-                    Ok(Some(events)) => self.take(&events),
-                    Ok(None) => Err(Failure::new(
-                        Exit::Unreachable,
-                        "The control plane ended the stream",
-                    )),
-                    Err(failure) => Err(failure),
-                },
-                Link::New | Link::Again => self.open().await,
-            };
-            match advanced {
-                Ok(()) => {}
-                Err(failure) if passes(&failure) && !matches!(self.link, Link::New) => {
-                    self.lose(&failure).await;
-                }
-                Err(failure) => return Err(failure),
+            match self.hear().await? {
+                Heard::Opened => self.place.look_back(),
+                Heard::Events(events) => self.take(&events)?,
+                Heard::Lost(why) => return Ok(News::Lost(why)),
             }
         }
     }
 
-    async fn open(&mut self) -> Result<(), Failure> {
+    async fn hear(&mut self) -> Result<Heard, Failure> {
+        let (client, target, container) = (self.client, self.target, self.container);
         let tail = match self.place.last {
             Some(_) => Some(LOOK_BACK),
             None => self.tail,
         };
-        let stream = containers::follow_log(self.client, self.target, self.container, tail).await?;
-        self.link = Link::Open(Box::new(stream));
-        self.place.look_back();
-        Ok(())
+        self.link
+            .next(async || containers::follow_log(client, target, container, tail).await)
+            .await
     }
 
-    async fn lose(&mut self, failure: &Failure) {
-        self.link = Link::Again;
-        if self.contact.lose() == Contact::Kept {
-            self.news
-                .push_back(News::Lost(failure.sentence().into_owned()));
-        }
-        tokio::time::sleep(self.backoff.wait()).await;
-    }
-
-    fn take(&mut self, events: &[crate::api::sse::Event]) -> Result<(), Failure> {
+    fn take(&mut self, events: &[Event]) -> Result<(), Failure> {
         let mut lines = Vec::new();
         for event in events {
             match event.kind.as_str() {
                 "line" => {
-                    let line: Line = serde_json::from_str(&event.data).map_err(|error| {
-                        Failure::new(Exit::Failed, "The control plane's stream is not understood")
-                            .detail(error.to_string())
-                    })?;
+                    let line: Line = read(event)?;
                     let fit = self.place.take(line.at);
-                    if self.contact.hear() == Contact::Lost {
+                    if self.link.hear() == Contact::Lost {
                         self.news.push_back(News::Back(match fit {
                             Fit::Repeat => Coverage::Seamless,
                             Fit::New => Coverage::Torn,
@@ -156,7 +123,6 @@ impl<'c> Follower<'c> {
             }
         }
         self.flush(&mut lines);
-        self.backoff.reset();
         Ok(())
     }
 

@@ -3,19 +3,18 @@
 use std::{collections::VecDeque, mem};
 
 use super::{
-    Contact,
-    backoff::Backoff,
     cursor::{Cursor, Fit},
-    passes,
+    link::{Contact, First, Heard, Link},
+    not_understood, read,
 };
 use crate::{
     api::{
-        Client, EventStream,
+        Client,
         deployments::Deployment,
         logs::{self, Line},
         sse,
     },
-    exit::{Exit, Failure},
+    exit::Failure,
 };
 
 /// What following tells.
@@ -42,19 +41,7 @@ pub struct Follower<'c> {
     deployment: uuid::Uuid,
     cursor: Cursor,
     link: Link,
-    contact: Contact,
-    backoff: Backoff,
     news: VecDeque<News>,
-}
-
-#[derive(Debug)]
-enum Link {
-    /// Not yet opened.
-    New,
-    /// Open.
-    Open(Box<EventStream>),
-    /// To be opened again: it was lost, or lines were missed.
-    Again,
 }
 
 impl<'c> Follower<'c> {
@@ -64,9 +51,7 @@ impl<'c> Follower<'c> {
             client,
             deployment,
             cursor: Cursor::at(from),
-            link: Link::New,
-            contact: Contact::Kept,
-            backoff: Backoff::new(),
+            link: Link::new(First::Persists),
             news: VecDeque::new(),
         }
     }
@@ -78,44 +63,24 @@ impl<'c> Follower<'c> {
             if let Some(news) = self.news.pop_front() {
                 return Ok(news);
             }
-            let advanced = match &mut self.link {
-                Link::Open(stream) => match stream.next().await {
-                    Ok(Some(events)) => self.take(events),
-                    Ok(None) => Err(ended()),
-                    Err(failure) => Err(failure),
-                },
-                Link::New | Link::Again => self.open().await,
-            };
-            match advanced {
-                Ok(()) => {}
-                Err(failure) if passes(&failure) => self.lose(&failure).await,
-                Err(failure) => return Err(failure),
+            match self.hear().await? {
+                Heard::Opened => {}
+                Heard::Events(events) => self.take(events)?,
+                Heard::Lost(why) => return Ok(News::Lost(why)),
             }
         }
     }
 
-    async fn open(&mut self) -> Result<(), Failure> {
-        let seen = match self.link {
-            Link::New => None,
-            _ => self.cursor.seen(),
-        };
-        let stream = logs::stream(self.client, self.deployment, self.cursor.next(), seen).await?;
-        self.link = Link::Open(Box::new(stream));
-        Ok(())
-    }
-
-    /// Says once that the connection was lost, and waits before the next try.
-    async fn lose(&mut self, failure: &Failure) {
-        self.link = Link::Again;
-        if self.contact.lose() == Contact::Kept {
-            self.news
-                .push_back(News::Lost(failure.sentence().into_owned()));
-        }
-        tokio::time::sleep(self.backoff.wait()).await;
+    async fn hear(&mut self) -> Result<Heard, Failure> {
+        let (client, id, next) = (self.client, self.deployment, self.cursor.next());
+        let seen = self.cursor.seen().filter(|_| !self.link.is_new());
+        self.link
+            .next(async || logs::stream(client, id, next, seen).await)
+            .await
     }
 
     fn take(&mut self, events: Vec<sse::Event>) -> Result<(), Failure> {
-        if self.contact.hear() == Contact::Lost {
+        if self.link.hear() == Contact::Lost {
             self.news.push_back(News::Back);
         }
         let mut lines = Vec::new();
@@ -124,12 +89,9 @@ impl<'c> Follower<'c> {
         // What came before an event that cannot be used is news all the same.
         self.flush(&mut lines);
         match taken {
-            Ok(()) => {
-                self.backoff.reset();
-                Ok(())
-            }
+            Ok(()) => Ok(()),
             Err(Stop::Missed) => {
-                self.link = Link::Again;
+                self.link.reopen();
                 Ok(())
             }
             Err(Stop::Unreadable(failure)) => Err(failure),
@@ -185,30 +147,19 @@ enum Stop {
     Unreadable(Failure),
 }
 
-fn read_line(event: &sse::Event) -> Result<Line, Stop> {
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self::Unreadable(failure)
+    }
+}
+
+fn read_line(event: &sse::Event) -> Result<Line, Failure> {
     let mut line: Line = read(event)?;
     if line.n.is_none() {
         line.n = event.id.as_deref().and_then(|id| id.parse().ok());
     }
     match line.n {
         Some(_) => Ok(line),
-        None => Err(Stop::Unreadable(not_understood("a line has no number"))),
+        None => Err(not_understood("a line has no number")),
     }
-}
-
-fn read<T: serde::de::DeserializeOwned>(event: &sse::Event) -> Result<T, Stop> {
-    serde_json::from_str(&event.data)
-        .map_err(|error| Stop::Unreadable(not_understood(&error.to_string())))
-}
-
-fn not_understood(why: &str) -> Failure {
-    Failure::new(Exit::Failed, "The control plane's stream is not understood")
-        .detail(why)
-        .remedy(
-            "use the towline of the control plane's version; `towline --version` shows this one's",
-        )
-}
-
-fn ended() -> Failure {
-    Failure::new(Exit::Unreachable, "The control plane ended the stream")
 }

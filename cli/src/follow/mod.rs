@@ -4,34 +4,24 @@ mod backoff;
 pub mod container;
 mod cursor;
 pub mod deployment;
+mod link;
 
-use crate::exit::{Exit, Failure};
+use serde::de::DeserializeOwned;
 
-/// What the person knows about the connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Contact {
-    /// It is there.
-    Kept,
-    /// It was lost, and that was said.
-    Lost,
+use crate::{
+    api::sse::Event,
+    exit::{Exit, Failure},
+};
+
+/// What an event says.
+fn read<T: DeserializeOwned>(event: &Event) -> Result<T, Failure> {
+    serde_json::from_str(&event.data).map_err(|error| not_understood(&error.to_string()))
 }
 
-impl Contact {
-    /// The connection was lost. Gives what was known before.
-    fn lose(&mut self) -> Self {
-        std::mem::replace(self, Self::Lost)
-    }
-
-    /// Something came. Gives what was known before.
-    fn hear(&mut self) -> Self {
-        std::mem::replace(self, Self::Kept)
-    }
-}
-
-/// Whether a failure passes by itself: then following goes on, for ever.
-fn passes(failure: &Failure) -> bool {
-    match failure.http_status() {
-        Some(status) => status >= 500 || status == 429 || status == 408,
-        None => failure.exit() == Exit::Unreachable,
-    }
+fn not_understood(why: &str) -> Failure {
+    Failure::new(Exit::Failed, "The control plane's stream is not understood")
+        .detail(why)
+        .remedy(
+            "use the towline of the control plane's version; `towline --version` shows this one's",
+        )
 }
