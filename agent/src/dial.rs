@@ -35,8 +35,16 @@ pub enum DialError {
         "cannot reach {address}: {cause}; check the address, and that this host may connect to it"
     )]
     Tcp {
-        /// Who was dialled: the server or the proxy.
+        /// Who was dialled.
         address: Address,
+        /// Why.
+        cause: io::Error,
+    },
+    /// TCP to the proxy failed.
+    #[error("cannot reach the proxy {proxy}: {cause}; check HTTPS_PROXY and NO_PROXY")]
+    ProxyTcp {
+        /// Which.
+        proxy: Address,
         /// Why.
         cause: io::Error,
     },
@@ -125,9 +133,17 @@ impl Dialer {
 
     async fn tcp(&self, address: &Address) -> Result<TcpStream, DialError> {
         let Some(proxy) = self.proxies.to(address) else {
-            return connect(address).await;
+            return connect(address).await.map_err(|cause| DialError::Tcp {
+                address: address.clone(),
+                cause,
+            });
         };
-        let mut stream = connect(&proxy.address).await?;
+        let mut stream = connect(&proxy.address)
+            .await
+            .map_err(|cause| DialError::ProxyTcp {
+                proxy: proxy.address.clone(),
+                cause,
+            })?;
         let tunnel = timeout(PATIENCE, proxy.tunnel(&mut stream, address)).await;
         let failed = |error| DialError::Proxy {
             proxy: proxy.address.clone(),
@@ -140,22 +156,18 @@ impl Dialer {
     }
 }
 
-async fn connect(address: &Address) -> Result<TcpStream, DialError> {
+async fn connect(address: &Address) -> io::Result<TcpStream> {
     let dialled = timeout(
         PATIENCE,
         TcpStream::connect((address.host.as_str(), address.port)),
     )
     .await;
-    let connected = dialled
+    dialled
         .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
         .and_then(|stream| {
             stream.set_nodelay(true)?;
             Ok(stream)
-        });
-    connected.map_err(|cause| DialError::Tcp {
-        address: address.clone(),
-        cause,
-    })
+        })
 }
 
 impl From<io::Error> for TlsTrouble {

@@ -78,9 +78,7 @@ impl StateLock {
 impl StateDir {
     /// Opens the folder, and makes it (0700) when it is not there.
     pub fn open(root: &Path) -> Result<Self, StateError> {
-        let dir = Self {
-            root: root.to_path_buf(),
-        };
+        let dir = Self::existing(root);
         for folder in [dir.root.clone(), dir.jobs()] {
             create_private_dir(&folder)
                 .map_err(|cause| failed("cannot create the state folder", &folder, cause))?;
@@ -90,8 +88,9 @@ impl StateDir {
 
     /// The folder as it is, to be read.
     pub fn existing(root: &Path) -> Self {
+        // Compose and the engine resolve relative paths in other folders.
         Self {
-            root: root.to_path_buf(),
+            root: std::path::absolute(root).unwrap_or_else(|_| root.to_path_buf()),
         }
     }
 
@@ -274,6 +273,14 @@ mod tests {
         // The machine was started anew.
         fs::write(root.join("lock"), "1\nanother boot\n").unwrap();
         assert_eq!(dir.lock().unwrap().boot(), Boot::Other);
+    }
+
+    #[test]
+    fn a_folder_given_by_a_relative_path_is_the_same_one_everywhere() {
+        let dir = StateDir::existing(Path::new("state"));
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(dir.root(), here.join("state"));
+        assert!(dir.jobs().is_absolute());
     }
 
     #[test]

@@ -105,6 +105,27 @@ async fn a_proxy_that_refuses_is_named_with_what_to_do() {
     agent.stop().await.unwrap();
 }
 
+#[tokio::test]
+async fn a_proxy_that_is_not_there_is_named_as_the_one_at_fault() {
+    let nobody = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = nobody.local_addr().unwrap();
+    drop(nobody);
+    let control = ControlPlane::start().await;
+    let mut host = TestHost::with(&control.identity());
+    host.proxies = by_proxy(&format!("http://{address}"));
+    let agent = host.start();
+    eventually("an error", || {
+        LastConnection::load(&host.dir()).error.is_some()
+    })
+    .await;
+    let error = LastConnection::load(&host.dir()).error.unwrap();
+    assert!(
+        error.contains(&format!("the proxy {address}")) && error.contains("NO_PROXY"),
+        "{error}"
+    );
+    agent.stop().await.unwrap();
+}
+
 /// The server's machine has lost its power: nothing comes, nothing is refused.
 #[tokio::test]
 async fn a_half_open_link_is_given_up_within_its_silence() {

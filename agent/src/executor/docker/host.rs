@@ -34,8 +34,7 @@ impl Host {
         Self {
             engine: Engine::new(&config.host),
             policy: config.policy,
-            // Compose and the engine resolve relative paths in other folders.
-            state_dir: std::path::absolute(&config.state_dir).unwrap_or(config.state_dir),
+            state_dir: config.state_dir,
             docker_config: config.docker_config,
             models: Models::default(),
             busy: Mutex::default(),

@@ -57,7 +57,7 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 pub struct DockerConfig {
     /// The engine's socket: `unix:///path`.
     pub host: String,
-    /// The agent's state folder; projects live in its `projects`.
+    /// The agent's state folder, absolute; projects live in its `projects`.
     pub state_dir: PathBuf,
     /// What this host's owner allows.
     pub policy: HostPolicy,
