@@ -1,10 +1,16 @@
 //! The command line.
 
+use std::process::ExitCode;
+
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{
-    agents, cancel, completions, contexts, deploy, deployments, keys, login, logout, logs,
-    projects, ps, remove, retry, secrets, setup, targets, top, whoami,
+use crate::{
+    commands::{
+        agents, cancel, completions, contexts, deploy, deployments, keys, login, logout, logs,
+        projects, ps, remove, retry, secrets, setup, targets, top, whoami,
+    },
+    exit::Failure,
+    output::{Format, Output},
 };
 
 const AFTER: &str = "\
@@ -100,6 +106,22 @@ pub enum Command {
     Top(top::Top),
     /// Print completions for a shell
     Completions(completions::Completions),
+}
+
+/// Ends where the command line cannot be used, or asks for help: with `--json` an error is JSON, as
+/// every other.
+pub fn misused(error: &clap::Error) -> ExitCode {
+    let json = std::env::args_os()
+        .take_while(|argument| argument != "--")
+        .any(|argument| argument == "--json");
+    if !(error.use_stderr() && json) {
+        error.exit();
+    }
+    let text = error.render().to_string();
+    let failure = Failure::usage("The command line cannot be used")
+        .detail(text.trim_start_matches("error: ").trim_end());
+    Output::of_process(Format::Json).failure(&failure);
+    ExitCode::from(failure.exit().code())
 }
 
 #[cfg(test)]

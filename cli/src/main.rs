@@ -16,12 +16,15 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 
-use arguments::Arguments;
+use arguments::{Arguments, misused};
 use commands::Session;
 use exit::{Exit, Failure};
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return misused(&error),
+    };
     let session = Session::new(&arguments);
     let ended = run(arguments, &session);
     let exit = ended.unwrap_or_else(|failure| {

@@ -8,9 +8,10 @@ use std::{
     io::{BufRead as _, BufReader, Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
     process::Stdio,
+    time::Duration,
 };
 
-use plane::{DEPLOYMENT, KEY, Plane, Ran, SETUP_TOKEN, TARGET, Waits, World};
+use plane::{Cancelling, DEPLOYMENT, KEY, Plane, Ran, SETUP_TOKEN, TARGET, Waits, World};
 use serde_json::{Value, json};
 
 fn folder() -> tempfile::TempDir {
@@ -247,9 +248,12 @@ fn a_lost_answer_is_asked_for_again_under_the_same_key() {
     assert!(world.asked.iter().all(|asked| *asked == world.asked[0]));
 }
 
-fn interrupted(more: &[&str]) -> (Ran, u32) {
+/// A deploy that is interrupted when three lines have come, and once more where nobody hears of its
+/// cancelling.
+fn interrupted(more: &[&str], cancelling: Cancelling) -> (Ran, u32) {
     let plane = Plane::start(World {
         waits_for_cancel: Waits::Yes,
+        cancelling,
         ..World::default()
     });
     let folder = folder();
@@ -268,6 +272,12 @@ fn interrupted(more: &[&str]) -> (Ran, u32) {
     }
     let pid = rustix::process::Pid::from_child(&process);
     rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    if cancelling == Cancelling::Hangs {
+        while plane.world().cancels == 0 {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    }
     stdout.read_to_string(&mut text).unwrap();
     let ran = Ran::of(&process.wait_with_output().unwrap());
     let cancels = plane.world().cancels;
@@ -276,7 +286,7 @@ fn interrupted(more: &[&str]) -> (Ran, u32) {
 
 #[test]
 fn an_interrupt_leaves_the_deployment_alone_or_cancels_it() {
-    let (left, cancels) = interrupted(&[]);
+    let (left, cancels) = interrupted(&[], Cancelling::Heard);
     assert_eq!((left.code, cancels), (Some(5), 0), "{left:?}");
     assert!(
         left.stderr
@@ -284,12 +294,21 @@ fn an_interrupt_leaves_the_deployment_alone_or_cancels_it() {
         "{left:?}"
     );
 
-    let (cancelled, cancels) = interrupted(&["--cancel-on-interrupt"]);
+    let cancel = ["--cancel-on-interrupt"];
+    let (cancelled, cancels) = interrupted(&cancel, Cancelling::Heard);
     assert_eq!((cancelled.code, cancels), (Some(3), 1), "{cancelled:?}");
     assert!(
         cancelled.stderr.contains("web was left running"),
         "{cancelled:?}"
     );
+
+    let (cancelled, cancels) = interrupted(&cancel, Cancelling::UnavailableOnce);
+    assert_eq!((cancelled.code, cancels), (Some(3), 2), "{cancelled:?}");
+    assert!(cancelled.stderr.contains("trying again"), "{cancelled:?}");
+
+    let (left, cancels) = interrupted(&cancel, Cancelling::Hangs);
+    assert_eq!((left.code, cancels), (Some(5), 1), "{left:?}");
+    assert!(left.stderr.contains("goes on"), "{left:?}");
 }
 
 #[test]
@@ -407,6 +426,16 @@ fn failures_say_what_and_what_next_and_have_their_codes() {
         "remedy": "list the targets", "status": 404,
     });
     assert_eq!((told, json.stdout.as_str()), (expected, ""));
+
+    let misused = plane.run(&["targets", "show", "--json"]);
+    let told: Value = serde_json::from_str(&misused.stderr).unwrap();
+    assert_eq!(misused.code, Some(2), "{misused:?}");
+    assert!(
+        told["detail"].as_str().unwrap().contains("<TARGET>"),
+        "{told}"
+    );
+    let help = plane.run(&["targets", "--help", "--json"]);
+    assert_eq!((help.code, help.stderr.as_str()), (Some(0), ""));
 }
 
 #[test]
@@ -417,9 +446,14 @@ fn an_absent_control_plane_is_unreachable() {
     let ran = Ran::of(&command.env("TOWLINE_URL", url).output().unwrap());
     assert_eq!(ran.code, Some(4), "{ran:?}");
     assert!(
-        ran.stderr.contains("check that the control plane runs"),
+        ran.stderr.contains("check that the control plane runs")
+            && !ran.stderr.contains("HTTPS_PROXY"),
         "{ran:?}"
     );
+    command.env("HTTPS_PROXY", "http://127.0.0.1:9");
+    let ran = Ran::of(&command.output().unwrap());
+    assert_eq!(ran.code, Some(4), "{ran:?}");
+    assert!(ran.stderr.contains("proxy of HTTPS_PROXY"), "{ran:?}");
 }
 
 #[test]

@@ -51,11 +51,22 @@ pub(super) fn failure(base: &Url, error: &reqwest::Error, part: Part) -> Failure
     )
     .detail(innermost(error))
     .remedy(match cause_in::<io::Error>(error).map(io::Error::kind) {
+        Some(io::ErrorKind::ConnectionRefused) if proxied() => {
+            "check that the control plane runs, that host and port are right, and that the proxy of HTTPS_PROXY runs; \
+             NO_PROXY names hosts that need none"
+        }
         Some(io::ErrorKind::ConnectionRefused) => {
             "check that the control plane runs and that host and port are right"
         }
         _ => "check the address, the network and HTTPS_PROXY",
     })
+}
+
+/// Whether the environment names a proxy, which may be the one that refuses.
+fn proxied() -> bool {
+    ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"]
+        .into_iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
 }
 
 /// The address as people write it.

@@ -13,7 +13,10 @@ use crate::{
         deployments::{self, Deployment},
     },
     exit::{Exit, Failure},
-    follow::deployment::{Follower, News},
+    follow::{
+        deployment::{Follower, News},
+        persist,
+    },
     output::{Format, Reader, lines::LineWriter, outcome, progress::Progress},
 };
 
@@ -69,7 +72,7 @@ pub async fn watch(
     loop {
         let ended = tokio::select! {
             news = follower.next() => watch.take(news?)?,
-            stop = signals.next() => watch.stop(stop).await?,
+            stop = signals.next() => watch.stop(stop, &mut signals).await?,
         };
         if let Some(exit) = ended {
             return Ok(exit);
@@ -121,15 +124,13 @@ impl Watch<'_> {
         }
     }
 
-    async fn stop(&mut self, stop: Stop) -> Result<Option<Exit>, Failure> {
+    async fn stop(&mut self, stop: Stop, signals: &mut Signals) -> Result<Option<Exit>, Failure> {
         let asked = std::mem::replace(&mut self.asked, Asked::Once);
         let id = self.deployment.id;
         match (self.on_interrupt, asked) {
             (OnInterrupt::Cancel, Asked::Never) => {
                 self.note("Cancelling; stop once more to leave without waiting for it.");
-                self.deployment = deployments::cancel(self.client, id).await?;
-                self.progress.step(&outcome::now(&self.deployment));
-                Ok(None)
+                self.cancel(signals).await
             }
             (OnInterrupt::Leave, Asked::Never) if self.can_answer(stop) => {
                 self.note(&format!(
@@ -139,6 +140,21 @@ impl Watch<'_> {
             }
             _ => self.leave(),
         }
+    }
+
+    /// Asks for the cancelling until it is heard, or until it was asked to stop once more.
+    async fn cancel(&mut self, signals: &mut Signals) -> Result<Option<Exit>, Failure> {
+        let (client, id) = (self.client, self.deployment.id);
+        let cancelled = tokio::select! {
+            cancelled = persist(
+                async || deployments::cancel(client, id).await,
+                |failure| self.note(&format!("{}; trying again …", failure.sentence())),
+            ) => cancelled?,
+            _ = signals.next() => return self.leave(),
+        };
+        self.deployment = cancelled;
+        self.progress.step(&outcome::now(&self.deployment));
+        Ok(None)
     }
 
     fn can_answer(&self, stop: Stop) -> bool {

@@ -4,7 +4,7 @@ use std::mem;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::backoff::Backoff;
+use super::{backoff::Backoff, passes};
 use crate::{
     api::{EventStream, sse::Event},
     exit::{Exit, Failure},
@@ -125,12 +125,4 @@ impl Link {
 
 fn ended() -> Failure {
     Failure::new(Exit::Unreachable, "The control plane ended the stream")
-}
-
-/// Whether a failure passes by itself: then following goes on, for ever.
-fn passes(failure: &Failure) -> bool {
-    match failure.http_status() {
-        Some(status) => status >= 500 || status == 429 || status == 408,
-        None => failure.exit() == Exit::Unreachable,
-    }
 }

@@ -59,6 +59,8 @@ pub struct World {
     pub streams: Vec<(String, Option<String>)>,
     /// How often it was asked to cancel.
     pub cancels: u32,
+    /// What becomes of such a request.
+    pub cancelling: Cancelling,
     /// The bodies of asked removals.
     pub removals: Vec<Value>,
     /// The `tail` that each stream of the container's log was opened with.
@@ -72,6 +74,17 @@ pub enum Waits {
     No,
     /// It does not.
     Yes,
+}
+
+/// What becomes of requests to cancel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cancelling {
+    /// They are answered.
+    Heard,
+    /// The first is refused for the moment, the later ones are answered.
+    UnavailableOnce,
+    /// They are never answered.
+    Hangs,
 }
 
 impl Default for World {
@@ -91,6 +104,7 @@ impl Default for World {
             projects: Vec::new(),
             streams: Vec::new(),
             cancels: 0,
+            cancelling: Cancelling::Heard,
             removals: Vec::new(),
             container_tails: Vec::new(),
         }

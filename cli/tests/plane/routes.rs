@@ -12,7 +12,9 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use super::{DEPLOYMENT, KEY, PERSON, PROJECT, SETUP_TOKEN, Shared, TARGET, streams};
+use super::{
+    Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, SETUP_TOKEN, Shared, TARGET, World, streams,
+};
 
 /// All routes.
 pub fn router(world: Shared) -> Router {
@@ -210,9 +212,20 @@ async fn deployments(State(world): State<Shared>) -> Json<Value> {
     Json(json!({ "items": [only], "next_cursor": null }))
 }
 
-async fn cancel(State(world): State<Shared>) -> Json<Value> {
-    let mut world = world.lock().unwrap();
-    world.cancels += 1;
+async fn cancel(State(world): State<Shared>) -> Response {
+    let (cancelling, before) = {
+        let mut world = world.lock().unwrap();
+        world.cancels += 1;
+        (world.cancelling, world.cancels - 1)
+    };
+    match (cancelling, before) {
+        (Cancelling::Hangs, _) => std::future::pending().await,
+        (Cancelling::UnavailableOnce, 0) => StatusCode::SERVICE_UNAVAILABLE.into_response(),
+        _ => cancelled(&mut world.lock().unwrap()).into_response(),
+    }
+}
+
+fn cancelled(world: &mut World) -> Json<Value> {
     world.end = json!({ "status": "cancelled", "message": "web was left running" });
     let facts = json!({ "status": "running", "cancel_requested_at": "2026-01-31T12:00:01Z" });
     Json(deployment_as(&facts, world.lines))

@@ -83,7 +83,7 @@ pub async fn deployment(
 }
 
 async fn end_after_cancel(world: Shared) -> Result<String, Infallible> {
-    while world.lock().unwrap().cancels == 0 {
+    while world.lock().unwrap().end["status"] != "cancelled" {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let world = world.lock().unwrap();
