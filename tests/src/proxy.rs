@@ -121,9 +121,9 @@ impl Proxy {
         self.set(Weather::Fine);
     }
 
-    /// Closes every connection of now; new ones pass.
-    pub fn break_connections(&self) {
-        self.shared.sky().close();
+    /// Closes every connection of now, and says how many there were; new ones pass.
+    pub fn break_connections(&self) -> usize {
+        self.shared.sky().close()
     }
 
     /// Every connection of now stays open and silent for ever, as when a router forgot it; new ones pass.
@@ -177,10 +177,14 @@ impl Sky {
         }
     }
 
-    fn close(&mut self) {
-        for (_, socket) in self.sockets.drain(..) {
+    /// How many connections it closed: each has two sockets.
+    fn close(&mut self) -> usize {
+        let sockets = self.sockets.drain(..);
+        let count = sockets.len() / 2;
+        for (_, socket) in sockets {
             let _ = socket.shutdown(Shutdown::Both);
         }
+        count
     }
 }
 
