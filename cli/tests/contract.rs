@@ -11,7 +11,7 @@ use std::{
     time::Duration,
 };
 
-use plane::{Cancelling, DEPLOYMENT, KEY, Plane, Ran, SETUP_TOKEN, TARGET, Waits, World};
+use plane::{Cancelling, DEPLOYMENT, KEY, Plane, Ran, Rival, SETUP_TOKEN, TARGET, Waits, World};
 use serde_json::{Value, json};
 
 fn folder() -> tempfile::TempDir {
@@ -165,6 +165,18 @@ fn a_deploy_uploads_sets_secrets_watches_and_ends_as_the_deployment_does() {
     );
     let body = json!({ "target": TARGET, "settle_ms": 500, "deadline_s": 600 });
     assert_eq!(world.asked, [("once".into(), body)]);
+}
+
+#[test]
+fn two_first_deploys_of_a_project_share_it() {
+    let plane = Plane::start(World {
+        rival: Rival::First,
+        ..World::default()
+    });
+    let ran = deploy(&plane, &[]);
+    assert_eq!(ran.code, Some(0), "{ran:?}");
+    assert!(!ran.stderr.contains("Made the project"), "{ran:?}");
+    assert_eq!(plane.world().projects, ["shop"]);
 }
 
 #[test]

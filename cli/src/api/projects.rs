@@ -107,7 +107,14 @@ pub async fn find_or_create(client: &Client, project: &str) -> Result<(Project, 
             .find(|known| known.name == project);
         return match known {
             Some(known) => Ok((known, Origin::Known)),
-            None => Ok((create(client, project).await?, Origin::Made)),
+            None => match create(client, project).await {
+                Ok(made) => Ok((made, Origin::Made)),
+                // Somebody else has made it in between.
+                Err(failure) if failure.http_status() == Some(409) => {
+                    Ok((reference::find(client, project).await?, Origin::Known))
+                }
+                Err(failure) => Err(failure),
+            },
         };
     }
     Ok((reference::find(client, project).await?, Origin::Known))

@@ -55,6 +55,8 @@ pub struct World {
     pub asked: Vec<(String, Value)>,
     /// The projects' names.
     pub projects: Vec<String>,
+    /// Another client has made each of them first.
+    pub rival: Rival,
     /// What each stream was opened with: `from`, and the last event's id.
     pub streams: Vec<(String, Option<String>)>,
     /// How often it was asked to cancel.
@@ -74,6 +76,15 @@ pub enum Waits {
     No,
     /// It does not.
     Yes,
+}
+
+/// Whether another client makes the same projects at the same time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rival {
+    /// There is none.
+    Absent,
+    /// It is always a moment earlier.
+    First,
 }
 
 /// What becomes of requests to cancel.
@@ -102,6 +113,7 @@ impl Default for World {
             secrets: Vec::new(),
             asked: Vec::new(),
             projects: Vec::new(),
+            rival: Rival::Absent,
             streams: Vec::new(),
             cancels: 0,
             cancelling: Cancelling::Heard,

@@ -13,7 +13,8 @@ use axum::{
 use serde_json::{Value, json};
 
 use super::{
-    Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, SETUP_TOKEN, Shared, TARGET, World, streams,
+    Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
+    streams,
 };
 
 /// All routes.
@@ -127,10 +128,14 @@ async fn projects(State(world): State<Shared>) -> Json<Value> {
     Json(json!({ "items": items, "next_cursor": null }))
 }
 
-async fn new_project(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
+async fn new_project(State(world): State<Shared>, Json(body): Json<Value>) -> Response {
     let name = body["name"].as_str().unwrap();
-    world.lock().unwrap().projects.push(name.into());
-    Json(project(name))
+    let mut world = world.lock().unwrap();
+    world.projects.push(name.into());
+    match world.rival {
+        Rival::Absent => Json(project(name)).into_response(),
+        Rival::First => StatusCode::CONFLICT.into_response(),
+    }
 }
 
 async fn files(State(world): State<Shared>, body: Bytes) -> Json<Value> {
