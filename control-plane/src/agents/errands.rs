@@ -11,7 +11,7 @@ use towline_shared::protocol::v1::{
 use super::conversation::{Action, Event, Report, Violation, beat};
 use super::session::{Ending, Session};
 use crate::ops::{self, OpsError};
-use crate::store::{Appended, Reaction, StoreError};
+use crate::store::{Appended, Reaction, Standing, StoreError};
 use crate::wake::Topic;
 
 type Events = Result<Vec<Event<'static>>, Ending>;
@@ -98,7 +98,9 @@ impl Session {
         let (agent, id) = (self.agent(), self.id());
         self.house.registry.enter(&self.presence.handle).await;
         let store = &self.house.store;
-        store.agent_connected(agent, id, &hello).await?;
+        if store.agent_connected(agent, id, &hello).await? == Standing::Revoked {
+            return Err(Ending::Revoked);
+        }
         // After our own connection has woken the topic, and before the first look.
         self.waiter = Some(store.wake().subscribe(Topic::Agent(agent)));
         let verdicts = store.hello(agent, &hello).await?;

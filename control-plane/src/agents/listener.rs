@@ -36,8 +36,6 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKE_IN_A_RUSH: Duration = Duration::from_secs(1);
 /// How many connections the kernel keeps for us; it caps this at `net.core.somaxconn`.
 const BACKLOG: u32 = 4096;
-/// How often the store learns which agents are here.
-const SEEN: Duration = Duration::from_mins(1);
 /// The pause after a failed accept: the process is out of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -211,15 +209,16 @@ impl Door {
 impl House {
     /// Idle agents cost no query of their own: all of them are noted at once.
     async fn tell_who_is_here(&self) {
-        let mut minute = interval(SEEN);
+        let mut minute = interval(self.pace.seen);
         minute.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             minute.tick().await;
-            let agents = self.registry.agents();
-            if !agents.is_empty()
-                && let Err(error) = self.store.agents_seen(&agents).await
-            {
-                tracing::warn!(%error, "the agents that are here were not noted");
+            match self.store.sessions_seen(&self.registry.here()).await {
+                // They look again, and see that they were superseded or revoked.
+                Ok(outdated) => outdated
+                    .into_iter()
+                    .for_each(|agent| self.store.wake().agent(agent)),
+                Err(error) => tracing::warn!(%error, "the agents that are here were not noted"),
             }
         }
     }

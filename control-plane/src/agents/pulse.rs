@@ -28,6 +28,9 @@ pub(super) struct Pace {
     pub(super) renewals: Duration,
     /// For the last words on a connection.
     pub(super) farewell: Duration,
+    /// Between two times that the store learns which agents are here; also how long a session may
+    /// go on whose wake-up about a revocation was lost.
+    pub(super) seen: Duration,
 }
 
 impl Default for Pace {
@@ -42,6 +45,7 @@ impl Default for Pace {
             samples: Duration::from_secs(5),
             renewals: Duration::from_secs(10),
             farewell: Duration::from_secs(1),
+            seen: Duration::from_mins(1),
         }
     }
 }

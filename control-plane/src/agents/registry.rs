@@ -122,8 +122,12 @@ impl Registry {
         &self.shared.tasks
     }
 
-    pub(super) fn agents(&self) -> Vec<AgentId> {
-        self.sessions().keys().copied().collect()
+    /// Who is here, and by which session.
+    pub(super) fn here(&self) -> Vec<(AgentId, Uuid)> {
+        self.sessions()
+            .values()
+            .map(|handle| (handle.agent, handle.session))
+            .collect()
     }
 
     /// Puts a session in the place of an older one of the same agent, and waits a moment for that

@@ -1,14 +1,10 @@
-//! The sweep: leases that ran out, and jobs whose waiting time is over.
+//! The sweep: leases that ran out, and agents that were not woken for what waits for them.
 //!
 //! It is a safety net. What it finds was missed by a session that died with its server, or by a
-//! wake-up that was lost.
+//! wake-up that was lost. Each replica sweeps, so that each finds what its own sessions have missed.
 
-use chrono::TimeDelta;
-
-use crate::store::{Result, Store};
-
-/// How far back a waiting time that is over is still announced; several sweeps cover it.
-pub(crate) const ANNOUNCE_WITHIN: TimeDelta = TimeDelta::seconds(20);
+use crate::job::JobState;
+use crate::store::{Result, Store, StoreError};
 
 /// What a sweep found.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -17,21 +13,26 @@ pub struct Swept {
     pub requeued: u64,
     /// Jobs whose agent is out of reach.
     pub unknown: u64,
-    /// Agents that were woken for a job whose waiting time is over.
+    /// Agents that were woken for a job that is due, or shall stop.
     pub woken: u64,
 }
 
-/// Lets all leases expire that have run out, and wakes for what has become due.
+/// Lets all leases expire that have run out, and wakes the agents that overlook something.
 pub async fn sweep_expired(store: &Store) -> Result<Swept> {
     let mut swept = Swept::default();
     for job in store.expired_leases().await? {
-        match store.expire_lease(job).await? {
-            Some(crate::job::JobState::Queued) => swept.requeued += 1,
-            Some(crate::job::JobState::Unknown) => swept.unknown += 1,
-            _ => {}
+        match store.expire_lease(job).await {
+            Ok(Some(JobState::Queued)) => swept.requeued += 1,
+            Ok(Some(JobState::Unknown)) => swept.unknown += 1,
+            Ok(_) => {}
+            // One broken row must not keep the leases of all others alive.
+            Err(error @ StoreError::Damaged(_)) => {
+                tracing::error!(%job, %error, "the lease of a job cannot expire");
+            }
+            Err(error) => return Err(error),
         }
     }
-    for agent in store.newly_due(ANNOUNCE_WITHIN).await? {
+    for agent in store.overlooked().await? {
         store.wake().agent(agent);
         swept.woken += 1;
     }

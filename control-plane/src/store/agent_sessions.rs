@@ -1,13 +1,19 @@
 //! Agents as their connections see them: who may connect, and who speaks for whom.
 
+use std::collections::HashSet;
+
 use sqlx::types::Json;
 use towline_pki::PeerIdentity;
 use towline_shared::ids::{AgentId, TeamId};
 use towline_shared::protocol::v1::{Capabilities, Hello};
 use uuid::Uuid;
 
-use super::db::{execute, optional};
+use super::db::{all, execute, id_list, optional};
+use super::text::{storable, storable_json};
 use super::{Result, Store};
+
+/// Sessions noted by one statement, so that no other write waits long.
+const SEEN_AT_ONCE: usize = 500;
 
 /// What becomes of a connection whose certificate was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,16 +70,17 @@ impl Store {
         })
     }
 
-    /// A session begins to speak for its agent; an older one is superseded, and woken to see it.
+    /// A session begins to speak for its agent; an older one is superseded, and woken to see it. It
+    /// does not, if the agent was revoked since its handshake.
     pub async fn agent_connected(
         &self,
         agent: AgentId,
         session: Uuid,
         hello: &Hello,
-    ) -> Result<()> {
+    ) -> Result<Standing> {
         let mut tx = self.main().begin().await?;
         let now = tx.now().await?;
-        execute!(
+        let connected = execute!(
             tx.conn(),
             "UPDATE agents SET session_id = $2, connected_at = $3, last_seen_at = $3, version = $4, hostname = $5,
                 capabilities = $6, updated_at = $3
@@ -81,13 +88,17 @@ impl Store {
             agent.uuid(),
             session,
             now,
-            hello.version.as_str(),
-            hello.capabilities.hostname.as_str(),
-            Json(&hello.capabilities)
+            storable(&hello.version),
+            storable(&hello.capabilities.hostname),
+            Json(storable_json(&hello.capabilities)?)
         )?;
+        if connected == 0 {
+            tx.roll_back().await?;
+            return Ok(Standing::Revoked);
+        }
         tx.commit().await?;
         self.wake().agent(agent);
-        Ok(())
+        Ok(Standing::Current)
     }
 
     /// Whether a session still speaks for its agent. To be asked when it is woken.
@@ -136,26 +147,47 @@ impl Store {
             tx.conn(),
             "UPDATE agents SET capabilities = $2, hostname = $3, updated_at = $4 WHERE id = $1",
             agent.uuid(),
-            Json(capabilities),
-            capabilities.hostname.as_str(),
+            Json(storable_json(capabilities)?),
+            storable(&capabilities.hostname),
             now
         )?;
         tx.commit().await
     }
 
-    /// These agents are alive: one write for all of them, at most once a minute.
-    pub async fn agents_seen(&self, agents: &[AgentId]) -> Result<()> {
-        if agents.is_empty() {
-            return Ok(());
+    /// These sessions are alive: a few writes for all of them, at most once a minute. Gives the
+    /// agents for which another session speaks by now, or none: their wake-up was lost.
+    pub async fn sessions_seen(&self, sessions: &[(AgentId, Uuid)]) -> Result<Vec<AgentId>> {
+        let mut outdated = Vec::new();
+        for some in sessions.chunks(SEEN_AT_ONCE) {
+            let seen = self.note_seen(some).await?;
+            let agents = some.iter().map(|(agent, _)| *agent);
+            outdated.extend(agents.filter(|agent| !seen.contains(&agent.uuid())));
         }
+        Ok(outdated)
+    }
+
+    async fn note_seen(&self, sessions: &[(AgentId, Uuid)]) -> Result<HashSet<Uuid>> {
+        let agents: Vec<_> = sessions.iter().map(|(agent, _)| agent.uuid()).collect();
         let mut tx = self.main().begin().await?;
         let now = tx.now().await?;
-        for agent in agents {
-            let sql =
-                "UPDATE agents SET last_seen_at = $2 WHERE id = $1 AND session_id IS NOT NULL";
-            execute!(tx.conn(), sql, agent.uuid(), now)?;
-        }
-        tx.commit().await
+        let conn = tx.conn();
+        let sql = conn.pick(
+            "UPDATE agents SET last_seen_at = $3 WHERE id IN (SELECT unhex(value, '-') FROM json_each($1))
+                AND session_id IN (SELECT unhex(value, '-') FROM json_each($2)) RETURNING id",
+            "UPDATE agents SET last_seen_at = $3
+             WHERE id IN (SELECT value::uuid FROM json_array_elements_text($1::json))
+                AND session_id IN (SELECT value::uuid FROM json_array_elements_text($2::json)) RETURNING id",
+        );
+        let seen = all!(
+            conn,
+            (Uuid,),
+            sql,
+            id_list(&agents),
+            id_list(sessions.iter().map(|(_, session)| session)),
+            now
+        )?;
+        tx.commit().await?;
+        Ok(seen.into_iter().map(|(agent,)| agent).collect())
     }
 
     /// At the start on SQLite nobody is connected, whatever the last process wrote. On PostgreSQL

@@ -9,6 +9,7 @@ use chrono::{DateTime, SubsecRound as _, Utc};
 use prometheus_client::metrics::histogram::Histogram;
 use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool};
+use uuid::Uuid;
 
 use super::error::StoreError;
 use super::sqlite_writer::{SqliteTx, SqliteWriter};
@@ -179,6 +180,14 @@ pub(crate) async fn now(conn: Conn<'_>) -> Result<DateTime<Utc>, StoreError> {
 /// This machine's clock, in the microseconds that both databases keep.
 pub(crate) fn local_now() -> DateTime<Utc> {
     Utc::now().trunc_subsecs(6)
+}
+
+/// Identifiers as one parameter: a JSON list, which a statement takes apart by [`Conn::pick`].
+pub(crate) fn id_list<'a>(ids: impl IntoIterator<Item = &'a Uuid>) -> String {
+    ids.into_iter()
+        .map(Uuid::to_string)
+        .collect::<serde_json::Value>()
+        .to_string()
 }
 
 /// Runs a statement; gives the number of rows it touched.

@@ -13,6 +13,7 @@ use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute};
 use super::deployments::Image;
 use super::jobs::{Detail, JobRow, LEASE};
+use super::text::{storable, storable_json};
 use super::{Result, StoreError, stored, targets};
 use crate::job::JobState;
 use crate::job::state::{Change, Requeue};
@@ -294,8 +295,8 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
         row.deployment_id,
         end.state.as_str(),
         end.reason.map(FailureReason::as_str),
-        end.message.as_deref(),
-        end.images.as_ref().map(Json),
+        end.message.as_deref().map(storable),
+        end.images.as_ref().map(storable_json).transpose()?.map(Json),
         end.log_lines.map(stored),
         now
     )?;

@@ -1,6 +1,5 @@
 //! Leases that have run out.
 
-use chrono::TimeDelta;
 use towline_shared::ids::{AgentId, JobId};
 use uuid::Uuid;
 
@@ -59,18 +58,25 @@ impl Store {
         })
     }
 
-    /// Agents with a job whose waiting time ended within `window`.
-    pub(crate) async fn newly_due(&self, window: TimeDelta) -> Result<Vec<AgentId>> {
+    /// Agents that are connected and have not acted on what waits for them: a due job on a free
+    /// target, or a job that shall stop. Their wake-up was lost, with its server or on its way.
+    pub(crate) async fn overlooked(&self) -> Result<Vec<AgentId>> {
         let mut reader = self.main().read().await?;
         let now = now(reader.conn()).await?;
         let rows = all!(
             reader.conn(),
             (Uuid,),
-            "SELECT DISTINCT t.agent_id FROM jobs j JOIN deployment_targets t ON t.id = j.target_id
-             WHERE j.state = 'queued' AND j.not_before IS NOT NULL AND j.not_before <= $1 AND j.not_before > $2
-                AND t.agent_id IS NOT NULL",
+            "SELECT a.id FROM jobs j JOIN deployment_targets t ON t.id = j.target_id JOIN agents a ON a.id = t.agent_id
+             WHERE j.state = 'queued' AND (j.not_before IS NULL OR j.not_before <= $1) AND a.session_id IS NOT NULL
+                AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.target_id = j.target_id
+                    AND b.state IN ('offered', 'accepted', 'running', 'unknown'))
+             UNION
+             SELECT a.id FROM jobs j JOIN agents a ON a.id = j.agent_id
+             WHERE j.state IN ('accepted', 'running', 'unknown') AND j.cancel_requested_at IS NOT NULL
+                AND a.session_id IS NOT NULL
+             LIMIT $2",
             now,
-            now - window
+            BATCH
         )?;
         Ok(rows.into_iter().map(|(id,)| id.into()).collect())
     }

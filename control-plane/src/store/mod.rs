@@ -45,6 +45,7 @@ pub mod targets;
 pub mod tenant;
 #[cfg(test)]
 pub(crate) mod tests;
+mod text;
 
 use std::fmt;
 use std::fs::File;

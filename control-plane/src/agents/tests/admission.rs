@@ -8,7 +8,7 @@ use towline_pki::tls::agent_listener_config;
 use towline_shared::protocol::v1::{FromAgent, FromServer, GoodbyeReason, Renew};
 use towline_shared::protocol::{ClientHandshake, HandshakeError, PATH};
 
-use super::peer::Peer;
+use super::peer::{Peer, hello};
 use super::site::{Recorded, Site, expiry};
 use super::{Duration, Pace, until};
 use crate::store::AgentStatus;
@@ -71,6 +71,31 @@ async fn a_revoked_agent_is_cut_off_and_stays_out() {
     until("gone", || async { !site.registry.is_connected(host.agent) }).await;
     let (mut peer, version) = Peer::shake(&site, &host, &ClientHandshake::ours("test")).await;
     assert_eq!(version, Ok(1));
+    assert_eq!(peer.goodbye().await, Some(GoodbyeReason::Revoked));
+}
+
+#[tokio::test]
+async fn an_agent_that_is_revoked_before_its_hello_is_not_let_in() {
+    let site = Site::open().await;
+    let host = site.enrol("one").await;
+    let (mut peer, version) = Peer::shake(&site, &host, &ClientHandshake::ours("test")).await;
+    assert_eq!(version, Ok(1));
+    site.revoke(&host).await;
+    peer.say(FromAgent::Hello(hello(vec![]))).await;
+    assert_eq!(peer.goodbye().await, Some(GoodbyeReason::Revoked));
+    until("gone", || async { !site.registry.is_connected(host.agent) }).await;
+}
+
+#[tokio::test]
+async fn a_revocation_whose_wake_up_was_lost_is_found() {
+    let site = Site::open_at(Pace {
+        seen: Duration::from_millis(50),
+        ..Pace::default()
+    })
+    .await;
+    let host = site.enrol("one").await;
+    let mut peer = Peer::welcome(&site, &host).await;
+    site.revoke_in_silence(&host).await;
     assert_eq!(peer.goodbye().await, Some(GoodbyeReason::Revoked));
 }
 

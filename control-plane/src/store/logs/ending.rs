@@ -5,7 +5,7 @@ use towline_shared::ids::JobId;
 use towline_shared::log::LogPosition;
 use uuid::Uuid;
 
-use super::super::db::{all, execute, local_now};
+use super::super::db::{all, execute, id_list, local_now};
 use super::super::{Result, Store, StoreError};
 use crate::job::state::JobState;
 
@@ -81,11 +81,7 @@ impl Store {
 
     /// Those jobs among these that still exist.
     pub(super) async fn jobs_of(&self, ids: &[Uuid]) -> Result<Vec<JobOfLog>> {
-        let ids = ids
-            .iter()
-            .map(Uuid::to_string)
-            .collect::<serde_json::Value>()
-            .to_string();
+        let ids = id_list(ids);
         let mut reader = self.main().read().await?;
         let conn = reader.conn();
         let sql = conn.pick(

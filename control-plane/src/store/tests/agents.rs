@@ -35,7 +35,9 @@ async fn an_agent_comes_and_goes(world: &World) {
         .agent_connected(host.id, session, &hello())
         .await
         .unwrap();
-    store.agents_seen(&[host.id]).await.unwrap();
+    let here = [(host.id, session), (AgentId::new(), Uuid::now_v7())];
+    let outdated = store.sessions_seen(&here).await.unwrap();
+    assert_eq!(outdated, [here[1].0], "nobody knows that agent");
     store.agent_disconnected(host.id, session).await.unwrap();
     assert_eq!(
         store.agent(tenant, host.id).await.unwrap().status,
@@ -70,6 +72,10 @@ async fn a_newer_session_supersedes(world: &World) {
         store.standing(host.id, old).await.unwrap(),
         Standing::Superseded
     );
+    for (session, outdated) in [(old, vec![host.id]), (new, vec![])] {
+        let seen = store.sessions_seen(&[(host.id, session)]).await.unwrap();
+        assert_eq!(seen, outdated);
+    }
     store.agent_disconnected(host.id, old).await.unwrap();
     assert_eq!(
         store.standing(host.id, new).await.unwrap(),
@@ -99,6 +105,16 @@ async fn revoking_ends_everything(world: &World) {
         .await
         .unwrap();
     assert_eq!(agent.status, AgentStatus::Revoked);
+    let late = world
+        .store
+        .agent_connected(host.id, Uuid::now_v7(), &hello())
+        .await
+        .unwrap();
+    assert_eq!(
+        late,
+        Standing::Revoked,
+        "between its handshake and its hello"
+    );
     assert_eq!(
         world.store.standing(host.id, session).await.unwrap(),
         Standing::Revoked

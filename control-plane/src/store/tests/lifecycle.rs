@@ -1,5 +1,8 @@
 //! Jobs from their offer to their end: reports, cancels, leases.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
 use towline_shared::Fence;
 use towline_shared::ids::JobId;
 use towline_shared::log::{LogChunk, LogLine, LogPosition, LogStream};
@@ -11,6 +14,7 @@ use crate::job::{JobState, sweep_expired};
 use crate::ops;
 use crate::store::db::execute;
 use crate::store::{Appended, Reaction};
+use crate::wake::Topic;
 
 on_both!(
     a_deployment_runs_to_its_end,
@@ -19,9 +23,12 @@ on_both!(
     a_cancel_afterwards_is_an_intent,
     an_agent_that_refuses_is_asked_again,
     leases_run_out,
+    a_lease_of_a_broken_row_keeps_no_other_alive,
+    a_lost_wake_up_is_made_up_for,
     reports_of_others_change_nothing,
     an_outdated_result_ends_nothing,
     failures_are_told,
+    a_nul_in_a_report_is_no_obstacle,
 );
 
 async fn a_deployment_runs_to_its_end(world: &World) {
@@ -280,6 +287,52 @@ async fn expire(world: &World) {
     tx.commit().await.unwrap();
 }
 
+async fn a_lease_of_a_broken_row_keeps_no_other_alive(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let other = world.host("depot").await;
+    let broken = world.deploy(&project, &host).await;
+    let sound = world.deploy(&project, &other).await;
+    world.start(&host).await;
+    world.start(&other).await;
+    expire(world).await;
+    let mut tx = world.store.main().begin().await.unwrap();
+    let sql = "UPDATE jobs SET fence_incarnation = $2 WHERE id = $1";
+    execute!(tx.conn(), sql, broken.job.uuid(), i64::MAX).unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(sweep_expired(&world.store).await.unwrap().unknown, 1);
+    assert_eq!(world.show(&sound).await.status, JobState::Unknown);
+    assert_eq!(world.show(&broken).await.status, JobState::Running);
+}
+
+/// A server that dies between its commit and its NOTIFY wakes nobody.
+async fn a_lost_wake_up_is_made_up_for(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let store = &world.store;
+    let deployment = world.deploy(&project, &host).await;
+    let woken = async |expected: u64, why: &str| {
+        let mut waiter = store.wake().subscribe(Topic::Agent(host.id));
+        assert_eq!(sweep_expired(store).await.unwrap().woken, expected, "{why}");
+        let woken = timeout(Duration::from_millis(50), waiter.woken()).await;
+        assert_eq!(woken.is_ok(), expected > 0, "{why}");
+    };
+    woken(1, "a job waits for a connected agent").await;
+    let waiting = world.deploy(&project, &host).await;
+    world.start(&host).await;
+    woken(0, "the target is busy").await;
+    ops::cancel(store, &world.tenant, deployment.id)
+        .await
+        .unwrap();
+    woken(1, "a job at work shall stop").await;
+    let session = uuid::Uuid::now_v7();
+    store
+        .agent_connected(host.id, session, &hello())
+        .await
+        .unwrap();
+    store.agent_disconnected(host.id, session).await.unwrap();
+    woken(0, "nobody is there to be woken").await;
+    assert_eq!(world.show(&waiting).await.status, JobState::Queued);
+}
+
 async fn leases_run_out(world: &World) {
     let (host, project) = (world.host("shop").await, world.project("web").await);
     let store = &world.store;
@@ -436,4 +489,56 @@ async fn failures_are_told(world: &World) {
         (failed.reason.as_deref(), failed.message.as_deref()),
         (Some("crash_loop"), Some("web exits with 1"))
     );
+}
+
+/// PostgreSQL keeps no NUL; a report that fails by it would be sent again for ever.
+async fn a_nul_in_a_report_is_no_obstacle(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let mut odd = hello();
+    odd.version = "0.1\0".to_owned();
+    odd.capabilities.hostname = "build\0-7".to_owned();
+    odd.capabilities.policy.registries = vec!["\0".to_owned()];
+    let session = uuid::Uuid::now_v7();
+    world
+        .store
+        .agent_connected(host.id, session, &odd)
+        .await
+        .unwrap();
+    world
+        .store
+        .agent_capabilities(host.id, &odd.capabilities)
+        .await
+        .unwrap();
+    let agent = world.store.agent(&world.tenant, host.id).await.unwrap();
+    assert_eq!(agent.hostname, "build\u{fffd}-7");
+    world
+        .store
+        .agent_capabilities(host.id, &hello().capabilities)
+        .await
+        .unwrap();
+
+    let image = ServiceImage {
+        service: "web".to_owned(),
+        reference: "nginx\0".to_owned(),
+        id: "sha256:1".to_owned(),
+    };
+    let failed = Outcome::Failed {
+        reason: FailureReason::Internal,
+        message: "broken\0".to_owned(),
+    };
+    let done = Outcome::Succeeded {
+        images: vec![image],
+    };
+    for outcome in [failed, done] {
+        let deployment = world.deploy(&project, &host).await;
+        let attempt = world.start(&host).await;
+        let end = finished(attempt, outcome);
+        world.store.finished(host.id, &end).await.unwrap();
+        let ended = world.show(&deployment).await;
+        assert!(ended.status.is_terminal());
+        let told = ended
+            .message
+            .or_else(|| Some(ended.images[0].reference.clone()));
+        assert!(told.unwrap().ends_with('\u{fffd}'));
+    }
 }
