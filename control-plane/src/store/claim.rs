@@ -2,12 +2,12 @@
 
 use towline_shared::Fence;
 use towline_shared::ids::{AgentId, JobId, TargetId};
-use towline_shared::protocol::v1::{Attempt, Offer};
+use towline_shared::protocol::v1::{Attempt, Offer, Refusal, Refused};
 use towline_shared::spec::SealedSpec;
 use uuid::Uuid;
 
 use super::audit::Actor;
-use super::db::{Tx, all, execute, local_now, one, optional};
+use super::db::{Tx, all, execute, now, one, optional};
 use super::jobs::{self, Detail};
 use super::{Result, Store, StoreError, stored, targets};
 use crate::job::Event;
@@ -18,15 +18,34 @@ impl Store {
     pub async fn claim(&self, agent: AgentId) -> Result<Vec<Offer>> {
         let mut offers = Vec::new();
         for target in self.waiting_targets(agent).await? {
-            if let Some(attempt) = self.claim_on(agent, target).await? {
-                offers.push(self.offer(attempt).await?);
+            let Some(attempt) = self.claim_on(agent, target).await? else {
+                continue;
+            };
+            match self.offer(attempt).await {
+                Ok(offer) => offers.push(offer),
+                Err(error) if error.is_for_good() => self.give_up(agent, attempt, &error).await?,
+                Err(error) => return Err(error),
             }
         }
         Ok(offers)
     }
 
+    /// Fails a job that cannot be offered, now or later: it must not keep its agent from all others.
+    async fn give_up(&self, agent: AgentId, attempt: Attempt, why: &StoreError) -> Result<()> {
+        tracing::error!(job = %attempt.job, error = %why, "a job cannot be offered");
+        let refused = Refused {
+            attempt,
+            reason: Refusal::Unreadable,
+            message: format!(
+                "the control plane cannot read what it stored for this job: {why}; set the project's secrets again, then deploy again"
+            ),
+        };
+        self.refused(agent, &refused).await.map(|_| ())
+    }
+
     async fn waiting_targets(&self, agent: AgentId) -> Result<Vec<TargetId>> {
         let mut reader = self.main().read().await?;
+        let now = now(reader.conn()).await?;
         let rows = all!(
             reader.conn(),
             (Uuid,),
@@ -36,7 +55,7 @@ impl Store {
                 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.target_id = t.id
                     AND j.state IN ('offered', 'accepted', 'running', 'unknown'))",
             agent.uuid(),
-            local_now()
+            now
         )?;
         Ok(rows.into_iter().map(|(id,)| id.into()).collect())
     }

@@ -155,6 +155,13 @@ fn kind(error: &sqlx::Error) -> DatabaseErrorKind {
     }
 }
 
+impl StoreError {
+    /// Whether trying again cannot help: what is stored cannot be read.
+    pub(crate) const fn is_for_good(&self) -> bool {
+        matches!(self, Self::Damaged(_) | Self::Vault(_) | Self::Spec(_))
+    }
+}
+
 impl From<DatabaseError> for StoreError {
     fn from(error: DatabaseError) -> Self {
         match error.kind {
