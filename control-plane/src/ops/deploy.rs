@@ -6,7 +6,9 @@ use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, ProjectFile};
 
-use super::submit::{Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, submit};
+use super::submit::{
+    Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
+};
 use super::{OpsError, refusal};
 use crate::store::jobs::interruption_name;
 use crate::store::targets::{Servant, missing_tool};
@@ -58,6 +60,9 @@ async fn judge_and_submit(
         interruption_name(interruption)
     ]);
     let key = Key::of(idempotency_key, &request)?;
+    if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
+        return Ok(first);
+    }
     let project = store.project(tenant, new.project).await?;
     let servant = store.servant(tenant, &new.target).await?;
     let files = store.read_files(tenant, new.project).await?;

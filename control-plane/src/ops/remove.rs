@@ -4,7 +4,7 @@ use serde_json::json;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{Interruption, VolumeFate};
 
-use super::submit::{Key, Submission, Wish, check_deadline, refuse_revoked, submit};
+use super::submit::{Key, Submission, Wish, check_deadline, refuse_revoked, repeated, submit};
 use super::{OpsError, refusal};
 use crate::store::{Deployment, Store, Tenant};
 
@@ -42,6 +42,9 @@ async fn check_and_submit(
     let deadline_s = check_deadline(new.deadline_s)?;
     let request = json!(["remove", new.project, new.target, new.volumes, deadline_s]);
     let key = Key::of(idempotency_key, &request)?;
+    if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
+        return Ok(first);
+    }
     let project = store.project(tenant, new.project).await?;
     let servant = store.servant(tenant, &new.target).await?;
     refuse_revoked(&servant)?;

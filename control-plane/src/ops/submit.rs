@@ -9,9 +9,9 @@ use towline_shared::spec::{
 
 use super::OpsError;
 use crate::store::audit::{self, Entry};
-use crate::store::db::Tx;
+use crate::store::db::{Conn, Tx};
 use crate::store::deployments::{self, NewRow};
-use crate::store::idempotency::{self, Claimed};
+use crate::store::idempotency::{self, Known};
 use crate::store::jobs::{self, NewJob, interruption_name};
 use crate::store::targets::{self, Servant};
 use crate::store::{
@@ -99,6 +99,55 @@ impl<'a> Key<'a> {
         let digest = Sha256::digest(request.to_string()).into();
         Ok(Some(Self { key, digest }))
     }
+
+    /// The deployment that this very request made before.
+    async fn find(
+        &self,
+        conn: Conn<'_>,
+        tenant: &Tenant,
+    ) -> Result<Option<DeploymentId>, OpsError> {
+        match idempotency::find(conn, tenant.team(), self.key, &self.digest).await? {
+            None => Ok(None),
+            Some(Known::Same(first)) => Ok(Some(first)),
+            Some(Known::Other) => Err(OpsError::KeyReused),
+        }
+    }
+
+    /// Ties the key to a new deployment. Requests for one project come one after the other, so who
+    /// took the key in this moment asked for another project.
+    async fn claim(
+        &self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        deployment: DeploymentId,
+        now: DateTime<Utc>,
+    ) -> Result<(), OpsError> {
+        let team = tenant.team();
+        if idempotency::claim(tx, team, self.key, &self.digest, deployment, now).await? {
+            Ok(())
+        } else {
+            Err(OpsError::KeyReused)
+        }
+    }
+}
+
+/// What a repeated request made at its first time. It is answered before anything is judged: files,
+/// plan and agent may have changed since, and the deployment stands.
+pub(super) async fn repeated(
+    store: &Store,
+    tenant: &Tenant,
+    key: Option<&Key<'_>>,
+) -> Result<Option<Deployment>, OpsError> {
+    let Some(key) = key else {
+        return Ok(None);
+    };
+    let mut reader = store.main().read().await?;
+    let first = key.find(reader.conn(), tenant).await?;
+    drop(reader);
+    match first {
+        Some(first) => Ok(Some(store.deployment(tenant, first).await?)),
+        None => Ok(None),
+    }
 }
 
 /// Queues a deployment, and wakes the target's agent.
@@ -113,29 +162,19 @@ pub(super) async fn submit(
     let mut tx = store.main().begin().await?;
     let now = tx.now().await?;
     projects::lock(&mut tx, tenant, submission.project.id).await?;
+    if let Some(key) = &key
+        && let Some(first) = key.find(tx.conn(), tenant).await?
+    {
+        tx.roll_back().await?;
+        return Ok(store.deployment(tenant, first).await?);
+    }
     if !targets::hold_served(&mut tx, submission.target).await? {
         return Err(revoked(servant));
     }
     quota::check_deployments(&mut tx, tenant.team(), now).await?;
     insert(&mut tx, tenant, submission, deployment, job, now).await?;
-    if let Some(key) = key {
-        match idempotency::claim(
-            &mut tx,
-            tenant.team(),
-            key.key,
-            &key.digest,
-            deployment,
-            now,
-        )
-        .await?
-        {
-            Claimed::New => {}
-            Claimed::Same(first) => {
-                tx.roll_back().await?;
-                return Ok(store.deployment(tenant, first).await?);
-            }
-            Claimed::Other => return Err(OpsError::KeyReused),
-        }
+    if let Some(key) = &key {
+        key.claim(&mut tx, tenant, deployment, now).await?;
     }
     tx.commit().await?;
     if let Some(agent) = servant.target.agent_id {

@@ -5,20 +5,42 @@ use towline_shared::ids::{DeploymentId, TeamId};
 use uuid::Uuid;
 
 use super::Result;
-use super::db::{Tx, execute, one};
+use super::db::{Conn, Tx, execute, optional};
 
-/// What a key is found to be.
+/// What a key stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Claimed {
-    /// It is new, and now stands for the deployment of this transaction.
-    New,
-    /// It stands for this deployment, which the same request made.
+pub(crate) enum Known {
+    /// This deployment, which the same request made.
     Same(DeploymentId),
-    /// It stands for another request.
+    /// Another request.
     Other,
 }
 
-/// Claims a key for a request. Of two at once the second waits for the first one's commit.
+/// Looks a key up; nothing if it is new.
+pub(crate) async fn find(
+    conn: Conn<'_>,
+    team: TeamId,
+    key: &str,
+    digest: &[u8; 32],
+) -> Result<Option<Known>> {
+    let row = optional!(
+        conn,
+        (Vec<u8>, Uuid),
+        "SELECT request_digest, deployment_id FROM idempotency_keys WHERE team_id = $1 AND key = $2",
+        team.uuid(),
+        key
+    )?;
+    Ok(row.map(|(known, first)| {
+        if known.as_slice() == digest {
+            Known::Same(first.into())
+        } else {
+            Known::Other
+        }
+    }))
+}
+
+/// Claims a new key for the deployment of this transaction; false if somebody else has it. Of two at
+/// once the second waits for the first one's commit.
 pub(crate) async fn claim(
     tx: &mut Tx,
     team: TeamId,
@@ -26,7 +48,7 @@ pub(crate) async fn claim(
     digest: &[u8; 32],
     deployment: DeploymentId,
     now: DateTime<Utc>,
-) -> Result<Claimed> {
+) -> Result<bool> {
     let inserted = execute!(
         tx.conn(),
         "INSERT INTO idempotency_keys (id, team_id, key, request_digest, deployment_id, created_at)
@@ -38,19 +60,5 @@ pub(crate) async fn claim(
         deployment.uuid(),
         now
     )?;
-    if inserted == 1 {
-        return Ok(Claimed::New);
-    }
-    let (known, first) = one!(
-        tx.conn(),
-        (Vec<u8>, Uuid),
-        "SELECT request_digest, deployment_id FROM idempotency_keys WHERE team_id = $1 AND key = $2",
-        team.uuid(),
-        key
-    )?;
-    Ok(if known.as_slice() == digest {
-        Claimed::Same(first.into())
-    } else {
-        Claimed::Other
-    })
+    Ok(inserted == 1)
 }

@@ -128,13 +128,17 @@ impl Store {
         }
     }
 
-    /// How many jobs of the installation are in each state.
+    /// How many jobs of the installation that have not ended are in each state. Those that have are
+    /// too many to count at each scrape.
     pub async fn count_jobs(&self) -> Result<Vec<(JobState, u64)>> {
         let mut reader = self.main().read().await?;
         let rows = all!(
             reader.conn(),
             (String, i64),
-            "SELECT state, COUNT(*) FROM jobs GROUP BY state ORDER BY state"
+            "SELECT state, COUNT(*) FROM jobs WHERE state = 'queued' GROUP BY state
+             UNION ALL
+             SELECT state, COUNT(*) FROM jobs WHERE state IN ('offered', 'accepted', 'running', 'unknown') GROUP BY state
+             ORDER BY state"
         )?;
         let count = |(state, count): (String, i64)| {
             let state = state

@@ -1,10 +1,12 @@
 //! What a team's plan allows. The check and the row it guards are one transaction.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use towline_shared::ids::TeamId;
 
-use super::db::{Tx, one};
+use super::db::{Tx, one, optional};
 use super::{Result, StoreError};
+
+const DAY: TimeDelta = TimeDelta::days(1);
 
 /// Refuses another project beyond the plan of the team's owner.
 pub(crate) async fn check_projects(tx: &mut Tx, team: TeamId) -> Result<()> {
@@ -18,12 +20,13 @@ pub(crate) async fn check_projects(tx: &mut Tx, team: TeamId) -> Result<()> {
         "SELECT COUNT(*) FROM projects WHERE team_id = $1",
         team.uuid()
     )?;
-    allow(
-        count,
-        limit,
-        "projects",
-        "delete one that is not used any more, or change the plan",
-    )
+    if count < limit {
+        return Ok(());
+    }
+    Err(StoreError::Conflict {
+        message: format!("the plan allows {limit} projects, and there are {count}"),
+        remedy: "delete one that is not used any more, or change the plan".to_owned(),
+    })
 }
 
 /// Refuses another deployment of a day beyond the plan of the team's owner.
@@ -32,19 +35,34 @@ pub(crate) async fn check_deployments(tx: &mut Tx, team: TeamId, now: DateTime<U
     let Some(limit) = limits.deployments_per_day else {
         return Ok(());
     };
-    let (count,) = one!(
+    let refuse = |remedy: String| {
+        Err(StoreError::Conflict {
+            message: format!(
+                "the plan allows {limit} deployments in 24 hours, and there were as many"
+            ),
+            remedy,
+        })
+    };
+    if limit == 0 {
+        return refuse("change the plan".to_owned());
+    }
+    // Of as many as are allowed the oldest: when it is a day old, there is room for another.
+    let oldest = optional!(
         tx.conn(),
-        (i64,),
-        "SELECT COUNT(*) FROM deployments WHERE team_id = $1 AND created_at > $2",
+        (DateTime<Utc>,),
+        "SELECT created_at FROM deployments WHERE team_id = $1 AND created_at > $2
+         ORDER BY created_at DESC LIMIT 1 OFFSET $3",
         team.uuid(),
-        now - TimeDelta::days(1)
+        now - DAY,
+        limit - 1
     )?;
-    allow(
-        count,
-        limit,
-        "deployments in 24 hours",
-        "wait until tomorrow, or change the plan",
-    )
+    match oldest {
+        None => Ok(()),
+        Some((oldest,)) => refuse(format!(
+            "ask again at {} or later, or change the plan",
+            (oldest + DAY).to_rfc3339_opts(SecondsFormat::Secs, true)
+        )),
+    }
 }
 
 struct Limits {
@@ -73,15 +91,5 @@ async fn lock_limits(tx: &mut Tx, team: TeamId) -> Result<Limits> {
     Ok(Limits {
         projects,
         deployments_per_day,
-    })
-}
-
-fn allow(count: i64, limit: i64, what: &str, remedy: &str) -> Result<()> {
-    if count < limit {
-        return Ok(());
-    }
-    Err(StoreError::Conflict {
-        message: format!("the plan allows {limit} {what}, and there are {count}"),
-        remedy: remedy.to_owned(),
     })
 }

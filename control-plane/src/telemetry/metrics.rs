@@ -141,7 +141,7 @@ impl Readings {
             })
             .set(*count);
         }
-        registry.register("jobs", "Jobs by state", jobs);
+        registry.register("jobs", "Jobs that have not ended, by state", jobs);
         registry
     }
 }

@@ -6,6 +6,7 @@ use towline_shared::spec::{VolumeFate, Work};
 use super::world::{World, capabilities, deployment, finished, on_both, succeeded};
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment, NewRemoval, OpsError};
+use crate::store::db::execute;
 use crate::store::{DeploymentFilter, DeploymentKind, Page, Resource, StoreError};
 
 on_both!(
@@ -13,6 +14,9 @@ on_both!(
     what_cannot_work_is_not_queued,
     a_revocation_leaves_nothing_queued,
     the_same_key_gives_the_same_deployment,
+    a_repeated_request_is_not_judged_again,
+    a_spent_plan_says_when_there_is_room,
+    an_unreadable_secret_fails_its_job_alone,
     an_ended_deployment_is_done_again,
     an_unchanged_project_is_one_release,
     filters_and_pages_fit_together,
@@ -161,11 +165,7 @@ async fn a_revocation_leaves_nothing_queued(world: &World) {
         let (_, _, revoked) = tokio::join!(deploy(), deploy(), ops::revoke(store, tenant, host.id));
         revoked.unwrap();
     }
-    let counted = store.count_jobs().await.unwrap();
-    assert!(
-        counted.iter().all(|(state, _)| *state == JobState::Failed),
-        "{counted:?}"
-    );
+    assert_eq!(store.count_jobs().await.unwrap(), []);
 }
 
 async fn the_same_key_gives_the_same_deployment(world: &World) {
@@ -192,6 +192,97 @@ async fn the_same_key_gives_the_same_deployment(world: &World) {
         }))
     ));
     assert_eq!(store.count_jobs().await.unwrap(), [(JobState::Queued, 1)]);
+}
+
+async fn a_repeated_request_is_not_judged_again(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    limit_deployments(world, 1).await;
+    let ask = |key| ops::deploy(store, tenant, deployment(&project, &host), Some(key));
+    let (first, racer) = tokio::join!(ask("key"), ask("key"));
+    let (first, racer) = (first.unwrap(), racer.unwrap());
+    assert_eq!(first.id, racer.id, "both spent the plan's last deployment");
+    assert!(
+        ask("another").await.is_err(),
+        "the plan allows one deployment"
+    );
+    assert_eq!(ask("key").await.unwrap().id, first.id);
+    world.upload(project.id, "services: 7\n").await;
+    assert_eq!(ask("key").await.unwrap().id, first.id);
+    ops::revoke(store, tenant, host.id).await.unwrap();
+    assert_eq!(ask("key").await.unwrap().id, first.id);
+}
+
+async fn a_spent_plan_says_when_there_is_room(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    limit_deployments(world, 2).await;
+    let ask = || {
+        ops::deploy(
+            &world.store,
+            &world.tenant,
+            deployment(&project, &host),
+            None,
+        )
+    };
+    let oldest = ask().await.unwrap();
+    let second = ask().await.unwrap();
+    let remedy = |refused: OpsError| match refused {
+        OpsError::Store(StoreError::Conflict { remedy, .. }) => remedy,
+        other => panic!("{other}"),
+    };
+    let room_at = |deployment: &crate::store::Deployment| {
+        let at = deployment.created_at + chrono::TimeDelta::days(1);
+        at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+    };
+    let refused = remedy(ask().await.unwrap_err());
+    assert!(refused.contains(&room_at(&oldest)), "{refused}");
+
+    let mut tx = world.store.main().begin().await.unwrap();
+    let sql = "UPDATE deployments SET created_at = $2 WHERE id = $1";
+    let yesterday = oldest.created_at - chrono::TimeDelta::days(1);
+    execute!(tx.conn(), sql, oldest.id.uuid(), yesterday).unwrap();
+    tx.commit().await.unwrap();
+    ask().await.unwrap();
+    let refused = remedy(ask().await.unwrap_err());
+    assert!(refused.contains(&room_at(&second)), "{refused}");
+    limit_deployments(world, 0).await;
+    assert_eq!(remedy(ask().await.unwrap_err()), "change the plan");
+}
+
+async fn limit_deployments(world: &World, limit: i64) {
+    let mut tx = world.store.main().begin().await.unwrap();
+    let sql = "UPDATE plans SET max_deployments_per_day = $1";
+    execute!(tx.conn(), sql, limit).unwrap();
+    tx.commit().await.unwrap();
+}
+
+async fn an_unreadable_secret_fails_its_job_alone(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let host = world.host("shop").await;
+    let (broken, sound) = (world.project("broken").await, world.project("sound").await);
+    store
+        .put_secret(tenant, broken.id, "PASSWORD", "hunter2")
+        .await
+        .unwrap();
+    let mut tx = store.main().begin().await.unwrap();
+    let sql = "UPDATE secrets SET value_encrypted = $1";
+    execute!(tx.conn(), sql, b"damaged".as_slice()).unwrap();
+    tx.commit().await.unwrap();
+    let failing = world.deploy(&broken, &host).await;
+    let working = world.deploy(&sound, &host).await;
+
+    assert_eq!(store.claim(host.id).await.unwrap(), []);
+    let failed = world.show(&failing).await;
+    assert_eq!(
+        (failed.status, failed.reason.as_deref()),
+        (JobState::Failed, Some("internal"))
+    );
+    let message = failed.message.unwrap();
+    assert!(
+        message.contains("set the project's secrets again"),
+        "{message}"
+    );
+    assert_eq!(world.claim(&host).await.attempt.job, working.job);
 }
 
 async fn an_ended_deployment_is_done_again(world: &World) {
