@@ -39,9 +39,11 @@ pub async fn revoke(store: &Store, tenant: &Tenant, agent: AgentId) -> Result<Ag
         };
         audit::append(&mut tx, &entry, now).await?;
         tx.commit().await?;
+        // First of all the connection is cut.
+        store.wake().agent(agent);
         for moved in &moves {
             store.announce(moved);
-            store.end_log(moved.job).await?;
+            store.try_end_log(moved.job).await;
         }
     }
     store.wake().agent(agent);

@@ -107,7 +107,7 @@ impl Store {
             .as_ref()
             .is_some_and(|moved| matches!(moved.change, Change::End(_)))
         {
-            self.end_log(attempt.job).await?;
+            self.try_end_log(attempt.job).await;
         }
         Ok(reaction(moved))
     }

@@ -194,3 +194,26 @@ async fn a_foreign_certificate_is_unknown(world: &World) {
         Admission::Unknown
     );
 }
+
+/// A full disk under the logs must not keep a revoked agent connected.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_does_not_wait_for_logs() {
+    let world = World::sqlite().await;
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let queued = world.deploy(&project, &host).await;
+    let mut waiter = world
+        .store
+        .wake()
+        .subscribe(crate::wake::Topic::Agent(host.id));
+    world.store.telemetry().close().await;
+    let agent = ops::revoke(&world.store, &world.tenant, host.id)
+        .await
+        .unwrap();
+    assert_eq!(agent.status, AgentStatus::Revoked);
+    tokio::time::timeout(std::time::Duration::from_secs(5), waiter.woken())
+        .await
+        .expect("its session is woken");
+    let row = world.store.deployment_row(&world.tenant, queued.id).await;
+    assert_eq!(row.unwrap().status, JobState::Failed);
+    world.end().await;
+}
