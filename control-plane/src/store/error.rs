@@ -127,7 +127,8 @@ impl From<sqlx::Error> for DatabaseError {
 }
 
 /// SQLite gives primary codes in the low byte: 13 full, 5 busy, 6 locked; PostgreSQL gives classes:
-/// 53100 disk full, 53xxx short of resources, 57P0x shutting down, 40xxx rolled back by the server.
+/// 53100 disk full, 53xxx short of resources, 57P0x shutting down, 40xxx rolled back by the server,
+/// 25P03 given up by it because nothing came for too long.
 fn kind(error: &sqlx::Error) -> DatabaseErrorKind {
     use sqlx::Error::{Io, PoolClosed, PoolTimedOut, Protocol, Tls, WorkerCrashed};
     match error {
@@ -142,7 +143,7 @@ fn kind(error: &sqlx::Error) -> DatabaseErrorKind {
             match code.parse::<u32>().map(|code| code & 0xff) {
                 Ok(13) if code.len() < 5 => DatabaseErrorKind::Full,
                 Ok(5 | 6) if code.len() < 5 => DatabaseErrorKind::Unavailable,
-                _ if ["53", "57", "40", "08"]
+                _ if ["53", "57", "40", "08", "25P03"]
                     .iter()
                     .any(|class| code.len() == 5 && code.starts_with(class)) =>
                 {

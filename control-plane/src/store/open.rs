@@ -29,6 +29,9 @@ pub const TELEMETRY_FILE: &str = "telemetry.db";
 const LOCK_FILE: &str = "lock";
 /// How long a connection to PostgreSQL may take.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// A server that hangs in the middle of a transaction must not hold its locks, and with them the
+/// other servers, for ever: PostgreSQL ends its transaction.
+const IDLE_IN_TRANSACTION: (&str, &str) = ("idle_in_transaction_session_timeout", "30s");
 /// Readers never wait for the writer; this covers checkpoints and recovery.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -181,14 +184,16 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
     {
         return Err(OpenError::Url("it is for another database".to_owned()));
     }
-    let options =
-        PgConnectOptions::from_str(url).map_err(|error| OpenError::Url(error.to_string()))?;
+    let options = PgConnectOptions::from_str(url)
+        .map_err(|error| OpenError::Url(error.to_string()))?
+        .application_name("towline")
+        .options([IDLE_IN_TRANSACTION]);
     try_once(&options).await?;
     let pool: PgPool = PgPoolOptions::new()
         // One of them listens for wake-ups.
         .max_connections(connections.max(1) + 1)
         .acquire_timeout(CONNECT_WITHIN)
-        .connect_with(options.application_name("towline"))
+        .connect_with(options)
         .await
         .map_err(StoreError::from)?;
     migrate_postgres(&pool).await?;

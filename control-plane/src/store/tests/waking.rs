@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use super::world::World;
+use crate::store::StoreError;
+use crate::store::db::{execute, one};
 use crate::wake::Topic;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,7 +72,7 @@ async fn a_lost_listening_connection_comes_back() {
     let mut tx = world.store.main().begin().await.unwrap();
     let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
         WHERE datname = current_database() AND query LIKE 'LISTEN%'";
-    crate::store::db::execute!(tx.conn(), sql).unwrap();
+    execute!(tx.conn(), sql).unwrap();
     tx.commit().await.unwrap();
     let woken = async {
         loop {
@@ -86,6 +88,34 @@ async fn a_lost_listening_connection_comes_back() {
     tokio::time::timeout(Duration::from_secs(20), woken)
         .await
         .expect("it listens again");
+    other.close().await;
+    world.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_in_a_transaction_loses_it() {
+    let world = World::postgres().await;
+    let other = world.replica().await;
+    let host = world.host("shop").await;
+    let mut hung = other.main().begin().await.unwrap();
+    let shown = one!(
+        hung.conn(),
+        (String,),
+        "SHOW idle_in_transaction_session_timeout"
+    );
+    assert_eq!(shown.unwrap().0, "30s");
+    let sql = "SET idle_in_transaction_session_timeout = 100";
+    execute!(hung.conn(), sql).unwrap();
+    let sql = "UPDATE agents SET updated_at = updated_at WHERE id = $1";
+    execute!(hung.conn(), sql, host.id.uuid()).unwrap();
+
+    // The row's lock is free again, though nobody has let it go.
+    crate::ops::revoke(&world.store, &world.tenant, host.id)
+        .await
+        .unwrap();
+    let lost = hung.now().await;
+    assert!(matches!(lost, Err(StoreError::Unavailable(_))), "{lost:?}");
+    drop(hung);
     other.close().await;
     world.end().await;
 }
