@@ -1,28 +1,37 @@
 //! What an operator does to an installation from its own machine, while no server runs on it.
 
+pub mod rotate_ca;
+
 use crate::config::Config;
 use crate::error::StartError;
 use crate::serve::open_store;
+use crate::store::{Result, Store, StoreError};
+
+/// Opens the store for one piece of work, and closes it whatever came of that.
+async fn with_store<T>(
+    config: &Config,
+    work: impl AsyncFnOnce(&Store) -> Result<T>,
+) -> std::result::Result<T, StartError> {
+    let store = open_store(config).await?;
+    let done = work(&store).await;
+    store.close().await;
+    done.map_err(|error| match error {
+        StoreError::Conflict { message, remedy } => StartError::Refused { message, remedy },
+        error => error.into(),
+    })
+}
 
 /// After a restored backup: makes every fence given out from now on higher than any given out since the
 /// backup was taken.
-pub async fn raise_incarnation(config: Config) -> Result<(), StartError> {
-    let store = open_store(&config).await?;
-    let raised = store.raise_incarnation().await;
-    store.close().await;
-    println!(
-        "The incarnation is {} now. Start the server; the agents go on by themselves.",
-        raised?
-    );
+pub async fn raise_incarnation(config: Config) -> std::result::Result<(), StartError> {
+    let raised = with_store(&config, async |store| store.raise_incarnation().await).await?;
+    println!("The incarnation is {raised} now. Start the server; the agents go on by themselves.");
     Ok(())
 }
 
 /// Checks that no entry of the audit log was changed or removed.
-pub async fn verify_audit(config: Config) -> Result<(), StartError> {
-    let store = open_store(&config).await?;
-    let report = store.verify_audit().await;
-    store.close().await;
-    let report = report?;
+pub async fn verify_audit(config: Config) -> std::result::Result<(), StartError> {
+    let report = with_store(&config, async |store| store.verify_audit().await).await?;
     for broken in &report.broken {
         println!("{broken}");
     }

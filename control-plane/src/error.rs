@@ -85,6 +85,14 @@ pub enum StartError {
     /// The store cannot be opened.
     #[error(transparent)]
     Open(#[from] OpenError),
+    /// The state of things does not allow it.
+    #[error("{message}; {remedy}")]
+    Refused {
+        /// What stands in the way.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

@@ -1,9 +1,12 @@
 //! `towline-server`: the control plane's program.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser as _;
-use towline_server::config::{AdminCommand, Cli, Command, ConfigArgs, ServeArgs};
+use towline_server::config::{
+    AdminCommand, Cli, Command, ConfigArgs, FinishArgs, RotationStep, ServeArgs,
+};
 use towline_server::error::StartError;
 use towline_server::{admin, serve, telemetry};
 
@@ -36,6 +39,18 @@ fn run(command: Command) -> Result<(), StartError> {
         Command::Admin {
             command: AdminCommand::VerifyAudit(from),
         } => start(from, admin::verify_audit),
+        Command::Admin {
+            command: AdminCommand::RotateCa { step },
+        } => match step {
+            RotationStep::Start(from) => start(from, admin::rotate_ca::start),
+            RotationStep::Status(from) => start(from, admin::rotate_ca::status),
+            RotationStep::Finish(FinishArgs { from, force: false }) => {
+                start(from, admin::rotate_ca::finish)
+            }
+            RotationStep::Finish(FinishArgs { from, force: true }) => {
+                start(from, admin::rotate_ca::force)
+            }
+        },
         Command::Version => {
             println!("towline-server {}", env!("CARGO_PKG_VERSION"));
             Ok(())

@@ -431,17 +431,34 @@ async fn a_stop_ends_open_connections_and_a_second_signal_ends_at_once() {
 #[test]
 fn an_operator_works_on_an_installation_that_is_not_running() {
     let folder = stop(Server::start());
-    let admin = |verb: &str| {
-        let output = program()
-            .args(["admin", verb, "--data-dir"])
-            .arg(folder.path())
-            .output()
-            .unwrap();
+    let attempt = |work: &str| {
+        let (work, folder) = (work.split(' '), folder.path());
+        let mut command = program();
+        command
+            .arg("admin")
+            .args(work)
+            .arg("--data-dir")
+            .arg(folder);
+        command.output().unwrap()
+    };
+    let admin = |work: &str| {
+        let output = attempt(work);
         assert!(output.status.success(), "{}", text(&output));
         text(&output)
     };
     assert!(admin("raise-incarnation").contains("incarnation is 2"));
     assert!(admin("raise-incarnation").contains("incarnation is 3"));
+    assert!(admin("verify-audit").contains("The audit log is whole"));
+    assert!(admin("rotate-ca status").contains("One authority is trusted"));
+    let early = attempt("rotate-ca finish");
+    assert!(!early.status.success());
+    assert!(text(&early).contains("rotate-ca start"), "{}", text(&early));
+    let begun = admin("rotate-ca start");
+    assert!(begun.contains("Two authorities are trusted"), "{begun}");
+    assert!(admin("rotate-ca status").contains("No agent lives by the old one"));
+    assert!(!attempt("rotate-ca start").status.success());
+    let ended = admin("rotate-ca finish");
+    assert!(ended.contains("One authority is trusted"), "{ended}");
     assert!(admin("verify-audit").contains("The audit log is whole"));
     let version = program().arg("version").output().unwrap();
     assert_eq!(

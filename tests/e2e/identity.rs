@@ -91,6 +91,47 @@ fn an_expired_certificate_is_renewed_by_proof_of_its_key() {
     assert_ne!(story.first_agent()["certificate_expires_at"], before);
 }
 
+/// The authority is exchanged under an agent that slept past its certificate's end: it renews under the new one, and
+/// goes on when the old one is trusted no more. With the embedded database for the same reason.
+#[test]
+fn the_authority_is_exchanged_without_losing_an_agent() {
+    let mut then = ServerPlan::new(DatabaseKind::Sqlite);
+    then.environment = clock::faked("-8d").to_vec();
+    let mut host = AgentPlan::new(&unique("mover"));
+    host.clock = Some("-8d".into());
+    let mut story = Installation::over(then, Engine::shared(EngineKind::New), host);
+    let name = story.agent.name().to_owned();
+    story.agent.stop();
+    story.server.stop();
+    story.server.plan().environment.clear();
+    story.agent.plan().clock = None;
+    let roots = |story: &Installation| {
+        let pem = std::fs::read_to_string(story.server.ca()).unwrap();
+        pem.matches("BEGIN CERTIFICATE").count()
+    };
+
+    let begun = story.server.admin(&["rotate-ca", "start"]);
+    assert!(begun.contains(&name), "{begun}");
+    let early = story.server.command_of(&["admin", "rotate-ca", "finish"]);
+    let early = { early }.output().unwrap();
+    assert!(!early.status.success(), "the agent sleeps, and may renew");
+    story.server.start_again();
+    assert_eq!(roots(&story), 2);
+    story.agent.start();
+    story.wait_online(1);
+
+    story.server.stop();
+    let ended = story.server.admin(&["rotate-ca", "finish"]);
+    assert!(ended.contains("One authority is trusted"), "{ended}");
+    story.server.start_again();
+    assert_eq!(roots(&story), 1);
+    let after = story.server.public_api().with_key(story.api.key());
+    wait_until("the agent is back", Duration::from_secs(40), || {
+        let agents = after.get("/agents").ok();
+        (agents["items"][0]["status"] == "online").then_some(())
+    });
+}
+
 /// What `towline-agent enroll` prints when it fails.
 fn refusal(story: &Installation, plan: AgentPlan, token: &str) -> String {
     let agent = AgentProcess::prepare(&story.engine, plan);

@@ -14,7 +14,7 @@ use crate::{
     parts::{EngineKind, binary, clean_command},
     ports::free_address,
     postgres::Database,
-    process::Process,
+    process::{Process, output},
     scratch::Scratch,
 };
 
@@ -139,11 +139,21 @@ impl ServerProcess {
         ));
     }
 
+    /// What `towline-server admin …` prints with this server's configuration; panics when it fails.
+    pub fn admin(&self, work: &[&str]) -> String {
+        output(self.command_of(&[&["admin"], work].concat()))
+    }
+
     /// `towline-server VERB` with this server's configuration.
     pub fn command(&self, verb: &str) -> Command {
+        self.command_of(&[verb])
+    }
+
+    /// The same with several words, such as `admin rotate-ca start`.
+    pub fn command_of(&self, verbs: &[&str]) -> Command {
         // Any engine's PATH does: the server runs no engine.
         let mut command = clean_command(binary("towline-server"), EngineKind::New);
-        command.arg(verb).arg("--data-dir").arg(self.data_dir());
+        command.args(verbs).arg("--data-dir").arg(self.data_dir());
         command.args([
             "--listen",
             &self.public.to_string(),

@@ -40,6 +40,34 @@ pub enum AdminCommand {
     RaiseIncarnation(ConfigArgs),
     /// Check that no entry of the audit log was changed or removed.
     VerifyAudit(ConfigArgs),
+    /// Exchange the certificate authority without losing an agent.
+    RotateCa {
+        /// How far.
+        #[command(subcommand)]
+        step: RotationStep,
+    },
+}
+
+/// The steps of exchanging the authority.
+#[derive(Debug, Subcommand)]
+pub enum RotationStep {
+    /// Make a new authority, trusted beside the old one; agents get certificates of it as they renew
+    Start(ConfigArgs),
+    /// Show which agents still live by the old authority
+    Status(ConfigArgs),
+    /// Trust the old authority no more, once no agent lives by it
+    Finish(FinishArgs),
+}
+
+/// What `rotate-ca finish` takes.
+#[derive(Debug, Args)]
+pub struct FinishArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub from: ConfigArgs,
+    /// Do it now, for the old authority's key is known to others; agents that live by it must be enrolled again
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Where the configuration comes from.

@@ -2,6 +2,7 @@
 //! secret. While they are rotated there are two.
 
 use chrono::{DateTime, Utc};
+use towline_pki::renew::EXPIRED_RENEWAL_WINDOW;
 use towline_pki::{Authority, Rotation, RotationEvent, RotationRefusal, TrustRoots};
 use uuid::Uuid;
 
@@ -11,6 +12,17 @@ use super::{Result, Store, StoreError, counted, installation};
 use crate::vault::{KEY_VERSION, Place};
 
 const COMMON_NAME: &str = "Towline authority";
+
+/// An agent that would be cut off if the old authority went now.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Dependent {
+    /// Its name.
+    pub agent: String,
+    /// Its team's name.
+    pub team: String,
+    /// When its newest certificate of the old authority ends.
+    pub certificate_ends: DateTime<Utc>,
+}
 
 /// When an old authority may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +106,33 @@ impl Store {
     pub async fn server_authority(&self) -> Result<Authority> {
         let trusted = self.trusted().await?.ok_or_else(missing)?;
         self.open_authority(trusted.retiring.as_ref().unwrap_or(&trusted.current))
+    }
+
+    /// The agents that still live by the authority that goes, at most `limit`, those first that will
+    /// renew last; none when no rotation is under way.
+    ///
+    /// An agent lives by it while a certificate of it is good, even if the agent has been given a newer
+    /// one: that may never have reached it. One that sleeps lives by it while it may renew.
+    pub async fn dependents(&self, limit: u32) -> Result<Vec<Dependent>> {
+        let Rotation::Overlap { old, .. } = self.rotation().await? else {
+            return Ok(Vec::new());
+        };
+        let now = local_now();
+        let mut reader = self.main().read().await?;
+        Ok(all!(
+            reader.conn(),
+            Dependent,
+            "SELECT a.name AS agent, t.name AS team, MAX(c.not_after) AS certificate_ends
+             FROM certificates c JOIN agents a ON a.id = c.agent_id JOIN teams t ON t.id = a.team_id
+             WHERE c.issuer = $1 AND c.revoked_at IS NULL AND a.revoked_at IS NULL AND (c.not_after > $2
+                OR (c.not_after > $3 AND NOT EXISTS (SELECT 1 FROM certificates n
+                    WHERE n.agent_id = a.id AND n.issuer <> $1 AND n.revoked_at IS NULL)))
+             GROUP BY a.id, a.name, t.name ORDER BY certificate_ends DESC, a.id LIMIT $4",
+            old.fingerprint().to_string(),
+            now,
+            now - EXPIRED_RENEWAL_WINDOW,
+            i64::from(limit)
+        )?)
     }
 
     /// Begins a rotation: makes a new authority, trusted beside the old one.
@@ -195,13 +234,18 @@ async fn move_authority(tx: &mut Tx, from: &str, to: &str, now: DateTime<Utc>) -
     })
 }
 
+/// By the same rule as [`Store::dependents`].
 async fn live_leaves(tx: &mut Tx, issuer: &str, now: DateTime<Utc>) -> Result<u64> {
     let (count,) = one!(
         tx.conn(),
         (i64,),
-        "SELECT COUNT(*) FROM certificates WHERE issuer = $1 AND not_after > $2 AND revoked_at IS NULL",
+        "SELECT COUNT(*) FROM certificates c JOIN agents a ON a.id = c.agent_id
+         WHERE c.issuer = $1 AND c.revoked_at IS NULL AND a.revoked_at IS NULL AND (c.not_after > $2
+            OR (c.not_after > $3 AND NOT EXISTS (SELECT 1 FROM certificates n
+                WHERE n.agent_id = a.id AND n.issuer <> $1 AND n.revoked_at IS NULL)))",
         issuer,
-        now
+        now,
+        now - EXPIRED_RENEWAL_WINDOW
     )?;
     Ok(counted(count))
 }
@@ -230,11 +274,13 @@ fn missing() -> StoreError {
 fn refused(refusal: &RotationRefusal) -> StoreError {
     let remedy = match refusal {
         RotationRefusal::OldStillLive { .. } => {
-            "wait until all agents have renewed, within seven days"
+            "wait until all agents have renewed, within seven days, start those that sleep, and revoke those that never come back; `towline-server admin rotate-ca status` names them"
         }
-        RotationRefusal::UnderWay { .. } => "retire the old authority first",
+        RotationRefusal::UnderWay { .. } => {
+            "finish that rotation first: `towline-server admin rotate-ca finish`"
+        }
         RotationRefusal::NotUnderWay | RotationRefusal::SameRoot(_) => {
-            "introduce a new authority first"
+            "begin one: `towline-server admin rotate-ca start`"
         }
     };
     StoreError::Conflict {

@@ -58,7 +58,7 @@ pub use agent_sessions::{Admission, Standing};
 pub use agents::{Agent, AgentStatus};
 pub use api_keys::{ApiKey, Me, NewApiKey};
 pub use audit_verify::AuditReport;
-pub use authorities::Retirement;
+pub use authorities::{Dependent, Retirement};
 pub use deployments::{Deployment, DeploymentFilter, DeploymentKind, Image, Named};
 pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenStatus, MintedToken, NewEnrolmentToken};
 pub use error::{DatabaseError, Resource, StoreError};
