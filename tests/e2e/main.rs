@@ -10,6 +10,7 @@ mod cancels;
 mod command_line;
 mod crashes;
 mod deploys;
+mod disks;
 mod failures;
 mod hosts;
 mod identity;

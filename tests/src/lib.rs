@@ -16,6 +16,7 @@ pub mod api;
 pub mod cli;
 pub mod clock;
 pub mod compose;
+pub mod disk;
 pub mod engine;
 pub mod events;
 pub mod link;

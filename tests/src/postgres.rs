@@ -11,6 +11,7 @@ use std::{
 use rustix::process::Signal;
 
 use crate::{
+    disk::Disk,
     parts::Parts,
     ports::free_address,
     process::{Process, guarded, output},
@@ -26,7 +27,24 @@ const LIMIT: Duration = Duration::from_mins(1);
 #[derive(Debug)]
 pub struct Postgres {
     address: SocketAddr,
-    own: Option<(Process, Scratch)>,
+    own: Option<Own>,
+}
+
+/// What belongs to a server of this test's own. It goes in this order.
+#[derive(Debug)]
+struct Own {
+    process: Process,
+    disk: Option<Disk>,
+    scratch: Scratch,
+}
+
+/// Where a server keeps its write-ahead log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wal {
+    /// On the small disk with the data: when that is full, the server ends itself and has to be started again.
+    Inside,
+    /// Elsewhere: when the data's disk is full, statements fail.
+    Beside,
 }
 
 /// A fresh database; dropped with its connections.
@@ -56,10 +74,28 @@ impl Postgres {
     /// Starts one of this test's own: durable as in production (fsync on), on a free port of 127.0.0.1.
     pub fn start() -> Self {
         let scratch = Scratch::new("pg");
+        give_to_server_user(scratch.path());
+        Self::begin(scratch, None, &[])
+    }
+
+    /// The same, with its data on a disk of `bytes`.
+    pub fn start_on_small_disk(bytes: u64, wal: Wal) -> Self {
+        let scratch = Scratch::new("pg");
+        give_to_server_user(scratch.path());
+        let disk = Disk::mount(scratch.join("data"), bytes);
+        give_to_server_user(disk.path());
+        let beside = scratch.join("wal");
+        match wal {
+            Wal::Inside => Self::begin(scratch, Some(disk), &[]),
+            Wal::Beside => {
+                let place = format!("--waldir={}", beside.display());
+                Self::begin(scratch, Some(disk), &[&place])
+            }
+        }
+    }
+
+    fn begin(scratch: Scratch, disk: Option<Disk>, more: &[&str]) -> Self {
         let data = scratch.join("data");
-        let mut own_folder = Command::new("chown");
-        own_folder.arg(USER).arg(scratch.path());
-        output(own_folder);
         let mut initdb = as_server_user("initdb");
         initdb.args([
             "--username",
@@ -72,11 +108,27 @@ impl Postgres {
             "--no-sync",
             "-D",
         ]);
-        initdb.arg(&data);
+        initdb.arg(&data).args(more);
         output(initdb);
         let address = free_address(Ipv4Addr::LOCALHOST.into());
-        let own = Some((start_server(address, &data, &scratch), scratch));
+        let process = start_server(address, &data, &scratch);
+        let own = Some(Own {
+            process,
+            disk,
+            scratch,
+        });
         Self { address, own }
+    }
+
+    /// The small disk under it.
+    pub fn disk(&self) -> &Disk {
+        let own = self.own.as_ref().and_then(|own| own.disk.as_ref());
+        own.expect("this server is on a small disk")
+    }
+
+    /// Whether it has ended by itself.
+    pub fn has_ended(&mut self) -> bool {
+        self.process().ended().is_some()
     }
 
     /// Where it listens.
@@ -98,19 +150,19 @@ impl Postgres {
 
     /// Starts it again on the same data and port.
     pub fn start_again(&mut self) {
-        let (process, scratch) = self
-            .own
-            .as_mut()
-            .expect("only a server of this test's own may be killed");
-        *process = start_server(self.address, &scratch.join("data"), scratch);
+        let address = self.address;
+        let own = self.own();
+        own.process = start_server(address, &own.scratch.join("data"), &own.scratch);
     }
 
     fn process(&mut self) -> &mut Process {
-        &mut self
-            .own
+        &mut self.own().process
+    }
+
+    fn own(&mut self) -> &mut Own {
+        self.own
             .as_mut()
             .expect("only a server of this test's own may be killed")
-            .0
     }
 
     fn execute(&self, database: &str, sql: &str) -> String {
@@ -134,7 +186,9 @@ impl Postgres {
 
 impl Drop for Postgres {
     fn drop(&mut self) {
-        if let Some((process, _)) = &mut self.own {
+        if let Some(Own { process, .. }) = &mut self.own
+            && process.ended().is_none()
+        {
             // The immediate shutdown: its children end with it.
             process.signal(Signal::QUIT);
             process.wait(LIMIT);
@@ -173,6 +227,12 @@ impl Drop for Database {
             );
         }
     }
+}
+
+fn give_to_server_user(folder: &Path) {
+    let mut chown = Command::new("chown");
+    chown.arg(USER).arg(folder);
+    output(chown);
 }
 
 fn start_server(address: SocketAddr, data: &Path, scratch: &Scratch) -> Process {

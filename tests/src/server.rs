@@ -99,9 +99,20 @@ impl ServerProcess {
         server
     }
 
+    /// The same on a database of the test's own making.
+    pub fn start_over(plan: ServerPlan, database: Database) -> Self {
+        let mut server = Self::prepare_over(plan, Some(database));
+        server.start_again();
+        server
+    }
+
     /// Everything but the start.
     pub fn prepare(plan: ServerPlan) -> Self {
         let database = (plan.database == DatabaseKind::Postgres).then(Database::fresh);
+        Self::prepare_over(plan, database)
+    }
+
+    fn prepare_over(plan: ServerPlan, database: Option<Database>) -> Self {
         let public = free_address(plan.address);
         let agent_listen = plan
             .agent_listen

@@ -306,7 +306,8 @@ pub fn enrolment_token_for(api: &Api, name: &str) -> String {
     text(&made.ok()["token"])
 }
 
-fn set_up(api: &Api, setup: &SetupLink) -> Api {
+/// Uses up the set-up link; gives the first admin's client.
+pub fn set_up(api: &Api, setup: &SetupLink) -> Api {
     let admin = json!({ "token": setup.token, "email": "admin@example.com", "name": "Admin" });
     let made = api.post("/setup", &admin).ok();
     api.with_key(&text(&made["api_key"]["key"]))
