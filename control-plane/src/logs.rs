@@ -79,6 +79,10 @@ impl Follower {
     /// loses nothing.
     pub async fn next(&mut self, stopping: &CancellationToken) -> Result<Option<News>, StoreError> {
         loop {
+            // Also in a flood, in which it never waits.
+            if stopping.is_cancelled() {
+                return Ok(None);
+            }
             match self.state {
                 State::Status => {
                     let deployment = self.read_status().await?;

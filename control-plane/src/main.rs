@@ -10,6 +10,9 @@ use towline_server::config::{
 use towline_server::error::StartError;
 use towline_server::{admin, serve, telemetry};
 
+/// How long blocking calls may keep the process alive that has done its work.
+const LINGER: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(()) => ExitCode::SUCCESS,
@@ -68,8 +71,11 @@ where
     let config = from.load()?;
     telemetry::start_log(&config.log)?;
     towline_pki::tls::install_provider();
-    tokio::runtime::Builder::new_multi_thread()
+    let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
-        .build()?
-        .block_on(work(config))
+        .build()?;
+    let done = runtime.block_on(work(config));
+    // A name that is still being looked up must not hold the process.
+    runtime.shutdown_timeout(LINGER);
+    done
 }

@@ -28,6 +28,8 @@ const CONNECTIONS: u32 = 8;
 /// How long agents have to take their leave, and requests to end. Both at once, and well below the
 /// ten seconds after which a service manager may lose its patience.
 const GOODBYE: Duration = Duration::from_secs(6);
+/// How long the database has for the last second's measurements.
+const FLUSH: Duration = Duration::from_millis(500);
 /// How long the database has to be closed.
 const CLOSE: Duration = Duration::from_secs(2);
 
@@ -110,9 +112,18 @@ async fn run(
     stopping.cancelled().await;
     tasks.close();
     tokio::join!(registry.stop(GOODBYE), finish(&tasks));
-    store.flush_metrics().await?;
+    write_last_measurements(store).await;
     tracing::info!("the control plane has stopped");
     Ok(())
+}
+
+/// They are not worth that anybody waits for a database that hangs.
+async fn write_last_measurements(store: &Store) {
+    match timeout(FLUSH, store.flush_metrics()).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "the last measurements were not written"),
+        Err(_) => tracing::warn!("the last measurements were not written in time"),
+    }
 }
 
 /// Waits for what is under way: requests, log streams, a running sweep.
@@ -124,3 +135,6 @@ async fn finish(tasks: &TaskTracker) {
         );
     }
 }
+
+#[cfg(test)]
+mod tests;
