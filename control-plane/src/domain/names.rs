@@ -18,12 +18,20 @@ pub const MAX_NAME: usize = 63;
 pub const MAX_LABEL: usize = 100;
 
 /// Checks the name of a project, agent or target: `[a-z0-9][a-z0-9-]{0,62}`. It is also a compose
-/// project's name and part of a host name, which is why it is so narrow.
+/// project's name and part of a host name, which is why it is so narrow. What reads as an id is none:
+/// requests may name things by either.
 pub fn check_name(field: &'static str, name: &str) -> Result<(), InvalidName> {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let fits = name.starts_with(is_plain)
         && name.len() <= MAX_NAME
         && name.chars().all(|c| is_plain(c) || c == '-');
+    if fits && uuid::Uuid::try_parse(name).is_ok() {
+        return Err(InvalidName {
+            field,
+            message: format!("{name:?} reads as an id"),
+            remedy: "choose a name that people can tell from ids".to_owned(),
+        });
+    }
     if fits {
         return Ok(());
     }
@@ -85,6 +93,8 @@ mod tests {
             "ä",
             "a/b",
             &"a".repeat(64),
+            "0197c0de-0000-7000-8000-000000000000",
+            "0197c0de000070008000000000000000",
         ] {
             assert!(check_name("name", name).is_err(), "{name:?}");
         }

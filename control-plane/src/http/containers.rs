@@ -29,6 +29,8 @@ use crate::store::{Listed, Tenant};
 /// The most lines of one answer, and how many one has when the request does not say.
 const MAX_LINES: u32 = 10_000;
 const DEFAULT_LINES: u32 = 1000;
+/// The most bytes of all lines of one answer, which is made in memory.
+const MAX_TEXT: usize = 8 << 20;
 /// The longest name or id of a container that is passed on.
 const MAX_NAME: usize = 255;
 /// How long a stream may say nothing.
@@ -185,7 +187,7 @@ fn unanswered(why: impl Into<String>) -> Problem {
 }
 
 async fn collect(mut stream: AgentStream) -> Result<Vec<Line>, Problem> {
-    let mut lines = Vec::new();
+    let (mut lines, mut text) = (Vec::new(), 0);
     loop {
         let piece = timeout(PATIENCE, stream.next())
             .await
@@ -193,13 +195,23 @@ async fn collect(mut stream: AgentStream) -> Result<Vec<Line>, Problem> {
         match piece {
             None => return Ok(lines),
             Some(Err(broken)) => return Err(unanswered(broken.to_string())),
-            Some(Ok(piece)) => lines.extend(decode(&piece)?.into_iter().map(Line::from)),
+            Some(Ok(piece)) => {
+                for line in decode(&piece)? {
+                    text += line.text.len();
+                    lines.push(Line::from(line));
+                }
+            }
         }
         if lines.len() > 2 * MAX_LINES as usize {
             return Err(Problem::new(
                 Kind::Unavailable,
                 "the agent sent more lines than were asked for",
             ));
+        }
+        if text > MAX_TEXT {
+            let detail = format!("so many of the last lines have more than {MAX_TEXT} bytes");
+            return Err(Problem::invalid("tail", detail)
+                .remedy("ask for fewer, or follow the log, which comes line by line"));
         }
     }
 }

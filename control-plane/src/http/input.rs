@@ -88,6 +88,7 @@ pub fn body_refused(rejection: BytesRejection) -> Problem {
 
 fn too_large() -> Problem {
     Problem::new(Kind::TooLarge, "the body is over the limit of this route")
+        .remedy("send less; the documentation of the API names the limits")
 }
 
 fn parse_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {

@@ -105,12 +105,14 @@ fn for_administrators() -> OpenApiRouter<Api> {
 fn for_deployers() -> OpenApiRouter<Api> {
     let files =
         routes!(files::list, files::replace).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES));
+    let secret =
+        routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(secrets::MAX_BODY));
     OpenApiRouter::new()
         .routes(routes!(projects::list, projects::create))
         .routes(routes!(projects::show, projects::delete))
         .routes(files)
         .routes(routes!(secrets::list))
-        .routes(routes!(secrets::put, secrets::delete))
+        .routes(secret)
         .routes(routes!(deployments::create))
         .routes(routes!(deployments::remove))
         .routes(routes!(deployments::list))

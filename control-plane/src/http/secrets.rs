@@ -11,7 +11,11 @@ use super::input::{Body, Id, Query, Segment};
 use super::page::{PageQuery, whole};
 use super::problem::Problem;
 use super::state::Api;
+use crate::store::secrets::MAX_VALUE;
 use crate::store::{Listed, SecretEntry, Tenant};
+
+/// The most bytes of a request: in JSON a byte of a value takes up to six (`\u0001`).
+pub const MAX_BODY: usize = 6 * MAX_VALUE + 1024;
 
 /// A value to set.
 #[derive(Deserialize, ToSchema)]

@@ -133,6 +133,24 @@ async fn the_last_lines_of_a_container_are_read() {
 }
 
 #[tokio::test]
+async fn an_answer_has_a_bounded_size() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let mut host = Host::connect(&ada, &world, "web-1").await;
+    let path = format!("/api/v1/targets/{}/containers/shop-web-1/logs", host.target);
+    let long = "x".repeat(60_000);
+    let agent = async {
+        let (stream, _) = opened(&mut host).await;
+        // Repeated text takes little of the stream's credit.
+        for _ in 0..150 {
+            send(&mut host, stream, &[&long]).await;
+        }
+    };
+    let (refused, ()) = tokio::join!(ada.get(&path), agent);
+    assert_eq!(refused.expect(422)["field"], "tail");
+}
+
+#[tokio::test]
 async fn a_container_is_followed_and_let_go() {
     let world = World::open().await;
     let ada = world.first().await;

@@ -71,6 +71,12 @@ async fn secrets_are_set_listed_and_never_shown() {
     assert_eq!(listed.expect(200)["items"].as_array().unwrap().len(), 1);
     assert!(!listed.text().contains("hunter"));
 
+    // As long as it may be, though each of its bytes takes six in JSON.
+    let most = "\u{1}".repeat(64 * 1024);
+    ada.put(&path, &json!({"value": most})).await.expect(200);
+    let beyond = json!({"value": format!("{most}x")});
+    assert_eq!(ada.put(&path, &beyond).await.expect(422)["field"], "value");
+
     for (key, body, field) in [
         ("lower-case", json!({"value": "v"}), "key"),
         ("PASSWORD", json!({}), "value"),
