@@ -45,6 +45,10 @@ pub(super) async fn write(
         Change::Go(to) => {
             go(tx, row, to, now).await?;
             note(tx, row, detail, now).await?;
+            // An agent that comes back and goes on renews the lease, and moves nothing.
+            if row.state == to.as_str() {
+                return Ok(());
+            }
         }
         Change::Requeue(when) => requeue(tx, row, when, now).await?,
         Change::RequestCancel => request_cancel(tx, row, now).await?,

@@ -9,10 +9,12 @@ use towline_shared::spec::Interruption;
 use super::world::{World, deployment, finished, hello, on_both, succeeded};
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
+use crate::store::db::all;
 use crate::store::{LogEnd, Reaction};
 
 on_both!(
     a_held_job_goes_on,
+    going_on_is_no_transition,
     a_lost_go_is_given_again,
     a_cancel_meets_the_agent_when_it_is_back,
     what_is_not_the_agents_is_forgotten,
@@ -35,6 +37,24 @@ fn holding(held: Held) -> Hello {
         held: vec![held],
         ..hello()
     }
+}
+
+async fn going_on_is_no_transition(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let deployment = world.deploy(&project, &host).await;
+    let attempt = world.start(&host).await;
+    let running = holding(held(attempt, HeldPhase::Running));
+    for _ in 0..3 {
+        world.store.hello(host.id, &running).await.unwrap();
+    }
+    let mut reader = world.store.main().read().await.unwrap();
+    let sql = "SELECT action FROM audit_logs WHERE subject_id = $1 ORDER BY seq";
+    let written = all!(reader.conn(), (String,), sql, deployment.id.uuid()).unwrap();
+    let written: Vec<_> = written.iter().map(|(action,)| action.as_str()).collect();
+    assert_eq!(
+        written,
+        ["deployment.create", "job.offer", "job.accept", "job.run"]
+    );
 }
 
 async fn a_held_job_goes_on(world: &World) {
