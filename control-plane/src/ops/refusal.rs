@@ -4,7 +4,7 @@ use serde_json::json;
 use towline_shared::ids::ProjectId;
 
 use super::OpsError;
-use crate::store::audit::{self, Entry};
+use crate::store::audit;
 use crate::store::{Store, StoreError, Tenant};
 
 /// Writes a refusal into the team's audit chain, and hands the result on. What the caller merely
@@ -20,15 +20,11 @@ pub(super) async fn note<T>(
     {
         let mut tx = store.main().begin().await?;
         let now = tx.now().await?;
-        let entry = Entry {
-            chain: tenant.team().uuid(),
-            team: Some(tenant.team()),
-            actor: tenant.actor(),
-            action: "deployment.refuse",
-            subject: ("project", Some(project.uuid())),
-            detail: json!({ "why": error.to_string() }),
-        };
-        audit::append(&mut tx, &entry, now).await?;
+        let (subject, detail) = (
+            ("project", project.uuid()),
+            json!({ "why": error.to_string() }),
+        );
+        audit::append_of(&mut tx, tenant, "deployment.refuse", subject, detail, now).await?;
         tx.commit().await?;
     }
     result

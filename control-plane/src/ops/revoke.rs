@@ -1,10 +1,11 @@
 //! Revoking an agent: its certificates, its connection and its jobs end.
 
+use serde_json::json;
 use towline_shared::ids::AgentId;
 
 use super::OpsError;
 use crate::job::Event;
-use crate::store::audit::{self, Entry};
+use crate::store::audit;
 use crate::store::jobs::{self, Detail};
 use crate::store::{Agent, Store, Tenant, agents};
 
@@ -29,15 +30,9 @@ pub async fn revoke(store: &Store, tenant: &Tenant, agent: AgentId) -> Result<Ag
                 );
             }
         }
-        let entry = Entry {
-            chain: tenant.team().uuid(),
-            team: Some(tenant.team()),
-            actor: tenant.actor(),
-            action: "agent.revoke",
-            subject: ("agent", Some(agent.uuid())),
-            detail: serde_json::json!({ "failed_jobs": moves.len() }),
-        };
-        audit::append(&mut tx, &entry, now).await?;
+        let detail = json!({ "failed_jobs": moves.len() });
+        let subject = ("agent", agent.uuid());
+        audit::append_of(&mut tx, tenant, "agent.revoke", subject, detail, now).await?;
         tx.commit().await?;
         // First of all the connection is cut.
         store.wake().agent(agent);

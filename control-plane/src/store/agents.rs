@@ -118,6 +118,21 @@ pub(super) fn compose_version(capabilities: &Capabilities) -> Option<String> {
     }
 }
 
+/// The columns of [`Row`], before the condition.
+macro_rules! select_agents {
+    ($rest:literal) => {
+        concat!(
+            "SELECT a.id, a.name, a.version, a.hostname, a.session_id, a.last_seen_at, a.revoked_at, a.capabilities,
+                a.connected_at, a.created_at,
+                (SELECT MAX(c.not_after) FROM certificates c WHERE c.agent_id = a.id AND c.revoked_at IS NULL)
+                    AS certificate_expires_at,
+                (SELECT t.id FROM deployment_targets t WHERE t.agent_id = a.id LIMIT 1) AS target_id
+             FROM agents a ",
+            $rest
+        )
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
@@ -166,12 +181,7 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            "SELECT a.id, a.name, a.version, a.hostname, a.session_id, a.last_seen_at, a.revoked_at, a.capabilities,
-                a.connected_at, a.created_at,
-                (SELECT MAX(c.not_after) FROM certificates c WHERE c.agent_id = a.id AND c.revoked_at IS NULL)
-                    AS certificate_expires_at,
-                (SELECT t.id FROM deployment_targets t WHERE t.agent_id = a.id LIMIT 1) AS target_id
-             FROM agents a WHERE a.team_id = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3",
+            select_agents!("WHERE a.team_id = $1 AND a.id < $2 ORDER BY a.id DESC LIMIT $3"),
             tenant.team().uuid(),
             page.before(),
             page.fetch()
@@ -187,12 +197,7 @@ impl Store {
         let row = optional!(
             reader.conn(),
             Row,
-            "SELECT a.id, a.name, a.version, a.hostname, a.session_id, a.last_seen_at, a.revoked_at, a.capabilities,
-                a.connected_at, a.created_at,
-                (SELECT MAX(c.not_after) FROM certificates c WHERE c.agent_id = a.id AND c.revoked_at IS NULL)
-                    AS certificate_expires_at,
-                (SELECT t.id FROM deployment_targets t WHERE t.agent_id = a.id LIMIT 1) AS target_id
-             FROM agents a WHERE a.team_id = $1 AND a.id = $2",
+            select_agents!("WHERE a.team_id = $1 AND a.id = $2"),
             tenant.team().uuid(),
             agent.uuid()
         )?;

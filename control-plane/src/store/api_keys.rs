@@ -4,12 +4,13 @@ use std::str::FromStr as _;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use towline_pki::{hash_token, random_token};
 use towline_shared::ids::{ApiKeyId, TeamId, UserId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::db::{Tx, all, execute, local_now, optional};
 use super::page::{Listed, Page};
 use super::people::{Team, User};
@@ -222,7 +223,8 @@ impl Store {
             now,
         )
         .await?;
-        write_audit(&mut tx, tenant, "api_key.create", key.id, now).await?;
+        let subject = ("api_key", key.id.uuid());
+        audit::append_of(&mut tx, tenant, "api_key.create", subject, Value::Null, now).await?;
         tx.commit().await?;
         Ok(key)
     }
@@ -256,7 +258,8 @@ impl Store {
         if revoked == 0 {
             return Err(StoreError::NotFound(Resource::ApiKey));
         }
-        write_audit(&mut tx, tenant, "api_key.revoke", key, now).await?;
+        let subject = ("api_key", key.uuid());
+        audit::append_of(&mut tx, tenant, "api_key.revoke", subject, Value::Null, now).await?;
         tx.commit().await
     }
 }
@@ -293,22 +296,4 @@ pub(super) async fn insert(
         created_at: now,
         expires_at,
     })
-}
-
-async fn write_audit(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    action: &str,
-    key: ApiKeyId,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let entry = Entry {
-        chain: tenant.team().uuid(),
-        team: Some(tenant.team()),
-        actor: tenant.actor(),
-        action,
-        subject: ("api_key", Some(key.uuid())),
-        detail: serde_json::Value::Null,
-    };
-    audit::append(tx, &entry, now).await
 }

@@ -9,8 +9,8 @@ use sha2::{Digest as _, Sha256};
 use towline_shared::ids::{AgentId, TeamId, UserId};
 use uuid::Uuid;
 
-use super::Result;
 use super::db::{Tx, execute, optional};
+use super::{Result, Tenant};
 
 /// The hash before the first row of a chain.
 pub(super) const GENESIS: [u8; 32] = [0; 32];
@@ -120,6 +120,26 @@ impl Row {
         field(Some(&self.created_at.timestamp_micros().to_le_bytes()));
         hasher.finalize().into()
     }
+}
+
+/// Writes what a person of a team did into the team's chain. To be called last in a transaction.
+pub(crate) async fn append_of(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    action: &str,
+    (kind, id): (&str, Uuid),
+    detail: Value,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let entry = Entry {
+        chain: tenant.team().uuid(),
+        team: Some(tenant.team()),
+        actor: tenant.actor(),
+        action,
+        subject: (kind, Some(id)),
+        detail,
+    };
+    append(tx, &entry, now).await
 }
 
 /// Writes an entry at the end of its chain. To be called last in a transaction: on PostgreSQL the

@@ -120,6 +120,22 @@ pub struct DeploymentFilter {
     pub status: Option<JobState>,
 }
 
+/// The columns of [`Row`], before the condition.
+macro_rules! select_deployments {
+    ($rest:literal) => {
+        concat!(
+            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.kind, d.status,
+                d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
+                d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
+                d.log_lines, d.log
+             FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
+             LEFT JOIN users u ON u.id = d.triggered_by
+             ",
+            $rest
+        )
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
@@ -206,13 +222,7 @@ impl Store {
         let row = optional!(
             reader.conn(),
             Row,
-            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.kind, d.status,
-                d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
-                d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
-                d.log_lines, d.log
-             FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
-             LEFT JOIN users u ON u.id = d.triggered_by
-             WHERE d.id = $1 AND d.team_id = $2",
+            select_deployments!("WHERE d.id = $1 AND d.team_id = $2"),
             id.uuid(),
             tenant.team().uuid()
         )?;
@@ -231,15 +241,11 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.kind, d.status,
-                d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
-                d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
-                d.log_lines, d.log
-             FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
-             LEFT JOIN users u ON u.id = d.triggered_by
-             WHERE d.team_id = $1 AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3)
+            select_deployments!(
+                "WHERE d.team_id = $1 AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3)
                 AND ($4 IS NULL OR d.target_id = $4) AND ($5 IS NULL OR d.status = $5)
-             ORDER BY d.id DESC LIMIT $6",
+             ORDER BY d.id DESC LIMIT $6"
+            ),
             tenant.team().uuid(),
             page.before(),
             filter.project.map(ProjectId::uuid),

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use towline_pki::EnrollToken;
 use towline_shared::ids::{AgentId, EnrolmentTokenId, TeamId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
 use super::{Resource, Result, Store, StoreError, Tenant};
@@ -146,7 +147,9 @@ impl Store {
             expires_at,
             now
         )?;
-        write_audit(&mut tx, tenant, "enrolment_token.create", id, now).await?;
+        let subject = ("enrolment_token", id.uuid());
+        let action = "enrolment_token.create";
+        audit::append_of(&mut tx, tenant, action, subject, Value::Null, now).await?;
         tx.commit().await?;
         Ok(MintedToken {
             id,
@@ -196,7 +199,9 @@ impl Store {
         if revoked == 0 {
             return Err(StoreError::NotFound(Resource::EnrolmentToken));
         }
-        write_audit(&mut tx, tenant, "enrolment_token.revoke", id, now).await?;
+        let subject = ("enrolment_token", id.uuid());
+        let action = "enrolment_token.revoke";
+        audit::append_of(&mut tx, tenant, action, subject, Value::Null, now).await?;
         tx.commit().await
     }
 }
@@ -289,22 +294,4 @@ pub(crate) fn name_taken(name: &str) -> StoreError {
         remedy: "choose another name, or revoke that agent first to enrol its host again"
             .to_owned(),
     }
-}
-
-async fn write_audit(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    action: &str,
-    id: EnrolmentTokenId,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let entry = Entry {
-        chain: tenant.team().uuid(),
-        team: Some(tenant.team()),
-        actor: tenant.actor(),
-        action,
-        subject: ("enrolment_token", Some(id.uuid())),
-        detail: serde_json::Value::Null,
-    };
-    audit::append(tx, &entry, now).await
 }

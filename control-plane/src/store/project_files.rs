@@ -1,13 +1,14 @@
 //! The files of a project, as they were uploaded.
 
 use serde::Serialize;
+use serde_json::json;
 use towline_shared::compose::find_compose_file;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{FileMode, MAX_PROJECT_BYTES, MAX_PROJECT_FILES, ProjectFile};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::db::{all, execute, local_now};
 use super::{Result, Store, StoreError, Tenant, counted, projects};
 
@@ -75,15 +76,9 @@ impl Store {
             now
         )?;
         let bytes: usize = files.iter().map(|file| file.content.len()).sum();
-        let entry = Entry {
-            chain: tenant.team().uuid(),
-            team: Some(tenant.team()),
-            actor: tenant.actor(),
-            action: "project.put_files",
-            subject: ("project", Some(project.uuid())),
-            detail: serde_json::json!({ "files": files.len(), "bytes": bytes }),
-        };
-        audit::append(&mut tx, &entry, now).await?;
+        let detail = json!({ "files": files.len(), "bytes": bytes });
+        let subject = ("project", project.uuid());
+        audit::append_of(&mut tx, tenant, "project.put_files", subject, detail, now).await?;
         tx.commit().await?;
         Ok(FileSet {
             compose_file: compose_file.map(str::to_owned),

@@ -2,11 +2,12 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::Value;
 use towline_shared::ids::ProjectId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
 use super::{Resource, Result, Store, StoreError, Tenant, quota};
@@ -53,7 +54,8 @@ impl Store {
                 remedy: "choose another name, or use that project".to_owned(),
             });
         }
-        write_audit(&mut tx, tenant, "project.create", id, now).await?;
+        let subject = ("project", id.uuid());
+        audit::append_of(&mut tx, tenant, "project.create", subject, Value::Null, now).await?;
         tx.commit().await?;
         Ok(Project {
             id,
@@ -112,7 +114,8 @@ impl Store {
             "DELETE FROM projects WHERE id = $1",
             project.uuid()
         )?;
-        write_audit(&mut tx, tenant, "project.delete", project, local_now()).await?;
+        let (subject, now) = (("project", project.uuid()), local_now());
+        audit::append_of(&mut tx, tenant, "project.delete", subject, Value::Null, now).await?;
         tx.commit().await
     }
 }
@@ -162,22 +165,4 @@ async fn refuse_in_use(tx: &mut Tx, project: ProjectId) -> Result<()> {
             remedy: format!("remove it there first: `towline remove … --target {target}`"),
         }),
     }
-}
-
-async fn write_audit(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    action: &str,
-    project: ProjectId,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let entry = Entry {
-        chain: tenant.team().uuid(),
-        team: Some(tenant.team()),
-        actor: tenant.actor(),
-        action,
-        subject: ("project", Some(project.uuid())),
-        detail: serde_json::Value::Null,
-    };
-    audit::append(tx, &entry, now).await
 }

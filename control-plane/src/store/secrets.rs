@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use serde_json::json;
 use towline_shared::compose::is_reserved_variable;
 use towline_shared::ids::{ProjectId, SecretId};
 use towline_shared::spec::Secret;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::audit::{self, Entry};
+use super::audit;
 use super::db::{Tx, all, execute, local_now, optional};
 use super::{Resource, Result, Store, StoreError, Tenant, projects};
 use crate::domain::names::check_variable;
@@ -125,7 +126,8 @@ impl Store {
             entry.version,
             now
         )?;
-        write_audit(&mut tx, tenant, "secret.put", project, key, now).await?;
+        let (subject, detail) = (("project", project.uuid()), json!({ "key": key }));
+        audit::append_of(&mut tx, tenant, "secret.put", subject, detail, now).await?;
         tx.commit().await?;
         Ok(entry)
     }
@@ -143,7 +145,16 @@ impl Store {
         if execute!(tx.conn(), sql, project.uuid(), key)? == 0 {
             return Err(StoreError::NotFound(Resource::Secret));
         }
-        write_audit(&mut tx, tenant, "secret.delete", project, key, local_now()).await?;
+        let (subject, detail) = (("project", project.uuid()), json!({ "key": key }));
+        audit::append_of(
+            &mut tx,
+            tenant,
+            "secret.delete",
+            subject,
+            detail,
+            local_now(),
+        )
+        .await?;
         tx.commit().await
     }
 
@@ -191,25 +202,6 @@ async fn refuse_too_much(tx: &mut Tx, project: ProjectId, key: &str, bytes: usiz
         ),
         remedy: "delete those that are not used any more".to_owned(),
     })
-}
-
-async fn write_audit(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    action: &str,
-    project: ProjectId,
-    key: &str,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let entry = Entry {
-        chain: tenant.team().uuid(),
-        team: Some(tenant.team()),
-        actor: tenant.actor(),
-        action,
-        subject: ("project", Some(project.uuid())),
-        detail: serde_json::json!({ "key": key }),
-    };
-    audit::append(tx, &entry, now).await
 }
 
 const fn place(id: Uuid, version: i64) -> Place<'static> {

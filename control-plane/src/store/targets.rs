@@ -50,6 +50,19 @@ pub enum Readiness {
     NotReady,
 }
 
+/// The columns of [`Row`], before the condition.
+macro_rules! select_targets {
+    ($rest:literal) => {
+        concat!(
+            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, a.session_id, a.last_seen_at, a.revoked_at,
+                a.capabilities
+             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
+             ",
+            $rest
+        )
+    };
+}
+
 #[derive(sqlx::FromRow)]
 struct Row {
     id: Uuid,
@@ -132,10 +145,7 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, a.session_id, a.last_seen_at, a.revoked_at,
-                a.capabilities
-             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
-             WHERE t.team_id = $1 AND t.id < $2 ORDER BY t.id DESC LIMIT $3",
+            select_targets!("WHERE t.team_id = $1 AND t.id < $2 ORDER BY t.id DESC LIMIT $3"),
             tenant.team().uuid(),
             page.before(),
             page.fetch()
@@ -168,10 +178,9 @@ impl Store {
         let row = optional!(
             reader.conn(),
             Row,
-            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, a.session_id, a.last_seen_at, a.revoked_at,
-                a.capabilities
-             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
-             WHERE t.team_id = $1 AND (t.id = $2 OR t.name = $3) ORDER BY t.id LIMIT 1",
+            select_targets!(
+                "WHERE t.team_id = $1 AND (t.id = $2 OR t.name = $3) ORDER BY t.id LIMIT 1"
+            ),
             tenant.team().uuid(),
             id,
             id_or_name
