@@ -25,124 +25,58 @@ enum Type {
     Counter,
 }
 
-type Host = fn(&HostSample) -> f64;
-type Container = fn(&ContainerSample) -> f64;
+/// One metric of hosts or of containers: its name behind the prefix, and where its value comes from.
+struct Metric<S> {
+    name: &'static str,
+    kind: Type,
+    help: &'static str,
+    value: fn(&S) -> f64,
+}
 
-const HOST: [(&str, Type, &str, Host); 13] = [
-    (
-        "cpu_usage_ratio",
-        Type::Gauge,
-        "Share of all cores in use, 0 to 1",
-        |host| ratio(host.cpu_percent),
-    ),
-    ("cpu_cores", Type::Gauge, "Number of cores", |host| {
-        host.cores.into()
-    }),
-    ("load1", Type::Gauge, "Load average over 1 minute", |host| {
-        host.load[0].into()
-    }),
-    (
-        "load5",
-        Type::Gauge,
-        "Load average over 5 minutes",
-        |host| host.load[1].into(),
-    ),
-    (
-        "load15",
-        Type::Gauge,
-        "Load average over 15 minutes",
-        |host| host.load[2].into(),
-    ),
-    ("memory_used_bytes", Type::Gauge, "Memory in use", |host| {
-        bytes(host.memory_used)
-    }),
-    (
-        "memory_total_bytes",
-        Type::Gauge,
-        "Memory there is",
-        |host| bytes(host.memory_total),
-    ),
-    (
-        "disk_used_bytes",
-        Type::Gauge,
-        "In use on the file system of the engine's data",
-        |host| bytes(host.disk_used),
-    ),
-    (
-        "disk_total_bytes",
-        Type::Gauge,
-        "Size of the file system of the engine's data",
-        |host| bytes(host.disk_total),
-    ),
-    (
-        "disk_read_bytes_total",
-        Type::Counter,
-        "Read from block devices",
-        |host| bytes(host.disk_read),
-    ),
-    (
-        "disk_written_bytes_total",
-        Type::Counter,
-        "Written to block devices",
-        |host| bytes(host.disk_written),
-    ),
-    (
-        "network_received_bytes_total",
-        Type::Counter,
-        "Received on all interfaces but loopback",
-        |host| bytes(host.net_received),
-    ),
-    (
-        "network_sent_bytes_total",
-        Type::Counter,
-        "Sent on all interfaces but loopback",
-        |host| bytes(host.net_sent),
-    ),
+const fn gauge<S>(name: &'static str, help: &'static str, value: fn(&S) -> f64) -> Metric<S> {
+    let kind = Type::Gauge;
+    Metric {
+        name,
+        kind,
+        help,
+        value,
+    }
+}
+
+const fn counter<S>(name: &'static str, help: &'static str, value: fn(&S) -> f64) -> Metric<S> {
+    Metric {
+        kind: Type::Counter,
+        ..gauge(name, help, value)
+    }
+}
+
+#[rustfmt::skip]
+const HOST: [Metric<HostSample>; 13] = [
+    gauge("cpu_usage_ratio", "Share of all cores in use, 0 to 1", |it| ratio(it.cpu_percent)),
+    gauge("cpu_cores", "Number of cores", |it| it.cores.into()),
+    gauge("load1", "Load average over 1 minute", |it| it.load[0].into()),
+    gauge("load5", "Load average over 5 minutes", |it| it.load[1].into()),
+    gauge("load15", "Load average over 15 minutes", |it| it.load[2].into()),
+    gauge("memory_used_bytes", "Memory in use", |it| bytes(it.memory_used)),
+    gauge("memory_total_bytes", "Memory there is", |it| bytes(it.memory_total)),
+    gauge("disk_used_bytes", "In use on the file system of the engine's data", |it| bytes(it.disk_used)),
+    gauge("disk_total_bytes", "Size of the file system of the engine's data", |it| bytes(it.disk_total)),
+    counter("disk_read_bytes_total", "Read from block devices", |it| bytes(it.disk_read)),
+    counter("disk_written_bytes_total", "Written to block devices", |it| bytes(it.disk_written)),
+    counter("network_received_bytes_total", "Received on all interfaces but loopback", |it| bytes(it.net_received)),
+    counter("network_sent_bytes_total", "Sent on all interfaces but loopback", |it| bytes(it.net_sent)),
 ];
 
-const CONTAINER: [(&str, Type, &str, Container); 8] = [
-    ("cpu_usage_cores", Type::Gauge, "Cores in use", |it| {
-        ratio(it.cpu_percent)
-    }),
-    (
-        "memory_used_bytes",
-        Type::Gauge,
-        "Memory in use, without the page cache",
-        |it| bytes(it.memory_used),
-    ),
-    (
-        "memory_limit_bytes",
-        Type::Gauge,
-        "Limit on its memory, or the host's memory",
-        |it| bytes(it.memory_limit),
-    ),
-    (
-        "network_received_bytes_total",
-        Type::Counter,
-        "Received",
-        |it| bytes(it.net_received),
-    ),
-    ("network_sent_bytes_total", Type::Counter, "Sent", |it| {
-        bytes(it.net_sent)
-    }),
-    (
-        "block_read_bytes_total",
-        Type::Counter,
-        "Read from block devices",
-        |it| bytes(it.block_read),
-    ),
-    (
-        "block_written_bytes_total",
-        Type::Counter,
-        "Written to block devices",
-        |it| bytes(it.block_written),
-    ),
-    (
-        "restarts_total",
-        Type::Counter,
-        "Restarts by the engine",
-        |it| it.restarts.into(),
-    ),
+#[rustfmt::skip]
+const CONTAINER: [Metric<ContainerSample>; 8] = [
+    gauge("cpu_usage_cores", "Cores in use", |it| ratio(it.cpu_percent)),
+    gauge("memory_used_bytes", "Memory in use, without the page cache", |it| bytes(it.memory_used)),
+    gauge("memory_limit_bytes", "Limit on its memory, or the host's memory", |it| bytes(it.memory_limit)),
+    counter("network_received_bytes_total", "Received", |it| bytes(it.net_received)),
+    counter("network_sent_bytes_total", "Sent", |it| bytes(it.net_sent)),
+    counter("block_read_bytes_total", "Read from block devices", |it| bytes(it.block_read)),
+    counter("block_written_bytes_total", "Written to block devices", |it| bytes(it.block_written)),
+    counter("restarts_total", "Restarts by the engine", |it| it.restarts.into()),
 ];
 
 fn ratio(percent: f32) -> f64 {
@@ -189,19 +123,20 @@ impl Exposition {
     }
 
     fn hosts(&mut self, scraped: &[Scraped]) {
-        for (name, kind, help, value) in HOST {
-            let mut family = self.family(&format!("towline_host_{name}"), kind, help);
+        for metric in HOST {
+            let mut family = self.family_of("host", &metric);
             for (agent, stored) in sampled(scraped) {
-                family.series(&host_labels(agent), value(&stored.sample.host));
+                family.series(&host_labels(agent), (metric.value)(&stored.sample.host));
             }
         }
     }
 
     fn containers(&mut self, scraped: &[Scraped]) {
-        for (name, kind, help, value) in CONTAINER {
-            let mut family = self.family(&format!("towline_container_{name}"), kind, help);
+        for metric in CONTAINER {
+            let mut family = self.family_of("container", &metric);
             for (agent, container) in containers(scraped) {
-                family.series(&container_labels(agent, container), value(container));
+                let labels = container_labels(agent, container);
+                family.series(&labels, (metric.value)(container));
             }
         }
         let help =
@@ -215,6 +150,11 @@ impl Exposition {
             };
             family.series(&container_labels(agent, container), healthy);
         }
+    }
+
+    fn family_of<S>(&mut self, of: &str, metric: &Metric<S>) -> Family<'_> {
+        let name = format!("towline_{of}_{}", metric.name);
+        self.family(&name, metric.kind, metric.help)
     }
 
     fn family(&mut self, name: &str, kind: Type, help: &str) -> Family<'_> {
