@@ -17,6 +17,8 @@ use super::{StoredSample, encoding};
 const ROWS: i64 = 200;
 /// The latest sample of an agent counts for so many seconds.
 const LATEST_WITHIN: i64 = 300;
+/// One whose moment lies further in the future comes from a clock that was ahead, in seconds.
+const AHEAD: i64 = 60;
 
 /// Samples of a target over a span of time.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -65,35 +67,37 @@ impl Store {
 
     /// The latest sample of each of the team's agents that measured within the last five minutes.
     pub async fn metrics_latest(&self, tenant: &Tenant) -> Result<Vec<StoredSample>> {
-        let since = self.now().await?.timestamp() - LATEST_WITHIN;
+        let now = self.now().await?.timestamp();
         let mut reader = self.telemetry().read().await?;
         let rows = all!(
             reader.conn(),
             Row,
             "SELECT m.agent_id, m.at, m.sample FROM cluster_metrics m JOIN
                 (SELECT agent_id, MAX(at) AS at FROM cluster_metrics
-                 WHERE team_id = $1 AND resolution_s = 10 AND at >= $2 GROUP BY agent_id) latest
+                 WHERE team_id = $1 AND resolution_s = 10 AND at BETWEEN $2 AND $3 GROUP BY agent_id) latest
              ON m.agent_id = latest.agent_id AND m.at = latest.at
              WHERE m.resolution_s = 10 ORDER BY m.agent_id",
             tenant.team().uuid(),
-            since
+            now - LATEST_WITHIN,
+            now + AHEAD
         )?;
         rows.into_iter().map(StoredSample::try_from).collect()
     }
 
     /// The same of all agents of the installation.
     pub async fn metrics_latest_all(&self) -> Result<Vec<StoredSample>> {
-        let since = self.now().await?.timestamp() - LATEST_WITHIN;
+        let now = self.now().await?.timestamp();
         let mut reader = self.telemetry().read().await?;
         let rows = all!(
             reader.conn(),
             Row,
             "SELECT m.agent_id, m.at, m.sample FROM cluster_metrics m JOIN
                 (SELECT agent_id, MAX(at) AS at FROM cluster_metrics
-                 WHERE resolution_s = 10 AND at >= $1 GROUP BY agent_id) latest
+                 WHERE resolution_s = 10 AND at BETWEEN $1 AND $2 GROUP BY agent_id) latest
              ON m.agent_id = latest.agent_id AND m.at = latest.at
              WHERE m.resolution_s = 10 ORDER BY m.agent_id",
-            since
+            now - LATEST_WITHIN,
+            now + AHEAD
         )?;
         rows.into_iter().map(StoredSample::try_from).collect()
     }

@@ -32,12 +32,34 @@ impl Store {
     }
 
     pub(super) async fn rollup_at(&self, now: i64) -> Result<u64> {
+        self.take_back_watermarks(now).await?;
         let mut rows = self.roll_up(Resolution::Minute, now - GRACE).await?;
         if let Some(until) = self.rolled_up_until(Resolution::Minute).await? {
             rows += self.roll_up(Resolution::Hour, until).await?;
         }
         self.prune_metrics_at(now).await?;
         Ok(rows)
+    }
+
+    /// A clock that was ahead for a while leaves watermarks in the future, behind which nothing would
+    /// be rolled up until then. What is done twice gives the same.
+    async fn take_back_watermarks(&self, now: i64) -> Result<()> {
+        for resolution in [Resolution::Minute, Resolution::Hour] {
+            let done = self.rolled_up_until(resolution).await?;
+            if done.is_none_or(|done| done <= now) {
+                continue;
+            }
+            tracing::warn!("the clock was ahead; measurements are rolled up again");
+            let mut tx = self.telemetry().begin().await?;
+            execute!(
+                tx.conn(),
+                "UPDATE metric_rollups SET done_until = $2 WHERE resolution_s = $1 AND done_until > $2",
+                resolution.seconds(),
+                Resolution::Hour.start_of(now - Resolution::Hour.seconds())
+            )?;
+            tx.commit().await?;
+        }
+        Ok(())
     }
 
     /// Up to where a resolution's rows are complete, Unix seconds; nothing before the first.

@@ -132,6 +132,8 @@ async fn the_latest_is_one_per_agent_and_not_stale() {
             (fixture.agent, now - 10, 2.0),
             (other, now - 120, 3.0),
             (stale, now - 400, 4.0),
+            // From a clock that was ahead.
+            (other, now + 86_400, 6.0),
         ] {
             fixture.record(agent, at, cpu);
         }

@@ -131,6 +131,17 @@ async fn rows_live_for_their_time_and_the_space_is_bounded() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_ahead_leaves_no_hole() {
+    for fixture in Fixture::each().await {
+        fixture.store.rollup_at(DAY + 86_400).await.unwrap();
+        fixture.measure(fixture.agent, DAY, DAY + 3600).await;
+        let rolled = fixture.store.rollup_at(DAY + 3700).await.unwrap();
+        assert_eq!(rolled, 60 + 1, "the minutes, and their hour");
+        fixture.end().await;
+    }
+}
+
+#[tokio::test]
 async fn a_damaged_row_is_left_out() {
     for fixture in Fixture::each().await {
         fixture.measure(fixture.agent, DAY, DAY + 60).await;
