@@ -151,6 +151,8 @@ pub enum Event {
     CancelRequested,
     /// Its agent's session has not renewed its lease.
     LeaseExpired,
+    /// Its agent's session renews its lease.
+    LeaseRenewed,
     /// Its agent has connected again and holds it.
     Held(Fence, HeldPhase),
     /// Its agent has connected again and does not hold it.
@@ -253,6 +255,7 @@ pub fn step(job: &Job, event: Event) -> Step {
         Event::Finished(fence, ending) => finished(job, fence, ending),
         Event::CancelRequested => cancel_requested(job),
         Event::LeaseExpired => lease_expired(job),
+        Event::LeaseRenewed => lease_renewed(job),
         Event::Held(fence, phase) => held(job, fence, phase),
         Event::Lost => lost(job),
         Event::AgentRevoked if job.state.is_terminal() => quiet(Change::None),
@@ -342,6 +345,16 @@ fn lease_expired(job: &Job) -> Step {
     quiet(match job.state {
         JobState::Offered => Change::Requeue(Requeue::Now),
         JobState::Accepted | JobState::Running => Change::Go(JobState::Unknown),
+        _ => Change::None,
+    })
+}
+
+/// A lease may run out under a session that lives: while the database does not answer, or when its
+/// clock jumps. What the agent does not hold was settled when it connected.
+const fn lease_renewed(job: &Job) -> Step {
+    quiet(match (job.state, job.begun) {
+        (JobState::Unknown, Begun::No) => Change::Go(JobState::Accepted),
+        (JobState::Unknown, Begun::Yes) => Change::Go(JobState::Running),
         _ => Change::None,
     })
 }

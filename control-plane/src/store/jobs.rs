@@ -16,6 +16,20 @@ use crate::job::{Begun, Cancel, Event, Job, JobState, Reply, state};
 /// How long an offer or a silent session may last.
 pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(30);
 
+// As in `reports`: the condition of an index stands in each of these word for word.
+pub(super) const LIVE: &str = "SELECT id FROM jobs
+     WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown') ORDER BY id";
+pub(super) const OUT_OF_SIGHT: &str = "SELECT j.id FROM jobs j JOIN agents a ON a.id = j.agent_id
+     WHERE j.agent_id = $1 AND j.state IN ('offered', 'accepted', 'running', 'unknown') AND j.state = 'unknown'
+        AND a.session_id = $2 ORDER BY j.id";
+pub(super) const UNFINISHED: &str =
+    "SELECT j.id FROM deployment_targets t JOIN jobs j ON j.target_id = t.id
+     WHERE t.agent_id = $1 AND j.state = 'queued'
+     UNION ALL
+     SELECT j.id FROM deployment_targets t JOIN jobs j ON j.target_id = t.id
+     WHERE t.agent_id = $1 AND j.state IN ('offered', 'accepted', 'running', 'unknown')
+     ORDER BY 1";
+
 /// A job's row, without its specification.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct JobRow {
@@ -172,24 +186,19 @@ pub(crate) async fn lock(tx: &mut Tx, job: JobId) -> Result<Option<JobRow>> {
 
 /// The jobs that an agent holds or may hold.
 pub(crate) async fn live(tx: &mut Tx, agent: AgentId) -> Result<Vec<JobId>> {
-    let rows = all!(
-        tx.conn(),
-        (Uuid,),
-        "SELECT id FROM jobs WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown') ORDER BY id",
-        agent.uuid()
-    )?;
+    let rows = all!(tx.conn(), (Uuid,), LIVE, agent.uuid())?;
+    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+}
+
+/// The jobs of an agent that count as out of reach, though this session speaks for it.
+pub(crate) async fn out_of_sight(tx: &mut Tx, agent: AgentId, session: Uuid) -> Result<Vec<JobId>> {
+    let rows = all!(tx.conn(), (Uuid,), OUT_OF_SIGHT, agent.uuid(), session)?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())
 }
 
 /// The jobs of an agent's targets that have not ended: held ones, and those that wait for it.
 pub(crate) async fn unfinished(tx: &mut Tx, agent: AgentId) -> Result<Vec<JobId>> {
-    let rows = all!(
-        tx.conn(),
-        (Uuid,),
-        "SELECT j.id FROM jobs j JOIN deployment_targets t ON t.id = j.target_id
-         WHERE t.agent_id = $1 AND j.state IN ('queued', 'offered', 'accepted', 'running', 'unknown') ORDER BY j.id",
-        agent.uuid()
-    )?;
+    let rows = all!(tx.conn(), (Uuid,), UNFINISHED, agent.uuid())?;
     Ok(rows.into_iter().map(|(id,)| id.into()).collect())
 }
 

@@ -13,19 +13,26 @@ use crate::job::{Event, JobState};
 /// Jobs handled in one sweep; the next one goes on.
 const BATCH: i64 = 500;
 
+// As in `reports`: the condition of an index stands in each of these word for word.
+pub(super) const EXPIRED: &str = "SELECT id FROM jobs
+     WHERE state IN ('offered', 'accepted', 'running') AND lease_expires_at < $1 ORDER BY lease_expires_at LIMIT $2";
+pub(super) const OVERLOOKED: &str = "SELECT a.id FROM jobs j JOIN deployment_targets t ON t.id = j.target_id
+        JOIN agents a ON a.id = t.agent_id
+     WHERE j.state = 'queued' AND (j.not_before IS NULL OR j.not_before <= $1) AND a.session_id IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.target_id = j.target_id
+            AND b.state IN ('offered', 'accepted', 'running', 'unknown'))
+     UNION
+     SELECT a.id FROM jobs j JOIN agents a ON a.id = j.agent_id
+     WHERE j.state IN ('offered', 'accepted', 'running', 'unknown') AND j.state <> 'offered'
+        AND j.cancel_requested_at IS NOT NULL AND a.session_id IS NOT NULL
+     LIMIT $2";
+
 impl Store {
     /// Jobs whose lease has run out on the database's clock.
     pub(crate) async fn expired_leases(&self) -> Result<Vec<JobId>> {
         let mut reader = self.main().read().await?;
         let now = now(reader.conn()).await?;
-        let rows = all!(
-            reader.conn(),
-            (Uuid,),
-            "SELECT id FROM jobs WHERE state IN ('offered', 'accepted', 'running') AND lease_expires_at < $1
-             ORDER BY lease_expires_at LIMIT $2",
-            now,
-            BATCH
-        )?;
+        let rows = all!(reader.conn(), (Uuid,), EXPIRED, now, BATCH)?;
         Ok(rows.into_iter().map(|(id,)| id.into()).collect())
     }
 
@@ -63,21 +70,7 @@ impl Store {
     pub(crate) async fn overlooked(&self) -> Result<Vec<AgentId>> {
         let mut reader = self.main().read().await?;
         let now = now(reader.conn()).await?;
-        let rows = all!(
-            reader.conn(),
-            (Uuid,),
-            "SELECT a.id FROM jobs j JOIN deployment_targets t ON t.id = j.target_id JOIN agents a ON a.id = t.agent_id
-             WHERE j.state = 'queued' AND (j.not_before IS NULL OR j.not_before <= $1) AND a.session_id IS NOT NULL
-                AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.target_id = j.target_id
-                    AND b.state IN ('offered', 'accepted', 'running', 'unknown'))
-             UNION
-             SELECT a.id FROM jobs j JOIN agents a ON a.id = j.agent_id
-             WHERE j.state IN ('accepted', 'running', 'unknown') AND j.cancel_requested_at IS NOT NULL
-                AND a.session_id IS NOT NULL
-             LIMIT $2",
-            now,
-            BATCH
-        )?;
+        let rows = all!(reader.conn(), (Uuid,), OVERLOOKED, now, BATCH)?;
         Ok(rows.into_iter().map(|(id,)| id.into()).collect())
     }
 }

@@ -13,6 +13,15 @@ use super::{Result, Store, targets};
 use crate::job::state::Change;
 use crate::job::{Ending, Event, Reply};
 
+// The condition of an index stands in each of these word for word: SQLite does not see otherwise that
+// it holds, and would read every job there ever was.
+pub(super) const RENEW_LEASES: &str = "UPDATE jobs SET lease_expires_at = $3, updated_at = $4
+     WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown') AND state IN ('accepted', 'running')
+        AND EXISTS (SELECT 1 FROM agents a WHERE a.id = $1 AND a.session_id = $2)";
+pub(super) const PENDING_CANCELS: &str = "SELECT id, fence_incarnation, fence_epoch FROM jobs
+     WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown') AND state <> 'offered'
+        AND cancel_requested_at IS NOT NULL";
+
 /// What the session tells the agent in answer to a report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Reaction {
@@ -165,23 +174,34 @@ impl Store {
         Ok(Some(moved))
     }
 
-    /// Renews the leases of the jobs that the session's agent works on; gives their number. An
-    /// offer's lease is not renewed: an agent that does not answer loses it.
+    /// Renews the leases of the jobs that the session's agent works on; gives their number. A lease
+    /// that ran out under the session is renewed too: the agent is not out of reach. An offer's lease
+    /// is not renewed: an agent that does not answer loses it.
     pub async fn renew_leases(&self, agent: AgentId, session: Uuid) -> Result<u64> {
         let mut tx = self.main().begin().await?;
         let now = tx.now().await?;
         let renewed = execute!(
             tx.conn(),
-            "UPDATE jobs SET lease_expires_at = $3, updated_at = $4
-             WHERE agent_id = $1 AND state IN ('accepted', 'running')
-                AND EXISTS (SELECT 1 FROM agents a WHERE a.id = $1 AND a.session_id = $2)",
+            RENEW_LEASES,
             agent.uuid(),
             session,
             now + LEASE,
             now
         )?;
+        let found = jobs::out_of_sight(&mut tx, agent, session).await?;
+        let mut moves = Vec::new();
+        for job in &found {
+            if let Some(row) = jobs::lock(&mut tx, *job).await? {
+                let actor = Actor::Agent(agent);
+                let event = Event::LeaseRenewed;
+                moves.push(jobs::apply(&mut tx, &row, event, actor, Detail::None, now).await?);
+            }
+        }
         tx.commit().await?;
-        Ok(renewed)
+        for moved in &moves {
+            self.announce(moved);
+        }
+        Ok(renewed + moves.len() as u64)
     }
 
     /// The agent's jobs that somebody asked to stop.
@@ -190,8 +210,7 @@ impl Store {
         let rows = all!(
             reader.conn(),
             (Uuid, i64, i64),
-            "SELECT id, fence_incarnation, fence_epoch FROM jobs
-             WHERE agent_id = $1 AND state IN ('accepted', 'running', 'unknown') AND cancel_requested_at IS NOT NULL",
+            PENDING_CANCELS,
             agent.uuid()
         )?;
         let attempt = |(job, incarnation, epoch): (Uuid, i64, i64)| {

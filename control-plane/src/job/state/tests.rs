@@ -107,6 +107,17 @@ fn every_state_meets_an_agent_that_is_back() {
 }
 
 #[test]
+fn every_state_meets_a_session_that_lives() {
+    let renewed = [NOTHING, NOTHING, NOTHING, NOTHING, to(Running)];
+    check(Event::LeaseRenewed, rows(renewed, NOTHING));
+    let not_begun = Job {
+        begun: Begun::No,
+        ..job(Unknown)
+    };
+    assert_eq!(step(&not_begun, Event::LeaseRenewed), to(Accepted));
+}
+
+#[test]
 fn every_state_meets_what_we_do_ourselves() {
     let mut claim = [NOTHING; 8];
     claim[0] = quiet(Change::Offer(NEXT));

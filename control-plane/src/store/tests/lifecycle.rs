@@ -382,6 +382,15 @@ async fn leases_run_out(world: &World) {
     let unknown = world.show(&deployment).await;
     assert_eq!(unknown.status, JobState::Unknown);
     assert!(unknown.agent_offline_since.is_some());
+    let stranger = uuid::Uuid::now_v7();
+    assert_eq!(store.renew_leases(host.id, stranger).await.unwrap(), 0);
+    assert_eq!(world.show(&deployment).await.status, JobState::Unknown);
+    assert_eq!(store.renew_leases(host.id, session).await.unwrap(), 1);
+    let found = world.show(&deployment).await;
+    assert_eq!(found.status, JobState::Running, "its session lives");
+    assert_eq!(found.agent_offline_since, None);
+    expire(world).await;
+    assert_eq!(sweep_expired(store).await.unwrap().unknown, 1);
     assert!(
         store.claim(host.id).await.unwrap().is_empty(),
         "the host may still be working"

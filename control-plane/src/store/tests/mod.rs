@@ -23,6 +23,7 @@ mod hello;
 mod lifecycle;
 mod opening;
 mod people;
+mod plans;
 mod projects;
 mod schema;
 mod tenancy;
