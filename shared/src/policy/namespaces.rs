@@ -69,8 +69,9 @@ impl Judge<'_> {
                 .get("external")
                 .is_some_and(|external| !external.is_null());
             // A network that has the name is used, whether or not it is said to be external.
-            let is_host =
-                text("name").map_or(is_external && network.key == "host", |name| name == "host");
+            let is_host = text("name").map_or(is_external && network.key == "host", |name| {
+                name == "host" || name.starts_with("container:")
+            });
             if is_host || text("driver").is_some_and(|driver| HOST_DRIVERS.contains(&driver)) {
                 let what = format!("the network `{}` is the host's own", network.key);
                 let path = format!("networks.{}", network.key);

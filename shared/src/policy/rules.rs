@@ -261,17 +261,29 @@ impl<'a> Judge<'a> {
         let Some(field) = service.node.field("image") else {
             return;
         };
-        let Some(image) = field.value.text().filter(|image| !has_variable(image)) else {
-            return;
-        };
-        if service.node.field("build").is_none() && !self.policy.allows_image(image) {
+        if let Some(image) = field.value.text()
+            && service.node.field("build").is_none()
+        {
+            self.image_reference(service, field.line, service.path("image"), image);
+        }
+    }
+
+    /// An image that the engine would fetch, to run it or to mount it.
+    pub(super) fn image_reference(
+        &mut self,
+        service: &Service<'_>,
+        line: u32,
+        path: String,
+        image: &str,
+    ) {
+        if !has_variable(image) && !self.policy.allows_image(image) {
             let message = format!(
                 "the image `{image}` of service `{}` comes from a registry that is not allowed on this host (allowed: {}); \
                  take it from one of those, or let the host's owner add its registry to `registries` in the host's policy",
                 service.name,
                 self.policy.registries.join(", "),
             );
-            self.say(field.line, service.path("image"), Rule::Registries, message);
+            self.say(line, path, Rule::Registries, message);
         }
     }
 

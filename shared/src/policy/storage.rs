@@ -2,7 +2,7 @@
 
 use super::place::{has_variable, is_below};
 use super::rules::Service;
-use super::{Judge, Permission, Place, Rule};
+use super::{Base, Judge, Permission, Place, Rule};
 use crate::compose::yaml::View;
 
 /// Kinds of file system that a volume of the local driver may be without reaching the host's files.
@@ -68,7 +68,14 @@ impl Judge<'_> {
                 );
                 self.refuse_path(item.line(), path, &what, None);
             }
-            None | Some("volume" | "tmpfs" | "image" | "cluster") => {}
+            Some("image") => {
+                if let Some((field, image)) =
+                    source.and_then(|field| Some((field, field.value.text()?)))
+                {
+                    self.image_reference(service, field.line, path, image);
+                }
+            }
+            None | Some("volume" | "tmpfs" | "cluster") => {}
             Some(kind) if has_variable(kind) => {}
             Some("bind") => {
                 if let Some((field, text)) =
@@ -147,7 +154,6 @@ impl Judge<'_> {
             let Some(options) = volume.value.get("driver_opts") else {
                 continue;
             };
-            let text = |key: &str| options.get(key).and_then(View::text);
             let path = format!("volumes.{}.driver_opts", volume.key);
             let driver = volume
                 .value
@@ -155,12 +161,7 @@ impl Judge<'_> {
                 .and_then(View::text)
                 .unwrap_or("local");
             if driver == "local" {
-                let kind = text("type").unwrap_or("none");
-                let is_harmless = HARMLESS_TYPES.contains(&kind) || has_variable(kind);
-                let device = text("device").unwrap_or_default();
-                if !is_harmless && !device.is_empty() {
-                    self.volume_device(volume.key, options, path, device);
-                }
+                self.local_volume(volume.key, options, path);
                 continue;
             }
             for option in options.fields() {
@@ -176,12 +177,27 @@ impl Judge<'_> {
         }
     }
 
+    /// The kernel mounts what these options say. It ignores the type of a bind mount, and some types
+    /// (`overlay`, `devtmpfs`) reach the host's files without a device.
+    fn local_volume(&mut self, name: &str, options: View<'_>, path: String) {
+        let text = |key: &str| options.get(key).and_then(View::text).unwrap_or_default();
+        let (kind, device) = (text("type"), text("device"));
+        let is_text = matches!(self.base, Base::Text(_));
+        let is_unknown = is_text && [kind, text("o")].into_iter().any(has_variable);
+        let is_harmless = HARMLESS_TYPES.contains(&kind) && !changes_mounts(options);
+        let is_nothing = matches!(kind, "" | "none") && device.is_empty();
+        if !is_unknown && !is_harmless && !is_nothing {
+            self.volume_device(
+                name,
+                options,
+                path,
+                if device.is_empty() { kind } else { device },
+            );
+        }
+    }
+
     fn volume_device(&mut self, name: &str, options: View<'_>, path: String, device: &str) {
-        let is_bind = options.get("o").and_then(View::text).is_some_and(|flags| {
-            flags
-                .split(',')
-                .any(|flag| matches!(flag, "bind" | "rbind"))
-        });
+        let is_bind = has_flag(options, &["bind", "rbind"]);
         let place = self.base.place(device);
         let (host, is_allowed) = match place {
             Place::Variable => return,
@@ -363,6 +379,17 @@ impl Judge<'_> {
             );
         }
     }
+}
+
+/// Whether one of these words stands among a volume's mount options.
+fn has_flag(options: View<'_>, flags: &[&str]) -> bool {
+    let given = options.get("o").and_then(View::text).unwrap_or_default();
+    given.split(',').any(|flag| flags.contains(&flag))
+}
+
+/// Whether what is mounted is something that is mounted already, whatever its type is said to be.
+fn changes_mounts(options: View<'_>) -> bool {
+    has_flag(options, &["bind", "rbind", "remount", "move"])
 }
 
 /// The source of a mount in short syntax, if it is a path: `./data:/data:ro`, not `data:/data`.

@@ -150,12 +150,17 @@ fn volumes_networks_and_secrets_are_judged() {
             "bind": {"driver_opts": {"type": "none", "o": "bind", "device": "/etc"}},
             "inside": {"driver_opts": {"type": "none", "o": "bind", "device": "/srv/p/data"}},
             "disk": {"driver": "local", "driver_opts": {"type": "ext4", "device": "/dev/sda1"}},
+            "disguised": {"driver_opts": {"type": "tmpfs", "o": "bind", "device": "/etc"}},
+            "moved": {"driver_opts": {"type": "nfs", "o": "addr=10.0.0.1,rbind", "device": "/"}},
+            "devices": {"driver_opts": {"type": "devtmpfs", "device": ""}},
+            "memory": {"driver_opts": {"type": "tmpfs", "o": "size=1m", "device": "tmpfs"}},
+            "sized": {"driver_opts": {"size": "1G"}},
             "overlay": {"driver_opts": {"type": "overlay", "o": "lowerdir=/etc", "device": "overlay"}},
             "path": {"name": "/etc", "external": true},
             "nfs": {"driver_opts": {"type": "nfs", "o": "addr=10.0.0.1", "device": ":/x"}},
             "plugin": {"driver": "persist", "driver_opts": {"mountpoint": "/etc"}},
         },
-        "networks": {"h": {"external": true, "name": "host"}, "hidden": {"name": "host"}, "m": {"driver": "macvlan"}, "b": {"driver": "bridge"}},
+        "networks": {"h": {"external": true, "name": "host"}, "hidden": {"name": "host"}, "m": {"driver": "macvlan"}, "b": {"driver": "bridge"}, "joined": {"name": "container:other"}},
         "secrets": {"s": {"file": "/etc/shadow"}, "own": {"file": "/srv/p/secret"}, "e": {"environment": "X"}},
         "models": {"m": {}},
     });
@@ -171,10 +176,14 @@ fn volumes_networks_and_secrets_are_judged() {
             "models",
             "networks.h",
             "networks.hidden",
+            "networks.joined",
             "networks.m",
             "secrets.s.file",
             "volumes.bind.driver_opts",
+            "volumes.devices.driver_opts",
+            "volumes.disguised.driver_opts",
             "volumes.disk.driver_opts",
+            "volumes.moved.driver_opts",
             "volumes.overlay.driver_opts",
             "volumes.path.name",
             "volumes.plugin.driver_opts",
@@ -201,6 +210,12 @@ fn what_an_owner_allows_passes() {
         rules(&service, &policy),
         [Rule::BindMounts, Rule::Registries]
     );
+    let mounted = |image: &str| {
+        let mount = json!({"type": "image", "source": image, "target": "/x"});
+        rules(&json!({"image": "nginx", "volumes": [mount]}), &policy)
+    };
+    assert_eq!(mounted("nginx"), []);
+    assert_eq!(mounted("quay.io/x"), [Rule::Registries]);
     let build = |build: Value| rules(&json!({"build": build}), &policy);
     assert_eq!(
         build(json!({"context": "/srv/p/app", "dockerfile": "../Dockerfile"})),
