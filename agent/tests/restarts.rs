@@ -5,10 +5,10 @@ mod support;
 
 use std::time::Duration;
 
-use support::agent::TestHost;
+use support::agent::{TestAgent, TestHost};
 use support::control_plane::ControlPlane;
 use support::eventually;
-use support::peer::{StoredLog, attempt, target};
+use support::peer::{Peer, StoredLog, attempt, target};
 use towline_agent::executor::fake::{Script, ScriptEnd};
 use towline_agent::task::Start;
 use towline_shared::log::LogPosition;
@@ -17,6 +17,23 @@ use towline_shared::protocol::v1::{
     Attempt, FromAgent, FromServer, HeldPhase, SecretsNeed, Verdict,
 };
 use towline_shared::spec::{Interruption, Secret};
+
+/// An agent that has said hello to its control plane and holds nothing.
+async fn connected() -> (ControlPlane, TestHost, TestAgent, Peer) {
+    let control = ControlPlane::start().await;
+    let host = TestHost::with(&control.identity());
+    let agent = host.start();
+    let peer = control.welcome_idle().await;
+    (control, host, agent, peer)
+}
+
+/// A job whose work has begun.
+async fn begun(peer: &mut Peer, script: &Script, interruption: Interruption) -> Attempt {
+    let job = attempt(1);
+    peer.begin(job, &script.job(target(), interruption)).await;
+    peer.until("Progress").await;
+    job
+}
 
 fn go_on(log: LogPosition, secrets: &[&str]) -> Verdict {
     let secret = |value: &&str| Secret {
@@ -38,10 +55,7 @@ fn hang() -> Script {
 
 #[tokio::test]
 async fn an_accepted_job_is_held_without_effect_and_begins_by_its_verdict() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let mut peer = control.welcome_idle().await;
+    let (control, host, agent, mut peer) = connected().await;
     let accepted = attempt(1);
     peer.offer(
         accepted,
@@ -72,8 +86,7 @@ async fn an_accepted_job_is_held_without_effect_and_begins_by_its_verdict() {
 
 #[tokio::test]
 async fn a_running_job_is_resumed_and_its_log_has_every_line_once() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
+    let (control, host, mut agent, mut peer) = connected().await;
     let script = Script {
         lines: 20_000,
         pause_ms: 15,
@@ -81,8 +94,6 @@ async fn a_running_job_is_resumed_and_its_log_has_every_line_once() {
     };
     let job = attempt(1);
     let mut stored = StoredLog::default();
-    let mut agent = host.start();
-    let mut peer = control.welcome_idle().await;
     peer.begin(job, &script.job(target(), Interruption::Resume))
         .await;
     for kill in 0..6 {
@@ -120,19 +131,13 @@ async fn a_running_job_is_resumed_and_its_log_has_every_line_once() {
 
 #[tokio::test]
 async fn without_a_control_plane_a_resumed_job_still_ends_and_is_reported_later() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let mut peer = control.welcome_idle().await;
-    let job = attempt(1);
+    let (control, host, agent, mut peer) = connected().await;
     let script = Script {
         lines: 5000,
         pause_ms: 5,
         ..Script::default()
     };
-    peer.begin(job, &script.job(target(), Interruption::Resume))
-        .await;
-    peer.until("Progress").await;
+    let job = begun(&mut peer, &script, Interruption::Resume).await;
     agent.kill().await;
     drop(peer);
     // The new one works before anybody has welcomed it.
@@ -160,14 +165,8 @@ async fn without_a_control_plane_a_resumed_job_still_ends_and_is_reported_later(
 
 #[tokio::test]
 async fn a_job_that_must_not_go_on_is_stopped_and_fails() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let mut peer = control.welcome_idle().await;
-    let job = attempt(1);
-    peer.begin(job, &hang().job(target(), Interruption::Fail))
-        .await;
-    peer.until("Progress").await;
+    let (control, host, agent, mut peer) = connected().await;
+    begun(&mut peer, &hang(), Interruption::Fail).await;
     agent.kill().await;
     let agent = host.start();
     let (mut peer, _) = control
@@ -191,10 +190,7 @@ async fn a_cancel_that_waits_for_the_agent_stops_each_phase() {
         (false, "nothing was changed on the host"),
         (true, "what was begun"),
     ] {
-        let control = ControlPlane::start().await;
-        let host = TestHost::with(&control.identity());
-        let agent = host.start();
-        let mut peer = control.welcome_idle().await;
+        let (control, host, agent, mut peer) = connected().await;
         let job = attempt(1);
         peer.offer(
             job,
@@ -222,10 +218,7 @@ async fn a_cancel_that_waits_for_the_agent_stops_each_phase() {
 
 #[tokio::test]
 async fn a_result_is_sent_again_until_it_may_be_forgotten() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let mut agent = host.start();
-    let mut peer = control.welcome_idle().await;
+    let (control, host, mut agent, mut peer) = connected().await;
     let job = attempt(1);
     let script = Script {
         lines: 300,
@@ -271,10 +264,7 @@ async fn a_result_is_sent_again_until_it_may_be_forgotten() {
 
 #[tokio::test]
 async fn a_job_that_is_no_longer_ours_is_stopped_after_a_restart() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let mut peer = control.welcome_idle().await;
+    let (control, host, agent, mut peer) = connected().await;
     let (job, target) = (attempt(1), target());
     peer.begin(job, &hang().job(target, Interruption::Resume))
         .await;
@@ -293,10 +283,7 @@ async fn a_job_that_is_no_longer_ours_is_stopped_after_a_restart() {
 
 #[tokio::test]
 async fn a_stopped_agent_leaves_its_job_to_the_next() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let mut peer = control.welcome_idle().await;
+    let (control, host, agent, mut peer) = connected().await;
     let job = attempt(1);
     let script = Script {
         lines: 2000,
@@ -329,10 +316,7 @@ async fn a_stopped_agent_leaves_its_job_to_the_next() {
 
 #[tokio::test]
 async fn two_agents_never_share_a_folder() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let _peer = control.welcome_idle().await;
+    let (_control, host, agent, _peer) = connected().await;
     let refused = host.start().ended().await.unwrap_err().to_string();
     assert!(
         refused.contains("another towline-agent (process"),
@@ -344,10 +328,7 @@ async fn two_agents_never_share_a_folder() {
 /// The machine lost its power: what nobody had synced is gone, the journal is not.
 #[tokio::test]
 async fn a_power_cut_that_takes_the_folder_leaves_the_job() {
-    let control = ControlPlane::start().await;
-    let host = TestHost::with(&control.identity());
-    let agent = host.start();
-    let mut peer = control.welcome_idle().await;
+    let (control, host, agent, mut peer) = connected().await;
     let job = attempt(1);
     let script = Script {
         lines: 100,
