@@ -1,22 +1,23 @@
-//! A real file system with little room, for tests of a full disk.
-#![allow(clippy::unwrap_used)]
+//! A real file system with little room, for tests of a full disk: this crate's own and those that run the agent.
+#![allow(clippy::unwrap_used, clippy::missing_panics_doc)]
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A tmpfs of a given size; it is gone when this is dropped.
-pub(crate) struct SmallDisk {
+#[derive(Debug)]
+pub struct SmallDisk {
     _folder: tempfile::TempDir,
     path: PathBuf,
 }
 
 impl SmallDisk {
-    /// Mounts one, which only root may. Others learn so, and their test ends.
-    pub(crate) fn mount(kilobytes: u32) -> Option<Self> {
-        if !rustix::process::geteuid().is_root() {
-            eprintln!("not tested: only root may mount a small file system");
-            return None;
-        }
+    /// Mounts one, which only root may.
+    pub fn mount(kilobytes: u32) -> Self {
+        assert!(
+            rustix::process::geteuid().is_root(),
+            "this test mounts a small file system: run it as root"
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().to_path_buf();
         let mounted = Command::new("mount")
@@ -25,18 +26,19 @@ impl SmallDisk {
             .status()
             .unwrap();
         assert!(mounted.success(), "a tmpfs could not be mounted");
-        Some(Self {
+        Self {
             _folder: folder,
             path,
-        })
+        }
     }
 
-    pub(crate) fn path(&self) -> &Path {
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
         &self.path
     }
 
     /// Takes all the room that is left.
-    pub(crate) fn fill(&self) {
+    pub fn fill(&self) {
         let mut bytes = 1 << 20;
         let mut file = std::fs::File::create(self.path.join("filler")).unwrap();
         while bytes > 0 {
@@ -47,7 +49,7 @@ impl SmallDisk {
     }
 
     /// Gives back what [`Self::fill`] took.
-    pub(crate) fn free(&self) {
+    pub fn free(&self) {
         std::fs::remove_file(self.path.join("filler")).unwrap();
     }
 }

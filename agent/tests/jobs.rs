@@ -7,6 +7,7 @@ use support::agent::TestHost;
 use support::control_plane::ControlPlane;
 use support::eventually;
 use support::peer::{StoredLog, attempt, target};
+use support::small_disk::SmallDisk;
 use towline_agent::executor::fake::{Obedience, Script, ScriptEnd};
 use towline_agent::task::Start;
 use towline_shared::Fence;
@@ -288,10 +289,10 @@ async fn one_hung_job_delays_nobody() {
 
 #[tokio::test]
 async fn a_full_disk_refuses_offers_and_keeps_what_is_held() {
-    let Some(disk) = support_disk() else { return };
+    let disk = SmallDisk::mount(256);
     let control = ControlPlane::start().await;
     let host = TestHost::new();
-    let dir = towline_agent::state_dir::StateDir::open(&disk.0).unwrap();
+    let dir = towline_agent::state_dir::StateDir::open(disk.path()).unwrap();
     control.identity().save(&dir).unwrap();
     let agent = host.start_in(dir);
     let mut peer = control.welcome_idle().await;
@@ -300,7 +301,7 @@ async fn a_full_disk_refuses_offers_and_keeps_what_is_held() {
     peer.begin(running, &hang().job(busy, Interruption::Resume))
         .await;
     peer.until("Progress").await;
-    fill(&disk.0);
+    disk.fill();
     let mut epoch = 1;
     // What fits into the block that is begun is still taken.
     let refused = loop {
@@ -333,52 +334,11 @@ async fn a_full_disk_refuses_offers_and_keeps_what_is_held() {
     peer.send(&FromServer::Cancel(running)).await;
     let finished = peer.finish(&mut StoredLog::default()).await;
     assert_eq!(finished.attempt, running);
-    std::fs::remove_file(disk.0.join("filler")).unwrap();
+    disk.free();
     peer.send(&FromServer::Forget(running)).await;
     let next = attempt(500);
     let spec = Script::default().job(busy, Interruption::Resume);
     peer.begin(next, &spec).await;
     assert_eq!(peer.finish(&mut StoredLog::default()).await.attempt, next);
     agent.stop().await.unwrap();
-}
-
-struct Mounted(
-    std::path::PathBuf,
-    #[expect(dead_code, reason = "kept until the end")] tempfile::TempDir,
-);
-
-impl Drop for Mounted {
-    fn drop(&mut self) {
-        let _ = std::process::Command::new("umount")
-            .arg("-l")
-            .arg(&self.0)
-            .status();
-    }
-}
-
-/// A real file system with little room; only root may mount one.
-fn support_disk() -> Option<Mounted> {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().to_path_buf();
-    let mount = ["-t", "tmpfs", "-o", "size=256k", "tmpfs"];
-    let mounted = std::process::Command::new("mount")
-        .args(mount)
-        .arg(&path)
-        .status()
-        .unwrap();
-    if !mounted.success() {
-        eprintln!("not tested: only root may mount a small file system");
-        return None;
-    }
-    Some(Mounted(path, folder))
-}
-
-fn fill(path: &std::path::Path) {
-    let mut file = std::fs::File::create(path.join("filler")).unwrap();
-    let mut bytes = 1 << 16;
-    while bytes > 0 {
-        if std::io::Write::write_all(&mut file, &vec![0; bytes]).is_err() {
-            bytes /= 2;
-        }
-    }
 }

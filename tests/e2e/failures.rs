@@ -1,9 +1,11 @@
 //! A deploy that does not bring its services up is a failed deploy, and says why.
 
 use serde_json::{Value, json};
+use towline_tests::agent::AgentPlan;
 use towline_tests::compose::{ComposeFolder, Service};
+use towline_tests::patience::wait_until;
 use towline_tests::ports::published_port;
-use towline_tests::story::{Deployment, Installation};
+use towline_tests::story::{Deployment, Installation, unique};
 
 use crate::{DEPLOY_LIMIT, on_both};
 
@@ -14,6 +16,7 @@ on_both!(
     a_port_in_use_is_named,
     a_task_that_fails_fails_the_deploy,
     a_deadline_that_passes_fails_the_deploy,
+    a_disk_that_fills_and_is_freed_in_the_middle,
 );
 
 fn failed(deployment: &Deployment<'_>, reason: &str) -> (Value, Vec<String>) {
@@ -104,4 +107,52 @@ fn a_deadline_that_passes_fails_the_deploy(story: &mut Installation) {
         .request_deployment(&json!({ "target": story.target(), "deadline_s": 5 }))
         .ok();
     failed(&project.deployment(&asked), "deadline");
+}
+
+/// The log is larger than the room that is left, so the disk is felt in the middle; nothing is lost all the same.
+fn a_disk_that_fills_and_is_freed_in_the_middle(story: &mut Installation) {
+    const LINES: usize = 400;
+    let mut plan = AgentPlan::new(&unique("small"));
+    plan.small_disk = Some(1024);
+    let agent = story.add_agent(&story.engine, plan);
+    let talk = "i=1; while [ $i -le 400 ]; do echo line $i $(cat /proc/sys/kernel/random/uuid); i=$((i+1)); sleep 0.02; done";
+    let web = Service::idle("web")
+        .line("depends_on: {talk: {condition: service_completed_successfully}}");
+    let project = story.project(
+        "fills",
+        &ComposeFolder::of(&[Service::script("talk", talk), web]),
+    );
+    let target = story.agent_named(agent.name())["target_id"].clone();
+    let asked = project
+        .request_deployment(&json!({ "target": target }))
+        .ok();
+    let deployment = project.deployment(&asked);
+    deployment
+        .follow(None)
+        .wait_for("a first line", DEPLOY_LIMIT, |event| {
+            event.data["text"]
+                .as_str()
+                .is_some_and(|text| text.starts_with("line 20 "))
+        });
+    agent.disk().fill();
+    wait_until("the agent to feel it", DEPLOY_LIMIT, || {
+        agent
+            .log()
+            .contains("the log spool cannot be written")
+            .then_some(())
+    });
+    assert_eq!(deployment.status(), "running");
+    agent.disk().free();
+    deployment.wait("succeeded", DEPLOY_LIMIT);
+    let numbers: Vec<usize> = deployment
+        .log()
+        .iter()
+        .filter_map(|line| line.strip_prefix("line ")?.split(' ').next()?.parse().ok())
+        .collect();
+    assert!(numbers.iter().copied().eq(1..=LINES), "{numbers:?}");
+    assert_eq!(
+        story.engine.creations(&project.name),
+        2,
+        "nothing ran twice"
+    );
 }

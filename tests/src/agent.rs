@@ -10,6 +10,7 @@ use crate::{
     parts::{EngineKind, binary, clean_command},
     process::{Process, output, send},
     scratch::{Scratch, processes_of},
+    small_disk::SmallDisk,
 };
 
 const STOP_LIMIT: Duration = Duration::from_secs(30);
@@ -32,6 +33,8 @@ pub struct AgentPlan {
     pub place: Place,
     /// The host's policy file, when it has one.
     pub policy: Option<String>,
+    /// The kilobytes of the disk that its state lies on, when that is a small one of its own.
+    pub small_disk: Option<u32>,
     /// How far its clock is off, as [`clock::faked`] takes it (`+1h`).
     pub clock: Option<String>,
     /// More environment, such as `HTTPS_PROXY`.
@@ -46,6 +49,7 @@ impl AgentPlan {
             name: name.to_owned(),
             place: Place::Machine,
             policy: None,
+            small_disk: None,
             clock: None,
             environment,
         }
@@ -61,6 +65,7 @@ pub struct AgentProcess {
     docker_host: String,
     prefix: Vec<String>,
     folder: Scratch,
+    disk: Option<SmallDisk>,
 }
 
 impl AgentProcess {
@@ -82,8 +87,10 @@ impl AgentProcess {
             Place::Machine => Vec::new(),
             Place::Host => engine.enter_network(),
         };
+        let disk = plan.small_disk.map(SmallDisk::mount);
         Self {
             process: None,
+            disk,
             plan,
             kind: engine.kind(),
             docker_host: engine.docker_host(),
@@ -154,7 +161,15 @@ impl AgentProcess {
 
     /// Its state directory.
     pub fn state_dir(&self) -> PathBuf {
-        self.folder.join("state")
+        self.disk.as_ref().map_or_else(
+            || self.folder.join("state"),
+            |disk| disk.path().join("state"),
+        )
+    }
+
+    /// The small disk that its state lies on.
+    pub fn disk(&self) -> &SmallDisk {
+        self.disk.as_ref().expect("the plan asks for a small disk")
     }
 
     /// Everything it has printed since its first start.

@@ -29,4 +29,6 @@ pub mod proxy;
 pub mod scratch;
 pub mod server;
 pub mod shared;
+#[path = "../../agent/src/small_disk.rs"]
+pub mod small_disk;
 pub mod story;

@@ -5,6 +5,8 @@ pub mod agent;
 pub mod control_plane;
 pub mod https;
 pub mod peer;
+#[path = "../../src/small_disk.rs"]
+pub mod small_disk;
 
 use std::time::Duration;
 
