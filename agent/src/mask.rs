@@ -69,7 +69,7 @@ impl Masker {
     }
 
     /// The first secret at or after `from`: where it starts and ends.
-    pub fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+    fn find(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
         if self.patterns.is_empty() {
             return None;
         }
@@ -83,21 +83,28 @@ impl Masker {
         })
     }
 
+    /// Whether a secret stands in a text.
+    pub fn is_in(&self, text: &[u8]) -> bool {
+        self.find(text, 0).is_some()
+    }
+
+    /// The next run of secrets that overlap, at or after `from`: where it starts and ends.
+    pub fn run(&self, text: &[u8], from: usize) -> Option<(usize, usize)> {
+        let found = self.find(text, from)?;
+        Some((found.0, self.extend(text, found)))
+    }
+
     /// The text with every secret replaced. Overlapping secrets are replaced together.
     pub fn mask<'a>(&self, text: &'a [u8]) -> Cow<'a, [u8]> {
-        let Some(mut found) = self.find(text, 0) else {
+        if !self.is_in(text) {
             return Cow::Borrowed(text);
-        };
+        }
         let mut masked = Vec::with_capacity(text.len());
         let mut done = 0;
-        loop {
-            masked.extend_from_slice(&text[done..found.0]);
+        while let Some((start, end)) = self.run(text, done) {
+            masked.extend_from_slice(&text[done..start]);
             masked.extend_from_slice(MASK);
-            done = self.extend(text, found);
-            match self.find(text, done) {
-                Some(next) => found = next,
-                None => break,
-            }
+            done = end;
         }
         masked.extend_from_slice(&text[done..]);
         Cow::Owned(masked)

@@ -52,7 +52,7 @@ impl Lines {
             let mut from = 0;
             while let Some((start, stop)) = self
                 .masker
-                .find(&self.pending, from)
+                .run(&self.pending, from)
                 .filter(|found| found.0 < end)
             {
                 if stop > end {
@@ -135,6 +135,32 @@ mod tests {
                 ["x".repeat(before), "***".into(), "y".repeat(MAX_LINE_BYTES)].concat()
             );
             assert!(all.iter().all(|line| line.len() <= MAX_LINE_BYTES));
+        }
+    }
+
+    #[test]
+    fn secrets_that_overlap_at_a_cut_stay_together() {
+        let secret = |name: &str, value: &str| Secret {
+            name: name.into(),
+            value: value.into(),
+        };
+        let secrets = [
+            secret("A", "first-half-mid"),
+            secret("B", "mid-second-half"),
+        ];
+        for before in MAX_LINE_BYTES - 24..MAX_LINE_BYTES + 4 {
+            let mut lines = Lines::new(Masker::new(&secrets));
+            let text = ["x".repeat(before), "first-half-mid-second-half".into()].concat();
+            let mut out = Vec::new();
+            lines.push(text.as_bytes(), &mut out);
+            lines.push("y".repeat(MAX_LINE_BYTES).as_bytes(), &mut out);
+            lines.finish(&mut out);
+            let joined: String = out.into_iter().map(|(text, _)| text).collect();
+            assert!(
+                joined.starts_with(&format!("{}***y", "x".repeat(before))),
+                "{before}: {}",
+                &joined[before..before + 40]
+            );
         }
     }
 
