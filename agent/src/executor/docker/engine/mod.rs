@@ -104,17 +104,17 @@ impl Engine {
     }
 
     async fn client(&self) -> Result<Docker, EngineError> {
-        let mut kept = self.client.lock().await;
-        if let Some(client) = kept.as_ref() {
+        if let Some(client) = self.client.lock().await.as_ref() {
             return Ok(client.clone());
         }
+        // Each asks for itself: behind an engine that hangs, they must not wait for each other.
         let timeout = CALL_TIMEOUT.as_secs() * 2;
         let client = Docker::connect_with_unix(&self.host, timeout, bollard::API_DEFAULT_VERSION)
             .map_err(|error| self.explain(&error))?;
         let client = self
             .limited(PING_TIMEOUT, client.negotiate_version())
             .await?;
-        *kept = Some(client.clone());
+        *self.client.lock().await = Some(client.clone());
         Ok(client)
     }
 
@@ -173,4 +173,27 @@ fn root_cause(error: &Error) -> String {
         cause = source;
     }
     cause.to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_hangs_holds_up_each_caller_for_itself_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let socket = folder.path().join("docker.sock");
+        let _hung = std::os::unix::net::UnixListener::bind(&socket).unwrap();
+        let engine = Engine::new(&format!("unix://{}", socket.display()));
+        let began = std::time::Instant::now();
+        let answers = futures_util::future::join_all((0..4).map(|_| engine.ping())).await;
+        assert!(
+            answers
+                .iter()
+                .all(|answer| matches!(answer, Err(EngineError::Hung { .. }))),
+            "{answers:?}"
+        );
+        assert!(began.elapsed() < 2 * PING_TIMEOUT, "{:?}", began.elapsed());
+    }
 }
