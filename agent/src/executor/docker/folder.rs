@@ -15,6 +15,8 @@ use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
 use towline_shared::spec::{FileMode, ProjectFile};
 
+use crate::state_dir::write_durably;
+
 const MANIFEST: &str = "manifest.json";
 const FILES: &str = "files";
 /// The name of a file that is being written; no project may have such a file.
@@ -61,6 +63,13 @@ pub(super) enum FolderError {
          mount a folder beside it, or a named volume (rule bind_mounts)"
     )]
     BelowWritable { mounted: String, writable: String },
+    #[error(
+        "{path} is damaged ({cause}); remove the project from this host, or move its folder away, then deploy again"
+    )]
+    Manifest {
+        path: String,
+        cause: serde_json::Error,
+    },
     #[error("{0:?} is no path a project may have")]
     Path(String),
 }
@@ -98,7 +107,7 @@ impl ProjectFolder {
             .iter()
             .filter(|mount| mount.access == Access::Write)
             .map(|mount| mount.path.clone());
-        let writable: BTreeSet<String> = self.manifest().writable.into_iter().chain(own).collect();
+        let writable: BTreeSet<String> = self.manifest()?.writable.into_iter().chain(own).collect();
         for mount in mounts {
             let around = writable
                 .iter()
@@ -117,7 +126,7 @@ impl ProjectFolder {
 
     /// Brings the project's files to those of a release. Files that containers made stay.
     pub fn sync(&self, files: &[ProjectFile], mounts: &[Mount]) -> Result<(), FolderError> {
-        let mut manifest = self.manifest();
+        let mut manifest = self.manifest()?;
         let old = manifest.files.clone();
         let new: BTreeSet<String> = files.iter().map(|file| file.path.clone()).collect();
         let writable = mounts.iter().filter(|mount| mount.access == Access::Write);
@@ -131,7 +140,7 @@ impl ProjectFolder {
             self.delete(&root, path)?;
         }
         for file in files {
-            place(&root, file).map_err(|errno| self.errno(&file.path, errno))?;
+            place(&root, file, Keeping::Durably).map_err(|errno| self.errno(&file.path, errno))?;
         }
         manifest.files = new;
         self.write_manifest(&manifest)
@@ -142,7 +151,7 @@ impl ProjectFolder {
         if !self.root.exists() {
             return Ok(());
         }
-        let mut manifest = self.manifest();
+        let mut manifest = self.manifest()?;
         let root = self.open_root()?;
         for path in std::mem::take(&mut manifest.files) {
             self.delete(&root, &path)?;
@@ -160,17 +169,25 @@ impl ProjectFolder {
         }
     }
 
-    fn manifest(&self) -> Manifest {
-        let text = std::fs::read(self.root.join(MANIFEST)).unwrap_or_default();
-        serde_json::from_slice(&text).unwrap_or_default()
+    /// None is there before the first deploy. One that cannot be read is no reason to forget what
+    /// containers could write to.
+    fn manifest(&self) -> Result<Manifest, FolderError> {
+        let path = self.root.join(MANIFEST);
+        match std::fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Manifest::default()),
+            Err(source) => Err(io_error(&path, source)),
+            Ok(text) => serde_json::from_slice(&text).map_err(|cause| FolderError::Manifest {
+                path: path.display().to_string(),
+                cause,
+            }),
+        }
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<(), FolderError> {
         let path = self.root.join(MANIFEST);
-        let half = self.root.join("manifest.half-written");
-        let text = serde_json::to_vec(manifest).unwrap_or_default();
-        std::fs::write(&half, text)
-            .and_then(|()| std::fs::rename(&half, &path))
+        serde_json::to_vec(manifest)
+            .map_err(io::Error::other)
+            .and_then(|text| write_durably(&path, &text))
             .map_err(|source| io_error(&path, source))
     }
 
@@ -244,7 +261,7 @@ pub(super) fn write_private(folder: &Path, files: &[ProjectFile]) -> Result<(), 
     create_private(folder).map_err(io)?;
     let root = open_folder_at(rustix::fs::CWD, folder).map_err(|errno| io(errno.into()))?;
     for file in files {
-        place(&root, file).map_err(|errno| match errno {
+        place(&root, file, Keeping::ForNow).map_err(|errno| match errno {
             Errno::INVAL => FolderError::Path(file.path.clone()),
             errno => io_error(&folder.join(&file.path), errno.into()),
         })?;
@@ -304,7 +321,16 @@ enum Missing {
     Fail,
 }
 
-fn place(root: &OwnedFd, file: &ProjectFile) -> Result<(), Errno> {
+/// For how long a file is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Keeping {
+    /// As long as the job lasts, which writes it again when it is resumed.
+    ForNow,
+    /// Containers mount it after a power cut, too.
+    Durably,
+}
+
+fn place(root: &OwnedFd, file: &ProjectFile, keeping: Keeping) -> Result<(), Errno> {
     let (folder, name) = parent_of(root, &file.path, Missing::Create)?;
     let mode = Mode::from_raw_mode(match file.mode {
         FileMode::Regular => 0o644,
@@ -320,9 +346,17 @@ fn place(root: &OwnedFd, file: &ProjectFile) -> Result<(), Errno> {
     let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let fd = rustix::fs::openat(&folder, HALF_WRITTEN, flags, mode)?;
     rustix::fs::fchmod(&fd, mode)?;
-    let written = File::from(fd).write_all(&file.content);
+    let mut half = File::from(fd);
+    let written = half.write_all(&file.content).and_then(|()| match keeping {
+        Keeping::ForNow => Ok(()),
+        Keeping::Durably => half.sync_data(),
+    });
     written.map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::IO))?;
-    rustix::fs::renameat(&folder, HALF_WRITTEN, &folder, name)
+    rustix::fs::renameat(&folder, HALF_WRITTEN, &folder, name)?;
+    match keeping {
+        Keeping::ForNow => Ok(()),
+        Keeping::Durably => rustix::fs::fsync(&folder),
+    }
 }
 
 /// An unchanged file keeps its inode: containers may have mounted it.
@@ -389,6 +423,24 @@ mod tests {
         let folder = ProjectFolder::new(state.path(), "shop");
         folder.create().unwrap();
         (state, folder)
+    }
+
+    #[test]
+    fn a_damaged_manifest_is_no_empty_one() {
+        let (_state, folder) = folder();
+        folder
+            .sync(&[file("a", "1")], &[mount("data", Access::Write)])
+            .unwrap();
+        let below = [mount("data/inner", Access::ReadOnly)];
+        assert!(matches!(
+            folder.check_mounts(&below),
+            Err(FolderError::BelowWritable { .. })
+        ));
+        std::fs::write(folder.root.join(MANIFEST), "").unwrap();
+        assert!(matches!(
+            folder.check_mounts(&below),
+            Err(FolderError::Manifest { .. })
+        ));
     }
 
     #[test]

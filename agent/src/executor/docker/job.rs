@@ -24,6 +24,7 @@ use super::stop::Stop;
 use super::verdict::{self, Failure, Restarts};
 use super::watch::Watch;
 use crate::mask::Masker;
+use crate::state_dir::write_durably;
 use crate::task::{Start, Task};
 
 /// How often compose's output is looked at while it runs.
@@ -45,6 +46,8 @@ pub(super) struct Job<'a> {
     pub folder: ProjectFolder,
     pub masker: Masker,
     pub limits: Limits,
+    /// The deadline by a clock that nobody sets.
+    ends: Instant,
     /// What is waited for, for the message when the time is over.
     pub waiting_for: String,
     /// How far compose's output was taken: by a former process up to what it spooled.
@@ -57,6 +60,14 @@ pub(super) struct Job<'a> {
 pub(super) struct Limits {
     pub began: DateTime<Utc>,
     pub deadline: DateTime<Utc>,
+}
+
+impl Limits {
+    /// When the time is over, unless the host's clock is set meanwhile.
+    fn ends(self) -> Instant {
+        let left = self.deadline - Utc::now();
+        Instant::now() + left.to_std().unwrap_or_default()
+    }
 }
 
 /// How a call of compose ended.
@@ -93,16 +104,18 @@ pub(super) fn note(text: impl Into<String>) -> LogLine {
 impl<'a> Job<'a> {
     pub fn new(host: &'a Host, task: &'a Task, project: &'a str) -> Self {
         let began = Utc::now();
+        let limits = Limits {
+            began,
+            deadline: began + TimeDelta::seconds(i64::from(task.spec.deadline_s)),
+        };
         Self {
             host,
             task,
             project,
             folder: ProjectFolder::new(&host.state_dir, project),
             masker: Masker::new(&task.secrets),
-            limits: Limits {
-                began,
-                deadline: began + TimeDelta::seconds(i64::from(task.spec.deadline_s)),
-            },
+            limits,
+            ends: limits.ends(),
             waiting_for: String::new(),
             output_taken: task
                 .log
@@ -129,16 +142,16 @@ impl<'a> Job<'a> {
             .and_then(|text| serde_json::from_slice(&text).ok());
         if let (Some(limits), Start::Resumed(_)) = (known, self.task.start) {
             self.limits = limits;
+            self.ends = limits.ends();
             return Ok(());
         }
         let began = Utc::now();
         let deadline = began + TimeDelta::seconds(i64::from(self.task.spec.deadline_s));
         self.limits = Limits { began, deadline };
-        let text = serde_json::to_vec(&self.limits).unwrap_or_default();
-        let written = File::create(&path).and_then(|mut file| {
-            std::io::Write::write_all(&mut file, &text)?;
-            file.sync_data()
-        });
+        self.ends = self.limits.ends();
+        let written = serde_json::to_vec(&self.limits)
+            .map_err(std::io::Error::other)
+            .and_then(|text| write_durably(&path, &text));
         written.map_err(|error| Stop::internal("cannot write the job's folder", &error))
     }
 
@@ -148,13 +161,8 @@ impl<'a> Job<'a> {
             biased;
             () = self.task.cancel.cancelled() => Err(Stop::Cancelled),
             done = work => Ok(done),
-            () = tokio::time::sleep_until(self.deadline()) => Err(Stop::Deadline),
+            () = tokio::time::sleep_until(self.ends) => Err(Stop::Deadline),
         }
-    }
-
-    fn deadline(&self) -> Instant {
-        let left = self.limits.deadline - Utc::now();
-        Instant::now() + left.to_std().unwrap_or_default()
     }
 
     /// How compose is called for this job.
@@ -253,11 +261,14 @@ impl<'a> Job<'a> {
         watch: Option<(&mut Watch, &Restarts)>,
     ) -> Result<Ended, Interrupted> {
         let output = self.output_path();
-        let running = compose
+        let mut running = compose
             .start(folder, arguments, input, &output)
             .map_err(|error| Stop::internal("cannot start docker compose", &error))?;
-        child::record(&self.folder.child_record(), &running)
-            .map_err(|error| Stop::internal("cannot write the project's folder", &error))?;
+        if let Err(error) = child::record(&self.folder.child_record(), &running) {
+            // Nothing of a job may work on when the job has ended.
+            running.stop().await;
+            return Err(Stop::internal("cannot write the project's folder", &error).into());
+        }
         self.attend(running, watch).await
     }
 
@@ -278,7 +289,7 @@ impl<'a> Job<'a> {
                         break Err(Interrupted::Crashed(failure));
                     }
                 }
-                () = tokio::time::sleep_until(self.deadline()) => break Err(Stop::Deadline.into()),
+                () = tokio::time::sleep_until(self.ends) => break Err(Stop::Deadline.into()),
                 () = tokio::time::sleep(LOOK_EVERY) => output.drain(self).await,
             }
         };

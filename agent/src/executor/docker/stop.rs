@@ -71,7 +71,7 @@ impl From<FolderError> for Stop {
     fn from(error: FolderError) -> Self {
         let reason = match &error {
             error if error.is_full() => FailureReason::DiskFull,
-            FolderError::Io { .. } => FailureReason::Internal,
+            FolderError::Io { .. } | FolderError::Manifest { .. } => FailureReason::Internal,
             FolderError::Link(_) | FolderError::BelowWritable { .. } => {
                 FailureReason::PolicyRefused
             }
