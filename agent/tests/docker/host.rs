@@ -349,6 +349,29 @@ impl Ended {
     }
 }
 
+/// The compose processes of a job.
+pub fn compose_of(job: JobId) -> Vec<i32> {
+    let wanted = format!("TOWLINE_JOB={job}");
+    let pids = std::fs::read_dir("/proc")
+        .unwrap()
+        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
+    let ours = pids.filter(|pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment
+            .split(|&byte| byte == 0)
+            .any(|variable| variable == wanted.as_bytes())
+    });
+    ours.collect()
+}
+
+/// Kills them, as a host's death does.
+pub fn kill_compose_of(job: JobId) {
+    for pid in compose_of(job) {
+        let pid = rustix::process::Pid::from_raw(pid).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+    }
+}
+
 /// What a spool would know after these lines.
 pub fn resume_points(
     lines: &[LogLine],

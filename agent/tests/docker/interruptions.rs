@@ -6,7 +6,7 @@ use towline_agent::task::{GateState, Start};
 use towline_shared::ids::JobId;
 use towline_shared::outcome::{Outcome, Step};
 
-use crate::host::{Ended, Host, JobOptions, Kind, resume_points};
+use crate::host::{Ended, Host, JobOptions, Kind, compose_of, kill_compose_of, resume_points};
 
 crate::on_both_engines! {
     a_cancel_before_the_gate_opens_has_no_effect,
@@ -119,21 +119,6 @@ async fn a_cancel_ends_compose_and_says_what_is_left(kind: Kind) {
     );
 }
 
-/// The compose processes of a job.
-fn compose_of(job: JobId) -> Vec<i32> {
-    let wanted = format!("TOWLINE_JOB={job}");
-    let pids = std::fs::read_dir("/proc")
-        .unwrap()
-        .filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok());
-    let ours = pids.filter(|pid: &i32| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment
-            .split(|&byte| byte == 0)
-            .any(|variable| variable == wanted.as_bytes())
-    });
-    ours.collect()
-}
-
 async fn a_deploy_goes_on_with_the_compose_process_of_a_dead_agent(kind: Kind) {
     let host = Host::new(kind);
     let first = JobOptions::default();
@@ -176,13 +161,7 @@ async fn what_ran_to_its_end_does_not_run_again_after_both_died(kind: Kind) {
     let running = host.begin(&host.executor(), work(), first);
     running.printed("slow begins").await;
     let before = running.kill().await;
-    for pid in compose_of(job) {
-        rustix::process::kill_process(
-            rustix::process::Pid::from_raw(pid).unwrap(),
-            rustix::process::Signal::KILL,
-        )
-        .unwrap();
-    }
+    kill_compose_of(job);
     let output = host
         .state
         .path()

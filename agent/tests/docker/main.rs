@@ -1,6 +1,7 @@
 //! The Docker executor against real engines, an old and a new one.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod builds;
 mod deploys;
 mod host;
 mod interruptions;

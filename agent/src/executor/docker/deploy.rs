@@ -1,9 +1,10 @@
 //! Bringing a compose project to the state its files describe.
 //!
-//! Prepare (no effect) → the gate → apply → verify. What interrupts, an agent's restart or an
-//! engine's, leads back to looking at the engine and doing what is left.
+//! Prepare (no effect) → the gate → build → apply → verify. What interrupts, an agent's restart or
+//! an engine's, leads back to looking at the engine and doing what is left.
 
 mod apply;
+mod build;
 mod verify;
 
 use std::collections::HashMap;
@@ -18,7 +19,7 @@ use towline_shared::spec::Deploy;
 
 use super::child::{self, Compose};
 use super::engine::{EngineError, Observed};
-use super::job::{Interrupted, Job};
+use super::job::{Ended, FALSE_OUTAGES, Interrupted, Job};
 use super::model::Model;
 use super::resolve::{Request, Resolved};
 use super::stop::Stop;
@@ -31,8 +32,8 @@ use crate::task::Start;
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// How many of a failed container's last lines end the log.
 const LAST_LINES: u32 = 30;
-/// How often a deploy may seem to lose an engine that answers all the while.
-const FALSE_OUTAGES: u32 = 2;
+/// How long to wait for them: an engine that hangs must not hang the verdict.
+const LAST_LINES_PATIENCE: Duration = Duration::from_secs(10);
 /// An engine that ends stops its containers first: so long may that take.
 const ENGINE_ENDS: Duration = Duration::from_secs(20);
 /// How often to look whether an engine ends.
@@ -45,9 +46,21 @@ struct Deployment<'j, 'a> {
     deploy: &'j Deploy,
     compose: Compose,
     model: Arc<Model>,
+    images: Images,
     watch: Watch,
     before: Restarts,
     engine_lost: Option<DateTime<Utc>>,
+    /// How often it seemed to lose an engine that answers all the while.
+    false_outages: u32,
+}
+
+/// Whether the images that the project builds are those of this job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Images {
+    /// Some are to be built.
+    Due,
+    /// All are there, as far as they are built here.
+    Built,
 }
 
 /// How a phase went.
@@ -78,14 +91,22 @@ pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<Servic
         masker: job.masker.clone(),
     });
     let model = resolved.model;
+    let is_applied = job.task.start == Start::Resumed(Some(Step::Verifying));
+    let images = if model.has_builds() && !is_applied {
+        Images::Due
+    } else {
+        Images::Built
+    };
     let mut deployment = Deployment {
         job,
         deploy,
         compose,
         model,
+        images,
         watch,
         before,
         engine_lost: None,
+        false_outages: 0,
     };
     let left = deployment.take_up().await?;
     deployment.converge(left).await
@@ -181,25 +202,35 @@ impl Deployment<'_, '_> {
 
     /// Applies and verifies until the project runs as it should.
     async fn converge(&mut self, mut left: Left) -> Result<Vec<ServiceImage>, Stop> {
-        let mut false_outages = 0;
         loop {
-            let phase = match self.apply(&left).await? {
-                Phase::Done(()) => self.verify().await?,
-                Phase::Outage(words) => Phase::Outage(words),
-            };
-            let words = match phase {
+            match self.bring_up(&left).await? {
                 Phase::Done(containers) => return Ok(images(&self.model, &containers)),
-                Phase::Outage(words) => words,
-            };
-            if !self.is_engine_gone().await? {
-                false_outages += 1;
-                if false_outages > FALSE_OUTAGES {
-                    let words = words
-                        .unwrap_or_else(|| "containers are stopped by somebody else".to_owned());
-                    return Err(Stop::failed(FailureReason::ComposeFailed, words));
-                }
+                Phase::Outage(words) => self.mind_outage(words).await?,
             }
             left = self.look_again().await?;
+        }
+    }
+
+    /// An engine that answers all the while was not the reason, however often it looks so.
+    async fn mind_outage(&mut self, words: Option<String>) -> Result<(), Stop> {
+        if self.is_engine_gone().await? {
+            return Ok(());
+        }
+        self.false_outages += 1;
+        if self.false_outages <= FALSE_OUTAGES {
+            return Ok(());
+        }
+        let words = words.unwrap_or_else(|| "containers are stopped by somebody else".to_owned());
+        Err(Stop::failed(FailureReason::ComposeFailed, words))
+    }
+
+    async fn bring_up(&mut self, left: &Left) -> Result<Phase<Vec<Observed>>, Stop> {
+        if let Phase::Outage(words) = self.build().await? {
+            return Ok(Phase::Outage(words));
+        }
+        match self.apply(left).await? {
+            Phase::Done(()) => self.verify().await,
+            Phase::Outage(words) => Ok(Phase::Outage(words)),
         }
     }
 
@@ -246,7 +277,12 @@ impl Deployment<'_, '_> {
         }
     }
 
-    async fn survey(&self) -> Result<Phase<Left>, Stop> {
+    /// What is left to do. Images come first: what runs is compared with them.
+    async fn survey(&mut self) -> Result<Phase<Left>, Stop> {
+        if let Phase::Outage(words) = self.build().await? {
+            self.mind_outage(words).await?;
+            return Ok(Phase::Outage(None));
+        }
         let hashes = self.job.bounded(self.hashes()).await??;
         let containers = match self.observe().await? {
             Ok(containers) => containers,
@@ -260,7 +296,7 @@ impl Deployment<'_, '_> {
                 .bounded(self.job.host.engine.image_id(&service.image))
                 .await?
             {
-                Ok(image_id) => image_id.filter(|_| !service.image.is_empty()),
+                Ok(image_id) => image_id,
                 Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
                 Err(error) => return Err(error.into()),
             };
@@ -281,19 +317,30 @@ impl Deployment<'_, '_> {
         )))
     }
 
+    /// Has compose do something with the project's model.
+    async fn compose(&mut self, arguments: &[&str], attention: Attention) -> Result<Ended, Stop> {
+        let folder = self.job.folder.files();
+        let folder_text = folder.display().to_string();
+        let arguments = [&on_model(&folder_text), arguments].concat();
+        let watch = match attention {
+            Attention::Containers => Some((&mut self.watch, &self.before)),
+            Attention::Output => None,
+        };
+        let ended = self
+            .job
+            .run_compose(&self.compose, &folder, &arguments, &self.model.text, watch)
+            .await;
+        match ended {
+            Ok(ended) => Ok(ended),
+            Err(interrupted) => Err(self.given_up(interrupted).await),
+        }
+    }
+
     /// Compose's hash of each service.
     async fn hashes(&self) -> Result<HashMap<String, String>, Stop> {
         let folder = self.job.folder.files();
         let folder_text = folder.display().to_string();
-        let arguments = [
-            "--project-directory",
-            &folder_text,
-            "--file",
-            "-",
-            "config",
-            "--hash",
-            "*",
-        ];
+        let arguments = [&on_model(&folder_text)[..], &["config", "--hash", "*"]].concat();
         let output = self.compose.output(&folder, &arguments, &self.model.text);
         let output = tokio::time::timeout(HASHES_TIMEOUT, output).await;
         match output {
@@ -349,7 +396,9 @@ impl Deployment<'_, '_> {
         self.job
             .note(&format!("{message}. The last lines of {source}:"))
             .await;
-        match self.watch.last_lines(&container, &source, LAST_LINES).await {
+        let last = self.watch.last_lines(&container, &source, LAST_LINES);
+        let last = tokio::time::timeout(LAST_LINES_PATIENCE, last).await;
+        match last.unwrap_or_else(|_| Ok(Vec::new())) {
             Ok(lines) if lines.is_empty() => self.job.note("(it has printed nothing)").await,
             Ok(lines) => {
                 for line in lines {
@@ -362,19 +411,28 @@ impl Deployment<'_, '_> {
     }
 }
 
+/// What is looked at while compose works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Attention {
+    /// What it prints.
+    Output,
+    /// That, and the containers: one that cannot come up ends it.
+    Containers,
+}
+
+/// The arguments by which compose reads the project's model from its standard input.
+const fn on_model(folder: &str) -> [&str; 4] {
+    ["--project-directory", folder, "--file", "-"]
+}
+
 fn images(model: &Model, containers: &[Observed]) -> Vec<ServiceImage> {
     let image = |service: &super::model::Service| {
         let container = containers
             .iter()
             .find(|container| container.service == service.name)?;
-        let reference = if service.image.is_empty() {
-            &container.image
-        } else {
-            &service.image
-        };
         Some(ServiceImage {
             service: service.name.clone(),
-            reference: reference.clone(),
+            reference: service.image.clone(),
             id: container.image_id.clone(),
         })
     };

@@ -92,6 +92,29 @@ pub(super) fn explain(output: &[String], exit: &str) -> Failed {
     Failed::For(Stop::failed(FailureReason::ComposeFailed, message))
 }
 
+/// Reads the end of a build's output, masked already. The words of the programs that a build runs
+/// mean nothing to us: only the builder's own last line does, and not where it repeats theirs.
+pub(super) fn explain_build(output: &[String], exit: &str) -> Failed {
+    let last = output.iter().rfind(|line| !line.trim().is_empty());
+    let of_a_program = ["did not complete successfully", "executor failed running"];
+    let is_ours = |line: &&String| !of_a_program.iter().any(|words| line.contains(words));
+    if let Some(line) = last.filter(is_ours) {
+        let explained = explain(std::slice::from_ref(line), exit);
+        if !matches!(
+            &explained,
+            Failed::For(Stop::Failed {
+                reason: FailureReason::ComposeFailed,
+                ..
+            })
+        ) {
+            return explained;
+        }
+    }
+    let words = last.map_or_else(String::new, |line| format!(": {}", line.trim()));
+    let message = format!("`docker compose build` ended {exit}{words}");
+    Failed::For(Stop::failed(FailureReason::ComposeFailed, message))
+}
+
 /// What an image that is missing means; `images` are those that the engine does not have.
 pub(super) fn image_missing(images: &[String], words: &str) -> Stop {
     let which = match images {
@@ -210,6 +233,37 @@ mod tests {
             assert_eq!(found.0, reason, "{output}");
             assert!(found.1.contains(expected), "{output}: {}", found.1);
         }
+    }
+
+    #[test]
+    fn a_build_s_programs_are_not_believed() {
+        let lines = |last: &str| {
+            [
+                "#5 0.2 wget: connection refused",
+                "#5 0.3 dial tcp EOF",
+                "------",
+                last,
+            ]
+            .map(str::to_owned)
+        };
+        let failed = "failed to solve: process \"/bin/sh -c curl || echo EOF\" did not complete successfully: exit code: 7";
+        let Failed::For(Stop::Failed { reason, message }) =
+            explain_build(&lines(failed), "with exit code 17")
+        else {
+            panic!("not a failure");
+        };
+        assert_eq!(reason, FailureReason::ComposeFailed);
+        assert_eq!(
+            message,
+            format!("`docker compose build` ended with exit code 17: {failed}")
+        );
+        let gone = "failed to receive status: rpc error: code = Unavailable desc = error reading from server: EOF";
+        assert_eq!(explain_build(&lines(gone), ""), Failed::Outage);
+        let missing = "failed to solve: acme/base:1: pull access denied, repository does not exist";
+        assert!(matches!(
+            explain_build(&lines(missing), ""),
+            Failed::ImageMissing { .. }
+        ));
     }
 
     #[test]

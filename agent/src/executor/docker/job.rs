@@ -33,6 +33,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(20);
 const ENGINE_PATIENCE: Duration = Duration::from_secs(30);
 /// How often to look whether an engine is back.
 const ENGINE_RETRY: Duration = Duration::from_millis(250);
+/// How often a job may seem to lose an engine that answers all the while.
+pub(super) const FALSE_OUTAGES: u32 = 2;
 /// How many of compose's last lines tell why it failed.
 const KEPT_LINES: usize = 40;
 /// The source of compose's lines.
@@ -76,6 +78,17 @@ pub(super) struct Ended {
     pub status: Option<ExitStatus>,
     /// Its last lines, masked.
     pub last_lines: Vec<String>,
+}
+
+impl Ended {
+    /// How it ended, if that was a failure.
+    pub fn failure(&self) -> Option<String> {
+        let status = self.status.filter(|status| !status.success())?;
+        Some(status.code().map_or_else(
+            || "by a signal".to_owned(),
+            |code| format!("with exit code {code}"),
+        ))
+    }
 }
 
 /// Why a call of compose is given up while it runs.

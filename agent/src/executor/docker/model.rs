@@ -28,6 +28,7 @@ pub(super) struct Service {
     pub name: String,
     /// How many containers it has.
     pub replicas: usize,
+    /// Its name on the engine; what is built without a name is named by compose.
     pub image: String,
     pub source: Source,
     /// What it waits for before it starts.
@@ -146,7 +147,7 @@ fn entries_mut<'a>(
 
 fn services(model: &Value) -> Vec<Service> {
     let mut services: Vec<Service> = entries(model, "services")
-        .map(|(name, service)| service_of(name, service))
+        .map(|(name, service)| service_of(&model["name"], name, service))
         .collect();
     let needs = services.iter().flat_map(|service| &service.needs);
     let completing: Vec<String> = needs
@@ -162,15 +163,16 @@ fn services(model: &Value) -> Vec<Service> {
     services
 }
 
-fn service_of(name: &str, service: &Value) -> Service {
+fn service_of(project: &Value, name: &str, service: &Value) -> Service {
     let replicas = [&service["deploy"]["replicas"], &service["scale"]]
         .into_iter()
         .find_map(Value::as_u64)
         .unwrap_or(1);
+    let built = || format!("{}-{name}", project.as_str().unwrap_or_default());
     Service {
         name: name.to_owned(),
         replicas: usize::try_from(replicas).unwrap_or(usize::MAX),
-        image: service["image"].as_str().unwrap_or_default().to_owned(),
+        image: service["image"].as_str().map_or_else(built, str::to_owned),
         source: if service["build"].is_null() {
             Source::Image
         } else {

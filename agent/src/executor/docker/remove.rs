@@ -136,9 +136,9 @@ async fn down(job: &Job<'_>, remove: &Remove) -> Result<(), Trouble> {
             return Err(Stop::failed(failure.reason, failure.message).into());
         }
     };
-    match ended.status.filter(|status| !status.success()) {
+    match ended.failure() {
         None => Ok(()),
-        Some(status) => match failure::explain(&ended.last_lines, &format!("with {status}")) {
+        Some(exit) => match failure::explain(&ended.last_lines, &exit) {
             Failed::Outage => Err(Trouble::Outage),
             Failed::ImageMissing { words, .. } => {
                 Err(Stop::failed(FailureReason::ComposeFailed, words).into())

@@ -20,6 +20,7 @@ use super::child::Compose;
 use super::folder::{self, ProjectFolder};
 use super::model::{Model, Move};
 use super::stop::Stop;
+use crate::mask::Masker;
 
 /// How long resolving may take; it does nothing but read some files.
 const RESOLVE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -229,6 +230,7 @@ async fn resolve(request: &Request<'_>) -> Result<Resolved, Stop> {
         Stop::failed(FailureReason::Internal, message)
     })?;
     judge_model(request, &value, &root)?;
+    judge_builds(request, &value)?;
     let home = request.home.files();
     let folders = Move {
         from: &root,
@@ -260,13 +262,8 @@ fn judge_model(request: &Request<'_>, model: &serde_json::Value, root: &Path) ->
     if violations.is_empty() {
         return Ok(());
     }
-    let deploy = request.deploy;
     let place = |violation: &Violation| {
-        let place = compose::locate(&deploy.files, &deploy.compose_file, &violation.path)
-            .map_or_else(
-                || deploy.compose_file.clone(),
-                |place| format!("{}:{}", place.file, place.line),
-            );
+        let place = place_of(request.deploy, &violation.path);
         let message = violation
             .message
             .replace(&format!("{}/", root.display()), "./");
@@ -276,6 +273,35 @@ fn judge_model(request: &Request<'_>, model: &serde_json::Value, root: &Path) ->
         FailureReason::PolicyRefused,
         joined(violations.iter().map(place)),
     ))
+}
+
+/// What a build is told stays in its image, where everybody reads it who has the image.
+fn judge_builds(request: &Request<'_>, model: &serde_json::Value) -> Result<(), Stop> {
+    let masker = Masker::new(&request.compose.secrets);
+    let services = model["services"].as_object().into_iter().flatten();
+    let told = services
+        .filter(|(_, service)| masker.is_in(service["build"].to_string().as_bytes()))
+        .map(|(name, _)| name);
+    match told.min() {
+        None => Ok(()),
+        Some(name) => {
+            let path = format!("services.{name}.build");
+            let place = place_of(request.deploy, &path);
+            let message = format!(
+                "{place}: the build of service `{name}` is told a secret of the project, which its image would keep; \
+                 give it by `build.secrets` and read it by `RUN --mount=type=secret`"
+            );
+            Err(Stop::failed(FailureReason::InvalidProject, message))
+        }
+    }
+}
+
+/// Where something of the model stands in the project's files.
+fn place_of(deploy: &Deploy, path: &str) -> String {
+    compose::locate(&deploy.files, &deploy.compose_file, path).map_or_else(
+        || deploy.compose_file.clone(),
+        |place| format!("{}:{}", place.file, place.line),
+    )
 }
 
 /// What compose printed beside its result, without the job's own paths and decoration.

@@ -209,7 +209,6 @@ pub(super) mod tests {
             health: Health::None,
             health_output: String::new(),
             is_out_of_memory: false,
-            image: "image".into(),
             image_id: "sha256:1".into(),
         };
         change(&mut container);

@@ -9,7 +9,7 @@ use super::super::model::Source;
 use super::super::stop::Stop;
 use super::super::survey::{self, Left};
 use super::super::verdict::{self, Failure, Standing};
-use super::{Deployment, Phase};
+use super::{Attention, Deployment, Phase};
 
 impl Deployment<'_, '_> {
     pub(super) async fn apply(&mut self, left: &Left) -> Result<Phase<()>, Stop> {
@@ -27,35 +27,15 @@ impl Deployment<'_, '_> {
     /// Has compose apply all services, or these alone.
     async fn up(&mut self, only: &[String]) -> Result<Phase<()>, Stop> {
         "`docker compose up` to end".clone_into(&mut self.job.waiting_for);
-        let folder = self.job.folder.files();
-        let folder_text = folder.display().to_string();
-        let build = if self.model.has_builds() {
-            "--build"
-        } else {
-            "--no-build"
-        };
-        let mut arguments = vec!["--project-directory", &folder_text, "--file", "-"];
-        arguments.extend(["up", "--detach", "--remove-orphans", build]);
+        let mut arguments = vec!["up", "--detach", "--remove-orphans", "--no-build"];
         if !only.is_empty() {
             arguments.push("--no-deps");
             arguments.extend(only.iter().map(String::as_str));
         }
-        let watch = Some((&mut self.watch, &self.before));
-        let ended = self
-            .job
-            .run_compose(&self.compose, &folder, &arguments, &self.model.text, watch)
-            .await;
-        let ended = match ended {
-            Ok(ended) => ended,
-            Err(interrupted) => return Err(self.given_up(interrupted).await),
-        };
-        let Some(status) = ended.status.filter(|status| !status.success()) else {
+        let ended = self.compose(&arguments, Attention::Containers).await?;
+        let Some(exit) = ended.failure() else {
             return Ok(Phase::Done(()));
         };
-        let exit = status.code().map_or_else(
-            || "by a signal".to_owned(),
-            |code| format!("with exit code {code}"),
-        );
         match failure::explain(&ended.last_lines, &exit) {
             Failed::Outage => Ok(Phase::Outage(ended.last_lines.last().cloned())),
             Failed::ImageMissing { image, words } => Err(self.image_missing(image, &words).await),

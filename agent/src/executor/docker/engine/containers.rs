@@ -42,7 +42,6 @@ pub(in crate::executor::docker) struct Observed {
     /// What the health check printed last.
     pub health_output: String,
     pub is_out_of_memory: bool,
-    pub image: String,
     pub image_id: String,
 }
 
@@ -254,7 +253,6 @@ fn observed(detail: ContainerInspectResponse) -> Observed {
         health,
         health_output,
         is_out_of_memory: state.oom_killed.unwrap_or_default(),
-        image: config.image.unwrap_or_default(),
         image_id: detail.image.unwrap_or_default(),
     }
 }
