@@ -10,7 +10,7 @@ use super::child;
 use super::engine::EngineError;
 use super::failure::{self, Failed};
 use super::folder;
-use super::job::{Interrupted, Job};
+use super::job::{FALSE_OUTAGES, Interrupted, Job};
 use super::labels;
 use super::stop::Stop;
 
@@ -24,11 +24,20 @@ pub(super) async fn run(job: &mut Job<'_>, remove: &Remove) -> Result<(), Stop> 
     job.alone().await?;
     refuse_foreign(job).await?;
     job.task.progress.begin(Step::Removing).await?;
+    let mut false_outages = 0;
     loop {
-        match down_and_sweep(job, remove).await {
-            Err(Trouble::Outage) => job.engine_back().await?,
+        let words = match down_and_sweep(job, remove).await {
+            Err(Trouble::Outage(words)) => words,
             Err(Trouble::Stop(stop)) => return Err(stop),
             Ok(()) => break,
+        };
+        if job.bounded(job.host.engine.ping()).await?.is_err() {
+            job.engine_back().await?;
+            continue;
+        }
+        false_outages += 1;
+        if false_outages > FALSE_OUTAGES {
+            return Err(Stop::failed(FailureReason::ComposeFailed, words));
         }
     }
     let files = job.folder.clone();
@@ -45,7 +54,8 @@ pub(super) async fn run(job: &mut Job<'_>, remove: &Remove) -> Result<(), Stop> 
 
 /// Why removing does not go on.
 enum Trouble {
-    Outage,
+    /// The engine went away, or seems to; the words that say so.
+    Outage(String),
     Stop(Stop),
 }
 
@@ -58,7 +68,7 @@ impl From<Stop> for Trouble {
 impl From<EngineError> for Trouble {
     fn from(error: EngineError) -> Self {
         if error.is_outage() {
-            Self::Outage
+            Self::Outage(error.to_string())
         } else {
             Self::Stop(error.into())
         }
@@ -139,7 +149,9 @@ async fn down(job: &Job<'_>, remove: &Remove) -> Result<(), Trouble> {
     match ended.failure() {
         None => Ok(()),
         Some(exit) => match failure::explain(&ended.last_lines, &exit) {
-            Failed::Outage => Err(Trouble::Outage),
+            Failed::Outage => Err(Trouble::Outage(
+                ended.last_lines.last().cloned().unwrap_or_default(),
+            )),
             Failed::ImageMissing { words, .. } => {
                 Err(Stop::failed(FailureReason::ComposeFailed, words).into())
             }
