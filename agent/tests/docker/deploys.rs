@@ -12,6 +12,8 @@ crate::on_both_engines! {
     a_service_that_crashes_again_and_again_fails_with_its_last_lines,
     a_service_that_ends_with_an_error_fails,
     an_unhealthy_service_fails_with_its_check_s_output,
+    what_was_unhealthy_before_gets_time_to_recover,
+    what_stays_unhealthy_fails_after_its_check_s_own_time,
     a_one_shot_service_counts_as_done,
     a_port_that_is_taken_is_named,
     an_image_that_is_missing_is_named,
@@ -158,6 +160,66 @@ async fn an_unhealthy_service_fails_with_its_check_s_output(kind: Kind) {
 ";
     let ended = host.deploy(&[("compose.yaml", text)]).await;
     ended.failed(FailureReason::Unhealthy, "no pulse");
+}
+
+/// `sick` is healthy as soon as `mender` has written a file, and `web` waits for that.
+const MENDED: &str = "services:
+  mender:
+    image: IMAGE
+    command: sleep 1000
+    init: true
+    volumes: ['data:/data']
+  sick:
+    image: IMAGE
+    command: sleep 1000
+    init: true
+    volumes: ['data:/data']
+    healthcheck: {test: [CMD, test, -e, /data/mended], interval: 200ms, timeout: 3s, retries: 10}
+  web:
+    image: IMAGE
+    command: sleep 1000
+    init: true
+    depends_on: {sick: {condition: service_healthy}}
+volumes: {data: {}}
+";
+
+async fn what_was_unhealthy_before_gets_time_to_recover(kind: Kind) {
+    let host = Host::new(kind);
+    host.deploy(&[("compose.yaml", MENDED)])
+        .await
+        .failed(FailureReason::Unhealthy, "sick-1 is unhealthy");
+    let sick = host.ids("sick");
+    let mending = MENDED.replacen(
+        "sleep 1000",
+        "sh -c 'sleep 1; touch /data/mended; exec sleep 1000'",
+        1,
+    );
+    let ended = host.deploy(&[("compose.yaml", &mending)]).await;
+    ended.succeeded();
+    let log = ended.texts().join("\n");
+    assert!(
+        log.contains("sick-1 was unhealthy before this deploy"),
+        "{log}"
+    );
+    assert_eq!(host.ids("sick"), sick, "it was not touched");
+    assert_eq!(host.compose(&["ps", "--quiet", "web"]).lines().count(), 1);
+}
+
+async fn what_stays_unhealthy_fails_after_its_check_s_own_time(kind: Kind) {
+    let host = Host::new(kind);
+    let text = "services:
+  sick:
+    image: IMAGE
+    command: sleep 1000
+    init: true
+    healthcheck: {test: [CMD, 'false'], interval: 500ms, timeout: 500ms, retries: 3}
+";
+    for _ in 0..2 {
+        let began = std::time::Instant::now();
+        let ended = host.deploy(&[("compose.yaml", text)]).await;
+        ended.failed(FailureReason::Unhealthy, "sick-1 is unhealthy");
+        assert!(began.elapsed() >= std::time::Duration::from_millis(1200));
+    }
 }
 
 async fn a_one_shot_service_counts_as_done(kind: Kind) {

@@ -165,6 +165,24 @@ impl Host {
         text.lines().map(str::to_owned).collect()
     }
 
+    /// Takes a container away behind Towline's back.
+    pub fn remove_container(&self, id: &str) {
+        let socket = self.config.host.trim_start_matches("unix://");
+        let removed = Command::new("curl")
+            .args([
+                "--silent",
+                "--fail",
+                "--request",
+                "DELETE",
+                "--unix-socket",
+                socket,
+            ])
+            .arg(format!("http://engine/containers/{id}?force=true"))
+            .status()
+            .unwrap();
+        assert!(removed.success());
+    }
+
     pub fn deploy_work(&self, files: &[(&str, &str)]) -> Work {
         let file = |(path, content): &(&str, &str)| ProjectFile {
             path: (*path).to_owned(),

@@ -13,6 +13,7 @@ crate::on_both_engines! {
     a_cancel_ends_compose_and_says_what_is_left,
     a_deploy_goes_on_with_the_compose_process_of_a_dead_agent,
     what_ran_to_its_end_does_not_run_again_after_both_died,
+    what_was_taken_away_is_made_again_without_what_ran,
     a_verified_deploy_is_adopted_as_it_is,
     two_deploys_of_a_project_take_turns,
 }
@@ -181,6 +182,26 @@ async fn what_ran_to_its_end_does_not_run_again_after_both_died(kind: Kind) {
         ["slow begins", "slow ends"]
     );
     assert_eq!(host.ids("web").len(), 1);
+}
+
+/// One of two replicas of a task is taken away after both have run: only that one runs again.
+async fn what_was_taken_away_is_made_again_without_what_ran(kind: Kind) {
+    let host = Host::new(kind);
+    let text = COUNTING.replace("  count:\n", "  count:\n    scale: 2\n");
+    let first = JobOptions::default();
+    let job = first.job;
+    let work = || host.deploy_work(&[("compose.yaml", &text)]);
+    let running = host.begin(&host.executor(), work(), first);
+    running.printed("slow begins").await;
+    running.kill().await;
+    kill_compose_of(job);
+    assert_eq!(runs(&host), 2);
+    let taken = host.ids("count").pop().unwrap();
+    host.remove_container(&taken);
+    let after = host.run(work(), resumed(job, Step::Applying)).await;
+    after.succeeded();
+    assert_eq!(runs(&host), 3, "{:#?}", after.texts());
+    assert_eq!((host.ids("count").len(), host.ids("web").len()), (2, 1));
 }
 
 async fn a_verified_deploy_is_adopted_as_it_is(kind: Kind) {

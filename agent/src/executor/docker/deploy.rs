@@ -7,12 +7,12 @@ mod apply;
 mod build;
 mod verify;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use towline_shared::outcome::{FailureReason, ServiceImage, Step};
 use towline_shared::spec::Deploy;
@@ -24,7 +24,7 @@ use super::model::Model;
 use super::resolve::{Request, Resolved};
 use super::stop::Stop;
 use super::survey::{self, Left, Past, Wanted};
-use super::verdict::{Failure, Restarts};
+use super::verdict::{Failure, Restarts, Terms};
 use super::watch::{Watch, Watched};
 use crate::task::Start;
 
@@ -52,6 +52,8 @@ struct Deployment<'j, 'a> {
     engine_lost: Option<DateTime<Utc>>,
     /// How often it seemed to lose an engine that answers all the while.
     false_outages: u32,
+    /// Since when the containers that were unhealthy before have time to recover.
+    recovering_since: Option<DateTime<Utc>>,
 }
 
 /// Whether the images that the project builds are those of this job.
@@ -107,6 +109,7 @@ pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<Servic
         before,
         engine_lost: None,
         false_outages: 0,
+        recovering_since: None,
     };
     let left = deployment.take_up().await?;
     deployment.converge(left).await
@@ -303,18 +306,21 @@ impl Deployment<'_, '_> {
             let hash = hashes.get(&service.name).cloned().unwrap_or_default();
             wanted.insert(service.name.clone(), Wanted { hash, image_id });
         }
-        let past = Past {
-            began: self.job.limits.began,
-            engine_lost: self.engine_lost,
-            booted: survey::boot_time(),
-            stopped: &self.watch.stopped(),
-        };
         Ok(Phase::Done(survey::left(
             &self.model.services,
             &wanted,
             &containers,
-            past,
+            self.past(&self.watch.stopped()),
         )))
+    }
+
+    fn past<'s>(&self, stopped: &'s HashSet<String>) -> Past<'s> {
+        Past {
+            began: self.job.limits.began,
+            engine_lost: self.engine_lost,
+            booted: survey::boot_time(),
+            stopped,
+        }
     }
 
     /// Has compose do something with the project's model.
@@ -382,6 +388,35 @@ impl Deployment<'_, '_> {
         match interrupted {
             Interrupted::Stop(stop) => stop,
             Interrupted::Crashed(failure) => self.tell(failure).await,
+        }
+    }
+
+    /// From when on what was unhealthy before has time to recover; the first time, the log says so.
+    async fn recovering_since(&mut self) -> Result<DateTime<Utc>, Stop> {
+        if let Some(since) = self.recovering_since {
+            return Ok(since);
+        }
+        let began = self.job.limits.began;
+        for container in self.observe().await?.unwrap_or_default() {
+            if container.was_unhealthy_before(began) {
+                let seconds = container.health_patience.num_seconds();
+                let note = format!(
+                    "{} was unhealthy before this deploy, which does not change it; it has {seconds} s to become healthy",
+                    container.source
+                );
+                self.job.note(&note).await;
+            }
+        }
+        Ok(*self.recovering_since.insert(Utc::now()))
+    }
+
+    fn terms(&self, settle: TimeDelta, since: DateTime<Utc>) -> Terms<'_> {
+        Terms {
+            before: &self.before,
+            began: self.job.limits.began,
+            settle,
+            since,
+            now: Utc::now(),
         }
     }
 

@@ -2,8 +2,9 @@
 //! shows. The engine is the true ledger of what has been done.
 //!
 //! Compose makes all containers before it starts the first. So either nothing of the job has started
-//! and compose may simply be called again, or all is made and what has not started is started here,
-//! one by one; compose would start again what has run to its end.
+//! and compose may simply be called again, or what has not started is started here, one by one;
+//! compose would start again what has run to its end. What is missing although something has
+//! started, because somebody has taken it away, compose makes and does not start.
 
 use std::collections::{HashMap, HashSet};
 
@@ -44,21 +45,21 @@ pub(super) enum Left {
     Everything,
     /// These containers are made and are to be started.
     Start(Vec<String>),
-    /// These services are to be applied and the others left alone.
-    Only(Vec<String>),
+    /// Some are still to be made, and then started, beside others of this job that have started.
+    Make,
 }
 
 /// What a container means for the rest of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// It is what the project wants, and runs.
+    /// It runs.
     Runs,
     /// It ran under this job and ended by itself.
     Ran,
-    /// It is what the project wants, and is to be started.
+    /// It is to be started.
     Made,
-    /// It is not what the project wants.
-    Foreign,
+    /// It is on its way out.
+    Gone,
 }
 
 /// Compares what runs with what should run.
@@ -68,52 +69,54 @@ pub(super) fn left(
     containers: &[Observed],
     past: Past<'_>,
 ) -> Left {
-    let mut rest = Vec::new();
-    let mut to_start = Vec::new();
-    let mut is_all_made = true;
-    for service in services {
+    let is_made = services.iter().all(|service| {
+        let mut of_service = of(service, containers);
         let wanted = wanted.get(&service.name);
-        let of_service = containers
-            .iter()
-            .filter(|container| container.service == service.name);
-        let states: Vec<(State, &Observed)> = of_service
-            .map(|container| (state(container, service.duty, wanted, past), container))
-            .collect();
-        let is_made = states.len() == service.replicas
-            && states.iter().all(|(state, _)| *state != State::Foreign);
-        let made = states
-            .iter()
-            .filter(|(state, _)| *state == State::Made)
-            .map(|(_, container)| container.id.clone());
-        let before = to_start.len();
-        to_start.extend(made);
-        if !is_made || to_start.len() > before {
-            rest.push(service.name.clone());
-        }
-        is_all_made &= is_made;
-    }
+        of_service.clone().count() == service.replicas
+            && of_service.all(|container| {
+                wanted.is_some_and(|wanted| wanted.is_met_by(container))
+                    && container.phase != Phase::Gone
+            })
+    });
     let has_begun = containers
         .iter()
         .any(|container| container.started_at >= past.began);
-    match (rest.is_empty(), is_all_made, has_begun) {
-        (true, ..) => Left::Nothing,
-        (false, true, _) => Left::Start(to_start),
-        (false, false, false) => Left::Everything,
-        (false, false, true) if rest.len() == services.len() => Left::Everything,
-        (false, false, true) => Left::Only(rest),
+    let to_start = made(services, containers, past);
+    match (is_made, has_begun) {
+        (true, _) if to_start.is_empty() => Left::Nothing,
+        (true, _) => Left::Start(to_start),
+        (false, true) => Left::Make,
+        (false, false) => Left::Everything,
     }
 }
 
-fn state(container: &Observed, duty: Duty, wanted: Option<&Wanted>, past: Past<'_>) -> State {
-    let is_wanted = wanted.is_some_and(|wanted| {
-        let is_image = wanted
-            .image_id
-            .as_ref()
-            .is_none_or(|image| *image == container.image_id);
-        wanted.hash == container.config_hash && is_image
+/// The containers that are made and are to be started, given that all are what the project wants.
+pub(super) fn made(services: &[Service], containers: &[Observed], past: Past<'_>) -> Vec<String> {
+    let of_service = services.iter().flat_map(|service| {
+        of(service, containers)
+            .filter(|container| state(container, service.duty, past) == State::Made)
     });
+    of_service.map(|container| container.id.clone()).collect()
+}
+
+fn of<'a>(
+    service: &'a Service,
+    containers: &'a [Observed],
+) -> impl Iterator<Item = &'a Observed> + Clone {
+    containers
+        .iter()
+        .filter(|container| container.service == service.name)
+}
+
+impl Wanted {
+    fn is_met_by(&self, container: &Observed) -> bool {
+        let image = self.image_id.as_ref();
+        self.hash == container.config_hash && image.is_none_or(|image| *image == container.image_id)
+    }
+}
+
+fn state(container: &Observed, duty: Duty, past: Past<'_>) -> State {
     match container.phase {
-        _ if !is_wanted => State::Foreign,
         Phase::Running | Phase::Restarting | Phase::Paused => State::Runs,
         Phase::Exited
             if container.started_at >= past.began && !was_cut_off(container, duty, past) =>
@@ -121,7 +124,7 @@ fn state(container: &Observed, duty: Duty, wanted: Option<&Wanted>, past: Past<'
             State::Ran
         }
         Phase::Exited | Phase::Created => State::Made,
-        Phase::Gone => State::Foreign,
+        Phase::Gone => State::Gone,
     }
 }
 
@@ -306,7 +309,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_missing_is_applied_without_what_ran() {
+    fn what_is_missing_is_made_without_what_ran() {
         let none = HashSet::new();
         let job = container(|c| {
             (c.service, c.phase, c.started_at) = ("job".into(), Phase::Exited, at(20));
@@ -314,7 +317,7 @@ mod tests {
         let services = [service("web", 1), service("job", 1), service("db", 1)];
         let db = container(|c| c.service = "db".into());
         let rest = left(&services, &wanted(), &[job.clone(), db], past(&none));
-        assert_eq!(rest, Left::Only(vec!["web".into()]));
+        assert_eq!(rest, Left::Make);
         assert_eq!(
             left(&services, &wanted(), &[], past(&none)),
             Left::Everything

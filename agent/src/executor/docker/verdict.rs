@@ -41,6 +41,19 @@ pub(super) struct Failure {
 /// How often each container had been restarted before this deploy.
 pub(super) type Restarts = HashMap<String, i64>;
 
+/// By what a project is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms<'a> {
+    pub before: &'a Restarts,
+    /// When this deploy began: what was started before, it has not touched.
+    pub began: DateTime<Utc>,
+    /// How long a service without a check must stay up.
+    pub settle: TimeDelta,
+    /// Since when the project is waited for.
+    pub since: DateTime<Utc>,
+    pub now: DateTime<Utc>,
+}
+
 /// What one container lets the project do.
 enum Part {
     Ready,
@@ -49,13 +62,7 @@ enum Part {
 }
 
 /// Judges a project by its containers.
-pub(super) fn judge(
-    services: &[Service],
-    containers: &[Observed],
-    before: &Restarts,
-    settle: TimeDelta,
-    now: DateTime<Utc>,
-) -> Standing {
+pub(super) fn judge(services: &[Service], containers: &[Observed], terms: Terms<'_>) -> Standing {
     let mut until: Option<DateTime<Utc>> = None;
     let mut waiting = Vec::new();
     for service in services {
@@ -65,7 +72,7 @@ pub(super) fn judge(
                 .filter(|container| container.service == service.name)
         };
         for container in of_service() {
-            match part(container, before, settle, now) {
+            match part(container, terms) {
                 Part::Ready => {}
                 Part::Wait(at, what) => {
                     until = [until, at].into_iter().flatten().min();
@@ -110,13 +117,13 @@ pub(super) fn crash_loop(containers: &[Observed], before: &Restarts) -> Option<F
     })
 }
 
-fn part(container: &Observed, before: &Restarts, settle: TimeDelta, now: DateTime<Utc>) -> Part {
-    if let Some((reason, message)) = looping(container, before) {
+fn part(container: &Observed, terms: Terms<'_>) -> Part {
+    if let Some((reason, message)) = looping(container, terms.before) {
         return Part::Failed(reason, message);
     }
     let name = &container.source;
     match container.phase {
-        Phase::Running => running(container, settle, now),
+        Phase::Running => running(container, terms),
         Phase::Exited => match container.fate() {
             Fate::Done => Part::Ready,
             Fate::Failed => Part::Failed(FailureReason::CrashLoop, exit_message(container)),
@@ -129,30 +136,39 @@ fn part(container: &Observed, before: &Restarts, settle: TimeDelta, now: DateTim
     }
 }
 
-fn running(container: &Observed, settle: TimeDelta, now: DateTime<Utc>) -> Part {
+fn running(container: &Observed, terms: Terms<'_>) -> Part {
     let name = &container.source;
     match container.health {
         Health::Healthy => Part::Ready,
         Health::Starting => Part::Wait(None, format!("{name} is not yet healthy")),
-        Health::Unhealthy => {
-            let output = match container.health_output.as_str() {
-                "" => "without output".to_owned(),
-                output => format!("with: {output}"),
-            };
-            Part::Failed(
-                FailureReason::Unhealthy,
-                format!("{name} is unhealthy: its check ended {output}"),
-            )
-        }
+        Health::Unhealthy => unhealthy(container, terms),
         Health::None => {
-            let settled = container.started_at + settle;
-            if settled <= now {
+            let settled = container.started_at + terms.settle;
+            if settled <= terms.now {
                 Part::Ready
             } else {
                 Part::Wait(Some(settled), format!("{name} has just started"))
             }
         }
     }
+}
+
+/// A container that was unhealthy before may recover by what this deploy has changed around it: it
+/// gets the time that its check gives one that has just started.
+fn unhealthy(container: &Observed, terms: Terms<'_>) -> Part {
+    let name = &container.source;
+    let until = terms.since.checked_add_signed(container.health_patience);
+    if container.was_unhealthy_before(terms.began) && until.is_none_or(|until| terms.now < until) {
+        return Part::Wait(until, format!("{name} is still unhealthy"));
+    }
+    let output = match container.health_output.as_str() {
+        "" => "without output".to_owned(),
+        output => format!("with: {output}"),
+    };
+    Part::Failed(
+        FailureReason::Unhealthy,
+        format!("{name} is unhealthy: its check ended {output}"),
+    )
 }
 
 fn looping(container: &Observed, before: &Restarts) -> Option<(FailureReason, String)> {
@@ -208,6 +224,7 @@ pub(super) mod tests {
             restart_policy: RestartPolicy::Never,
             health: Health::None,
             health_output: String::new(),
+            health_patience: TimeDelta::seconds(4),
             is_out_of_memory: false,
             image_id: "sha256:1".into(),
         };
@@ -226,6 +243,17 @@ pub(super) mod tests {
         }
     }
 
+    /// The terms of a deploy that began at second 0 and is judged at second 3.
+    fn terms(before: &Restarts) -> Terms<'_> {
+        Terms {
+            before,
+            began: at(0),
+            settle: TimeDelta::seconds(5),
+            since: at(1),
+            now: at(3),
+        }
+    }
+
     #[derive(Debug, PartialEq)]
     enum Expected {
         Ready,
@@ -236,13 +264,7 @@ pub(super) mod tests {
 
     fn standing(change: impl FnOnce(&mut Observed)) -> Expected {
         let containers = [container(change)];
-        match judge(
-            &[service("web", 1)],
-            &containers,
-            &Restarts::new(),
-            TimeDelta::seconds(5),
-            at(3),
-        ) {
+        match judge(&[service("web", 1)], &containers, terms(&Restarts::new())) {
             Standing::Ready => Expected::Ready,
             Standing::Wait {
                 until: Some(until), ..
@@ -271,7 +293,7 @@ pub(super) mod tests {
         use Expected::{Failed, Ready, Wait, WaitUntil};
         use FailureReason::{CrashLoop, Unhealthy};
         type Change = fn(&mut Observed);
-        let cases: [(&str, Change, Expected); 18] = [
+        let cases: [(&str, Change, Expected); 20] = [
             ("just started", |_| {}, WaitUntil(5)),
             ("settled", |c| c.started_at = at(-2), Ready),
             ("healthy at once", |c| c.health = Health::Healthy, Ready),
@@ -288,6 +310,19 @@ pub(super) mod tests {
             (
                 "unhealthy in silence",
                 |c| c.health = Health::Unhealthy,
+                Failed(Unhealthy, "without output"),
+            ),
+            (
+                "unhealthy since before, with time to recover",
+                |c| (c.health, c.started_at) = (Health::Unhealthy, at(-90)),
+                WaitUntil(5),
+            ),
+            (
+                "unhealthy since before, and all the time since",
+                |c| {
+                    (c.health, c.started_at, c.health_patience) =
+                        (Health::Unhealthy, at(-90), TimeDelta::seconds(2));
+                },
                 Failed(Unhealthy, "without output"),
             ),
             ("done", |c| c.phase = Phase::Exited, Ready),
@@ -354,9 +389,8 @@ pub(super) mod tests {
     fn restarts_before_the_deploy_do_not_count() {
         let containers = [container(|c| (c.restarts, c.started_at) = (9, at(-60)))];
         let before = Restarts::from([("c1".to_owned(), 8)]);
-        let settle = TimeDelta::seconds(5);
         assert_eq!(
-            judge(&[service("web", 1)], &containers, &before, settle, at(0)),
+            judge(&[service("web", 1)], &containers, terms(&before)),
             Standing::Ready
         );
         assert!(crash_loop(&containers, &before).is_none());
@@ -366,15 +400,7 @@ pub(super) mod tests {
     #[test]
     fn all_replicas_of_all_services_count() {
         let containers = [container(|c| c.started_at = at(-60))];
-        let judged = |services: &[Service]| {
-            judge(
-                services,
-                &containers,
-                &Restarts::new(),
-                TimeDelta::seconds(5),
-                at(0),
-            )
-        };
+        let judged = |services: &[Service]| judge(services, &containers, terms(&Restarts::new()));
         assert_eq!(
             judged(&[service("web", 1), service("off", 0)]),
             Standing::Ready

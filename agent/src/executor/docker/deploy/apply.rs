@@ -1,6 +1,6 @@
 //! Doing what is left to do.
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::outcome::FailureReason;
 
 use super::super::engine::{EngineError, Observed};
@@ -15,23 +15,49 @@ impl Deployment<'_, '_> {
     pub(super) async fn apply(&mut self, left: &Left) -> Result<Phase<()>, Stop> {
         match left {
             Left::Nothing => Ok(Phase::Done(())),
-            Left::Everything => self.up(&[]).await,
+            Left::Everything => self.apply_all().await,
             Left::Start(containers) => self.start(containers).await,
-            Left::Only(services) => match self.await_needs(services).await? {
-                Phase::Done(()) => self.up(services).await,
-                Phase::Outage(words) => Ok(Phase::Outage(words)),
-            },
+            Left::Make => self.make_and_start().await,
         }
     }
 
-    /// Has compose apply all services, or these alone.
-    async fn up(&mut self, only: &[String]) -> Result<Phase<()>, Stop> {
-        "`docker compose up` to end".clone_into(&mut self.job.waiting_for);
-        let mut arguments = vec!["up", "--detach", "--remove-orphans", "--no-build"];
-        if !only.is_empty() {
-            arguments.push("--no-deps");
-            arguments.extend(only.iter().map(String::as_str));
+    /// Compose would give up at once where something waits for a service that is unhealthy already;
+    /// this deploy may bring what that one lacks.
+    async fn apply_all(&mut self) -> Result<Phase<()>, Stop> {
+        let began = self.job.limits.began;
+        match self.observe().await? {
+            Ok(containers)
+                if containers
+                    .iter()
+                    .any(|container| container.was_unhealthy_before(began)) =>
+            {
+                self.make_and_start().await
+            }
+            Ok(_) => self.have_compose(&["up", "--detach"]).await,
+            Err(error) if error.is_outage() => Ok(Phase::Outage(None)),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// Makes what is missing by compose, and starts here what has not run yet, each in its turn.
+    async fn make_and_start(&mut self) -> Result<Phase<()>, Stop> {
+        if let Phase::Outage(words) = self.have_compose(&["create"]).await? {
+            return Ok(Phase::Outage(words));
+        }
+        let containers = match self.observe().await? {
+            Ok(containers) => containers,
+            Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
+            Err(error) => return Err(error.into()),
+        };
+        let stopped = self.watch.stopped();
+        let made = survey::made(&self.model.services, &containers, self.past(&stopped));
+        self.start(&made).await
+    }
+
+    /// Has compose make all containers, or make and start them.
+    async fn have_compose(&mut self, what: &[&str]) -> Result<Phase<()>, Stop> {
+        self.job.waiting_for = format!("`docker compose {}` to end", what[0]);
+        let arguments = [what, &["--remove-orphans", "--no-build"]].concat();
         let ended = self.compose(&arguments, Attention::Containers).await?;
         let Some(exit) = ended.failure() else {
             return Ok(Phase::Done(()));
@@ -77,7 +103,7 @@ impl Deployment<'_, '_> {
             .into_iter()
             .filter(|container| container.started_at >= began)
             .collect();
-        match self.failure(&own) {
+        match self.failure(&own, Utc::now()) {
             Some(failure) if self.watch.stopped().contains(&failure.container) => {
                 Ok(Phase::Outage(Some(failure.message)))
             }
@@ -86,14 +112,10 @@ impl Deployment<'_, '_> {
         }
     }
 
-    fn failure(&self, containers: &[Observed]) -> Option<Failure> {
-        match verdict::judge(
-            &self.model.services,
-            containers,
-            &self.before,
-            TimeDelta::zero(),
-            Utc::now(),
-        ) {
+    /// What cannot come up any more, given that the project is waited for since then.
+    fn failure(&self, containers: &[Observed], since: DateTime<Utc>) -> Option<Failure> {
+        let terms = self.terms(TimeDelta::zero(), since);
+        match verdict::judge(&self.model.services, containers, terms) {
             Standing::Failed(failure) => Some(failure),
             Standing::Ready | Standing::Wait { .. } => None,
         }
@@ -101,6 +123,7 @@ impl Deployment<'_, '_> {
 
     /// Starts containers that are made already, each when what it needs is there.
     async fn start(&mut self, containers: &[String]) -> Result<Phase<()>, Stop> {
+        let since = self.recovering_since().await?;
         let mut left = containers.to_vec();
         while !left.is_empty() {
             let observed = match self.observe().await? {
@@ -114,7 +137,7 @@ impl Deployment<'_, '_> {
                 .filter(|container| !left.contains(&container.id))
                 .cloned()
                 .collect();
-            if let Some(failure) = self.failure(&others) {
+            if let Some(failure) = self.failure(&others, since) {
                 return Err(self.tell(failure).await);
             }
             let Some(next) = survey::startable(&self.model.services, &left, &observed) else {
@@ -134,30 +157,6 @@ impl Deployment<'_, '_> {
             }
         }
         Ok(Phase::Done(()))
-    }
-
-    /// Waits for what these services need of those that compose will leave alone.
-    async fn await_needs(&mut self, only: &[String]) -> Result<Phase<()>, Stop> {
-        loop {
-            let containers = match self.observe().await? {
-                Ok(containers) => containers,
-                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
-                Err(error) => return Err(error.into()),
-            };
-            self.watch.follow(&containers);
-            let Some(what) = survey::awaited(&self.model.services, only, &containers) else {
-                return Ok(Phase::Done(()));
-            };
-            let others: Vec<Observed> = containers
-                .into_iter()
-                .filter(|container| !only.contains(&container.service))
-                .collect();
-            if let Some(failure) = self.failure(&others) {
-                return Err(self.tell(failure).await);
-            }
-            self.job.waiting_for = what;
-            self.wait(None).await?;
-        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Waiting until the services run.
 
-use chrono::{TimeDelta, Utc};
+use chrono::TimeDelta;
 use towline_shared::outcome::Step;
 
 use super::super::engine::Observed;
@@ -13,6 +13,7 @@ impl Deployment<'_, '_> {
     /// Waits for the verdict; success needs every service to run as it should.
     pub(super) async fn verify(&mut self) -> Result<Phase<Vec<Observed>>, Stop> {
         self.job.task.progress.begin(Step::Verifying).await?;
+        let since = self.recovering_since().await?;
         let settle = TimeDelta::milliseconds(i64::from(self.deploy.settle_ms));
         loop {
             let containers = match self.observe().await? {
@@ -26,13 +27,8 @@ impl Deployment<'_, '_> {
                     "{source} was stopped by somebody else during the deploy"
                 ))));
             }
-            match verdict::judge(
-                &self.model.services,
-                &containers,
-                &self.before,
-                settle,
-                Utc::now(),
-            ) {
+            let terms = self.terms(settle, since);
+            match verdict::judge(&self.model.services, &containers, terms) {
                 Standing::Ready => {
                     self.job.bounded(self.watch.drain(&containers)).await?;
                     return Ok(Phase::Done(containers));

@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary as Listed,
+    ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary as Listed, HealthConfig,
     HealthStatusEnum, PortSummary, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::ListContainersOptionsBuilder;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::metrics::Health;
 use towline_shared::query::ContainerSummary;
 
@@ -41,6 +41,8 @@ pub(in crate::executor::docker) struct Observed {
     pub health: Health,
     /// What the health check printed last.
     pub health_output: String,
+    /// How long a container that has just started may take to become healthy, by its check.
+    pub health_patience: TimeDelta,
     pub is_out_of_memory: bool,
     pub image_id: String,
 }
@@ -91,6 +93,11 @@ pub(in crate::executor::docker) enum Fate {
 }
 
 impl Observed {
+    /// Whether a deploy that began then has found it unhealthy, and has not touched it.
+    pub fn was_unhealthy_before(&self, began: DateTime<Utc>) -> bool {
+        self.phase == Phase::Running && self.health == Health::Unhealthy && self.started_at < began
+    }
+
     /// What will become of it, given that it has exited.
     pub const fn fate(&self) -> Fate {
         match (self.restart_policy, self.exit_code) {
@@ -252,9 +259,27 @@ fn observed(detail: ContainerInspectResponse) -> Observed {
             }),
         health,
         health_output,
+        health_patience: health_patience(&config.healthcheck.unwrap_or_default()),
         is_out_of_memory: state.oom_killed.unwrap_or_default(),
         image_id: detail.image.unwrap_or_default(),
     }
+}
+
+/// The engine's own defaults stand where a check says nothing.
+fn health_patience(check: &HealthConfig) -> TimeDelta {
+    let time = |nanoseconds: Option<i64>, default_s: i64| match nanoseconds {
+        None | Some(0) => TimeDelta::seconds(default_s),
+        Some(nanoseconds) => TimeDelta::nanoseconds(nanoseconds),
+    };
+    let retries = match check.retries {
+        None | Some(0) => 3,
+        Some(retries) => i32::try_from(retries).unwrap_or(i32::MAX),
+    };
+    let round = time(check.interval, 30) + time(check.timeout, 30);
+    let rounds = round.checked_mul(retries).unwrap_or(TimeDelta::MAX);
+    time(check.start_period, 0)
+        .checked_add(&rounds)
+        .unwrap_or(TimeDelta::MAX)
 }
 
 const fn phase(status: Option<ContainerStateStatusEnum>) -> Phase {
