@@ -3,13 +3,20 @@
 use towline_pki::{CertificateDer, PeerIdentity, PeerRefusal};
 use towline_shared::ids::{AgentId, TeamId};
 
-use crate::store::{self, Store, StoreError};
+use crate::store::{self, Before, Store, StoreError};
 
 /// What the store says to a peer with a certificate of ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Admission {
+pub enum Admission {
     /// It is this agent.
-    Admitted { agent: AgentId, team: TeamId },
+    Admitted {
+        /// The agent.
+        agent: AgentId,
+        /// Its team.
+        team: TeamId,
+        /// Its last connection before this one.
+        before: Before,
+    },
     /// It was an agent.
     Revoked,
     /// It was issued for an agent that is not, or no longer, in this database.
@@ -39,7 +46,16 @@ pub(super) async fn admit(
 ) -> Result<Peer, AdmissionError> {
     let identity = PeerIdentity::from_leaf(leaf.ok_or(PeerRefusal::NoCertificate)?)?;
     let admission = match store.handshake(&identity).await? {
-        store::Admission::Admitted { agent, team, .. } => Admission::Admitted { agent, team },
+        store::Admission::Admitted {
+            agent,
+            team,
+            before,
+            ..
+        } => Admission::Admitted {
+            agent,
+            team,
+            before,
+        },
         store::Admission::Revoked => Admission::Revoked,
         store::Admission::Unknown => Admission::Unknown,
     };

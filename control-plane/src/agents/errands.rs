@@ -96,11 +96,16 @@ impl Session {
 
     async fn receive(&mut self, hello: Hello) -> Events {
         let (agent, id) = (self.agent(), self.id());
-        self.house.registry.enter(&self.presence.handle).await;
         let store = &self.house.store;
-        if store.agent_connected(agent, id, &hello).await? == Standing::Revoked {
-            return Err(Ending::Revoked);
+        match store
+            .agent_connected(agent, id, self.before, &hello)
+            .await?
+        {
+            Standing::Current => {}
+            Standing::Superseded => return Err(Ending::Superseded),
+            Standing::Revoked => return Err(Ending::Revoked),
         }
+        self.house.registry.enter(&self.presence.handle).await;
         // After our own connection has woken the topic, and before the first look.
         self.waiter = Some(store.wake().subscribe(Topic::Agent(agent)));
         let verdicts = store.hello(agent, &hello).await?;

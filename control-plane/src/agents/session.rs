@@ -23,7 +23,7 @@ use super::questions::Questions;
 use super::registry::{Handle, Mailbox, Order, Registry};
 use super::socket::{Fault, Socket};
 use super::streams::Streams;
-use crate::store::{Standing, Store, StoreError};
+use crate::store::{Before, Standing, Store, StoreError};
 use crate::wake::Waiter;
 
 /// The wire of an agent.
@@ -43,6 +43,8 @@ pub(super) struct Session {
     /// The certificate; the session does not outlive it.
     pub(super) identity: Box<PeerIdentity>,
     pub(super) team: Option<TeamId>,
+    /// The agent's last connection before this one.
+    pub(super) before: Before,
     pub(super) presence: Presence,
     pub(super) socket: Socket<Wire>,
     pub(super) conversation: Conversation,
@@ -119,9 +121,9 @@ impl Session {
             identity,
             admission,
         } = peer;
-        let team = match admission {
-            Admission::Admitted { team, .. } => Some(team),
-            Admission::Revoked | Admission::Unknown => None,
+        let (team, before) = match admission {
+            Admission::Admitted { team, before, .. } => (Some(team), before),
+            Admission::Revoked | Admission::Unknown => (None, Before::default()),
         };
         let id = Uuid::now_v7();
         let [.., high, low] = *id.as_bytes();
@@ -133,6 +135,7 @@ impl Session {
             },
             identity: Box::new(identity),
             team,
+            before,
             socket,
             conversation: Conversation::begin(
                 admission,

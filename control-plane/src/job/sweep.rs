@@ -17,9 +17,11 @@ pub struct Swept {
     pub woken: u64,
 }
 
-/// Lets all leases expire that have run out, and wakes the agents that overlook something.
+/// Lets all leases expire that have run out, also by a clock that was set back, and wakes the agents
+/// that overlook something.
 pub async fn sweep_expired(store: &Store) -> Result<Swept> {
     let mut swept = Swept::default();
+    store.heed_clock_set_back().await?;
     for job in store.expired_leases().await? {
         match store.expire_lease(job).await {
             Ok(Some(JobState::Queued)) => swept.requeued += 1,

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use towline_pki::PeerIdentity;
 use towline_shared::ids::{AgentId, TeamId};
@@ -26,12 +27,18 @@ pub enum Admission {
         team: TeamId,
         /// Its name.
         name: String,
+        /// Its last connection before this one, for [`Store::agent_connected`].
+        before: Before,
     },
     /// The agent or its certificate was revoked.
     Revoked,
     /// The certificate is ours, but nobody's we know: the database was restored or replaced.
     Unknown,
 }
+
+/// The connection of an agent that was the last when another one began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Before(Option<DateTime<Utc>>);
 
 /// Whether a session still speaks for its agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,8 +57,8 @@ impl Store {
         let mut reader = self.main().read().await?;
         let row = optional!(
             reader.conn(),
-            (Uuid, String, i64),
-            "SELECT a.team_id, a.name,
+            (Uuid, String, Option<DateTime<Utc>>, i64),
+            "SELECT a.team_id, a.name, a.connected_at,
                 CAST(CASE WHEN a.revoked_at IS NULL AND c.revoked_at IS NULL THEN 0 ELSE 1 END AS BIGINT)
              FROM certificates c JOIN agents a ON a.id = c.agent_id
              WHERE c.serial = $1 AND c.agent_id = $2 AND c.spki = $3",
@@ -61,21 +68,25 @@ impl Store {
         )?;
         Ok(match row {
             None => Admission::Unknown,
-            Some((team, name, 0)) => Admission::Admitted {
+            Some((team, name, connected_at, 0)) => Admission::Admitted {
                 agent: peer.agent.into(),
                 team: team.into(),
                 name,
+                before: Before(connected_at),
             },
             Some(_) => Admission::Revoked,
         })
     }
 
     /// A session begins to speak for its agent; an older one is superseded, and woken to see it. It
-    /// does not, if the agent was revoked since its handshake.
+    /// does not, if the agent was revoked since its handshake, or if another connection has begun
+    /// since: an agent dials again only when it has given the former connection up, so a hello that
+    /// comes late on that one tells of the past, and would take jobs away that the agent has.
     pub async fn agent_connected(
         &self,
         agent: AgentId,
         session: Uuid,
+        before: Before,
         hello: &Hello,
     ) -> Result<Standing> {
         let mut tx = self.main().begin().await?;
@@ -84,17 +95,18 @@ impl Store {
             tx.conn(),
             "UPDATE agents SET session_id = $2, connected_at = $3, last_seen_at = $3, version = $4, hostname = $5,
                 capabilities = $6, updated_at = $3
-             WHERE id = $1 AND revoked_at IS NULL",
+             WHERE id = $1 AND revoked_at IS NULL AND connected_at IS NOT DISTINCT FROM $7",
             agent.uuid(),
             session,
             now,
             storable(&hello.version),
             storable(&hello.capabilities.hostname),
-            Json(storable_json(&hello.capabilities)?)
+            Json(storable_json(&hello.capabilities)?),
+            before.0
         )?;
         if connected == 0 {
             tx.roll_back().await?;
-            return Ok(Standing::Revoked);
+            return self.standing(agent, session).await;
         }
         tx.commit().await?;
         self.wake().agent(agent);

@@ -33,9 +33,10 @@ impl Store {
             ));
             moves.extend(judged);
         }
-        for job in jobs::live(&mut tx, agent).await? {
-            if !hello.held.iter().any(|held| held.attempt.job == job) {
-                moves.extend(lose(&mut tx, agent, job, now).await?);
+        for attempt in jobs::live(&mut tx, agent).await? {
+            // One that is held under another fence only is at nobody's hands either.
+            if !hello.held.iter().any(|held| held.attempt == attempt) {
+                moves.extend(lose(&mut tx, agent, attempt.job, now).await?);
             }
         }
         tx.commit().await?;

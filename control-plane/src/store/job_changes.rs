@@ -19,7 +19,7 @@ use crate::job::JobState;
 use crate::job::state::{Change, Requeue};
 
 /// How long a job waits after its agent could not take it.
-const RETRY_AFTER: TimeDelta = TimeDelta::seconds(5);
+pub(super) const RETRY_AFTER: TimeDelta = TimeDelta::seconds(5);
 
 /// Writes a change of a locked job.
 pub(super) async fn write(

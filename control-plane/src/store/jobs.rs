@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::Fence;
 use towline_shared::ids::{AgentId, DeploymentId, JobId, ProjectId, TargetId, TeamId};
 use towline_shared::outcome::{Outcome, Step as WorkStep};
+use towline_shared::protocol::v1::Attempt;
 use towline_shared::spec::Interruption;
 use uuid::Uuid;
 
@@ -17,7 +18,7 @@ use crate::job::{Begun, Cancel, Event, Job, JobState, Reply, state};
 pub(crate) const LEASE: TimeDelta = TimeDelta::seconds(30);
 
 // As in `reports`: the condition of an index stands in each of these word for word.
-pub(super) const LIVE: &str = "SELECT id FROM jobs
+pub(super) const LIVE: &str = "SELECT id, fence_incarnation, fence_epoch FROM jobs
      WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown') ORDER BY id";
 pub(super) const OUT_OF_SIGHT: &str = "SELECT j.id FROM jobs j JOIN agents a ON a.id = j.agent_id
      WHERE j.agent_id = $1 AND j.state IN ('offered', 'accepted', 'running', 'unknown') AND j.state = 'unknown'
@@ -184,10 +185,16 @@ pub(crate) async fn lock(tx: &mut Tx, job: JobId) -> Result<Option<JobRow>> {
     Ok(optional!(conn, JobRow, sql, job.uuid())?)
 }
 
-/// The jobs that an agent holds or may hold.
-pub(crate) async fn live(tx: &mut Tx, agent: AgentId) -> Result<Vec<JobId>> {
-    let rows = all!(tx.conn(), (Uuid,), LIVE, agent.uuid())?;
-    Ok(rows.into_iter().map(|(id,)| id.into()).collect())
+/// What an agent holds or may hold.
+pub(crate) async fn live(tx: &mut Tx, agent: AgentId) -> Result<Vec<Attempt>> {
+    let rows = all!(tx.conn(), (Uuid, i64, i64), LIVE, agent.uuid())?;
+    let attempt = |(id, incarnation, epoch): (Uuid, i64, i64)| {
+        Ok(Attempt {
+            job: id.into(),
+            fence: targets::fence(incarnation, epoch)?,
+        })
+    };
+    rows.into_iter().map(attempt).collect()
 }
 
 /// The jobs of an agent that count as out of reach, though this session speaks for it.

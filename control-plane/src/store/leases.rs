@@ -4,8 +4,9 @@ use towline_shared::ids::{AgentId, JobId};
 use uuid::Uuid;
 
 use super::audit::Actor;
-use super::db::{all, now, optional};
-use super::jobs::{self, Detail};
+use super::db::{all, execute, now, optional};
+use super::job_changes::RETRY_AFTER;
+use super::jobs::{self, Detail, LEASE};
 use super::{Result, Store};
 use crate::job::state::Change;
 use crate::job::{Event, JobState};
@@ -27,7 +28,40 @@ pub(super) const OVERLOOKED: &str = "SELECT a.id FROM jobs j JOIN deployment_tar
         AND j.cancel_requested_at IS NOT NULL AND a.session_id IS NOT NULL
      LIMIT $2";
 
+// Nothing of ours sets times further ahead.
+pub(super) const AHEAD: &str = "SELECT id FROM jobs
+     WHERE state IN ('offered', 'accepted', 'running') AND lease_expires_at > $1
+     UNION SELECT id FROM jobs WHERE state = 'queued' AND not_before > $2 LIMIT $3";
+
 impl Store {
+    /// Dates the leases and waits anew that a clock has set which was then set back: they would last
+    /// for as long as it was ahead.
+    pub(crate) async fn heed_clock_set_back(&self) -> Result<()> {
+        let ahead = {
+            let mut reader = self.main().read().await?;
+            let now = now(reader.conn()).await?;
+            let (lease, wait) = (now + LEASE, now + RETRY_AFTER);
+            all!(reader.conn(), (Uuid,), AHEAD, lease, wait, BATCH)?
+        };
+        for (job,) in ahead {
+            let mut tx = self.main().begin().await?;
+            let now = tx.now().await?;
+            execute!(
+                tx.conn(),
+                "UPDATE jobs SET updated_at = $4,
+                    lease_expires_at = CASE WHEN lease_expires_at > $2 THEN $2 ELSE lease_expires_at END,
+                    not_before = CASE WHEN not_before > $3 THEN $3 ELSE not_before END
+                 WHERE id = $1",
+                job,
+                now + LEASE,
+                now + RETRY_AFTER,
+                now
+            )?;
+            tx.commit().await?;
+        }
+        Ok(())
+    }
+
     /// Jobs whose lease has run out on the database's clock.
     pub(crate) async fn expired_leases(&self) -> Result<Vec<JobId>> {
         let mut reader = self.main().read().await?;

@@ -54,7 +54,7 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::histogram::Histogram;
 
-pub use agent_sessions::{Admission, Standing};
+pub use agent_sessions::{Admission, Before, Standing};
 pub use agents::{Agent, AgentStatus};
 pub use api_keys::{ApiKey, Me, NewApiKey};
 pub use audit_verify::AuditReport;

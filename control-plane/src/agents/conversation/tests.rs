@@ -21,6 +21,7 @@ fn admitted() -> Admission {
     Admission::Admitted {
         agent: AgentId::new(),
         team: TeamId::new(),
+        before: crate::store::Before::default(),
     }
 }
 

@@ -12,6 +12,7 @@ use crate::store::{Admission, AgentStatus, Page, Readiness, Standing};
 on_both!(
     an_agent_comes_and_goes,
     a_newer_session_supersedes,
+    a_hello_that_comes_late_takes_nothing_away,
     revoking_ends_everything,
     a_target_says_what_it_lacks,
     a_foreign_certificate_is_unknown,
@@ -31,10 +32,7 @@ async fn an_agent_comes_and_goes(world: &World) {
     );
     assert!(agent.certificate_expires_at.is_some());
     let session = Uuid::now_v7();
-    store
-        .agent_connected(host.id, session, &hello())
-        .await
-        .unwrap();
+    world.connect(&host, session).await;
     let here = [(host.id, session), (AgentId::new(), Uuid::now_v7())];
     let outdated = store.sessions_seen(&here).await.unwrap();
     assert_eq!(outdated, [here[1].0], "nobody knows that agent");
@@ -58,13 +56,13 @@ async fn a_newer_session_supersedes(world: &World) {
     let host = world.host("shop").await;
     let store = &world.store;
     let (old, new) = (Uuid::now_v7(), Uuid::now_v7());
-    store.agent_connected(host.id, old, &hello()).await.unwrap();
+    world.connect(&host, old).await;
     assert_eq!(
         store.standing(host.id, old).await.unwrap(),
         Standing::Current
     );
     let mut waiter = store.wake().subscribe(crate::wake::Topic::Agent(host.id));
-    store.agent_connected(host.id, new, &hello()).await.unwrap();
+    world.connect(&host, new).await;
     tokio::time::timeout(std::time::Duration::from_secs(5), waiter.woken())
         .await
         .expect("the old session is woken");
@@ -88,6 +86,23 @@ async fn a_newer_session_supersedes(world: &World) {
     );
 }
 
+/// Of two connections the agent lives on the later one, whichever hello is read first.
+async fn a_hello_that_comes_late_takes_nothing_away(world: &World) {
+    let host = world.host("shop").await;
+    let (abandoned, living) = (Uuid::now_v7(), Uuid::now_v7());
+    let stale = world.before(&host).await;
+    assert_eq!(world.connect(&host, living).await, Standing::Current);
+    let store = &world.store;
+    let late = store
+        .agent_connected(host.id, abandoned, stale, &hello())
+        .await;
+    assert_eq!(late.unwrap(), Standing::Superseded);
+    assert_eq!(
+        store.standing(host.id, living).await.unwrap(),
+        Standing::Current
+    );
+}
+
 async fn revoking_ends_everything(world: &World) {
     let host = world.host("shop").await;
     let project = world.project("web").await;
@@ -95,11 +110,8 @@ async fn revoking_ends_everything(world: &World) {
     world.start(&host).await;
     let queued = world.deploy(&project, &host).await;
     let session = Uuid::now_v7();
-    world
-        .store
-        .agent_connected(host.id, session, &hello())
-        .await
-        .unwrap();
+    world.connect(&host, session).await;
+    let shaken = world.before(&host).await;
 
     let agent = ops::revoke(&world.store, &world.tenant, host.id)
         .await
@@ -107,7 +119,7 @@ async fn revoking_ends_everything(world: &World) {
     assert_eq!(agent.status, AgentStatus::Revoked);
     let late = world
         .store
-        .agent_connected(host.id, Uuid::now_v7(), &hello())
+        .agent_connected(host.id, Uuid::now_v7(), shaken, &hello())
         .await
         .unwrap();
     assert_eq!(

@@ -19,6 +19,7 @@ on_both!(
     a_cancel_meets_the_agent_when_it_is_back,
     what_is_not_the_agents_is_forgotten,
     a_lost_job_is_met_by_its_policy,
+    a_job_held_under_another_fence_is_lost,
     a_restored_database_outdates_what_it_forgot,
     lost_lines_are_a_gap,
 );
@@ -55,6 +56,21 @@ async fn going_on_is_no_transition(world: &World) {
         written,
         ["deployment.create", "job.offer", "job.accept", "job.run"]
     );
+}
+
+/// After a restore an agent may hold a job under a fence that the database does not know.
+async fn a_job_held_under_another_fence_is_lost(world: &World) {
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let deployment = world.deploy(&project, &host).await;
+    let attempt = world.start(&host).await;
+    let other = Attempt {
+        fence: Fence::new(attempt.fence.incarnation, attempt.fence.epoch + 1),
+        ..attempt
+    };
+    let stranger = holding(held(other, HeldPhase::Running));
+    let verdicts = world.store.hello(host.id, &stranger).await.unwrap();
+    assert_eq!(verdicts, [(other, Verdict::Forget)]);
+    assert_eq!(world.show(&deployment).await.status, JobState::Queued);
 }
 
 async fn a_held_job_goes_on(world: &World) {

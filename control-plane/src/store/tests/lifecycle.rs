@@ -324,10 +324,7 @@ async fn a_lost_wake_up_is_made_up_for(world: &World) {
         .unwrap();
     woken(1, "a job at work shall stop").await;
     let session = uuid::Uuid::now_v7();
-    store
-        .agent_connected(host.id, session, &hello())
-        .await
-        .unwrap();
+    world.connect(&host, session).await;
     store.agent_disconnected(host.id, session).await.unwrap();
     woken(0, "nobody is there to be woken").await;
     assert_eq!(world.show(&waiting).await.status, JobState::Queued);
@@ -337,10 +334,7 @@ async fn leases_run_out(world: &World) {
     let (host, project) = (world.host("shop").await, world.project("web").await);
     let store = &world.store;
     let session = uuid::Uuid::now_v7();
-    store
-        .agent_connected(host.id, session, &hello())
-        .await
-        .unwrap();
+    world.connect(&host, session).await;
     let deployment = world.deploy(&project, &host).await;
     let first = world.claim(&host).await.attempt;
     assert_eq!(
@@ -508,9 +502,10 @@ async fn a_nul_in_a_report_is_no_obstacle(world: &World) {
     odd.capabilities.hostname = "build\0-7".to_owned();
     odd.capabilities.policy.registries = vec!["\0".to_owned()];
     let session = uuid::Uuid::now_v7();
+    let before = world.before(&host).await;
     world
         .store
-        .agent_connected(host.id, session, &odd)
+        .agent_connected(host.id, session, before, &odd)
         .await
         .unwrap();
     world

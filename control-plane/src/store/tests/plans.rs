@@ -3,7 +3,7 @@
 use super::world::World;
 use crate::store::db::Conn;
 use crate::store::jobs::{LIVE, OUT_OF_SIGHT, UNFINISHED};
-use crate::store::leases::{EXPIRED, OVERLOOKED};
+use crate::store::leases::{AHEAD, EXPIRED, OVERLOOKED};
 use crate::store::reports::{PENDING_CANCELS, RENEW_LEASES};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -16,6 +16,7 @@ async fn no_statement_of_every_day_reads_all_jobs() {
         LIVE,
         OUT_OF_SIGHT,
         UNFINISHED,
+        AHEAD,
         EXPIRED,
         OVERLOOKED,
     ] {

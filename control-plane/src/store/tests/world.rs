@@ -17,7 +17,10 @@ use uuid::Uuid;
 
 use crate::ops::{self, NewDeployment};
 use crate::store::people::SetUp;
-use crate::store::{DatabaseConfig, Deployment, NewEnrolmentToken, Project, Store, Tenant};
+use crate::store::{
+    Admission, Before, DatabaseConfig, Deployment, NewEnrolmentToken, Project, Standing, Store,
+    Tenant,
+};
 use crate::vault::Vault;
 
 pub(crate) const COMPOSE: &str = "services:\n  web:\n    image: nginx:1.27\n";
@@ -174,11 +177,26 @@ impl World {
             peer,
             enrolled,
         };
-        self.store
-            .agent_connected(host.id, Uuid::now_v7(), &hello())
-            .await
-            .unwrap();
+        self.connect(&host, Uuid::now_v7()).await;
         host
+    }
+
+    /// A session of a host's agent begins.
+    pub(crate) async fn connect(&self, host: &Host, session: Uuid) -> Standing {
+        let before = self.before(host).await;
+        let connected = self
+            .store
+            .agent_connected(host.id, session, before, &hello())
+            .await;
+        connected.unwrap()
+    }
+
+    /// A host's agent shakes hands.
+    pub(crate) async fn before(&self, host: &Host) -> Before {
+        match self.store.handshake(&host.peer).await.unwrap() {
+            Admission::Admitted { before, .. } => before,
+            other => panic!("{other:?}"),
+        }
     }
 
     pub(crate) async fn project(&self, name: &str) -> Project {
