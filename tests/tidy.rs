@@ -22,13 +22,23 @@ use towline_tests::parts::repository;
 use crate::source::{Source, assert_none, check, finds};
 
 /// Which crates of the workspace each crate may use.
-const CRATES: [(&str, &[&str]); 6] = [
+const CRATES: [(&str, &[&str]); 7] = [
     ("towline-shared", &[]),
     ("towline-pki", &[]),
     ("towline-server", &["towline-pki", "towline-shared"]),
     ("towline-agent", &["towline-pki", "towline-shared"]),
     ("towline", &["towline-pki"]),
     ("towline-tests", &["towline-pki", "towline-shared"]),
+    // Where both sides meet, and nothing of the programs may.
+    (
+        "towline-simulation",
+        &[
+            "towline-agent",
+            "towline-pki",
+            "towline-server",
+            "towline-shared",
+        ],
+    ),
 ];
 
 /// Where each library may be named in product code.

@@ -5,6 +5,7 @@
 
 pub mod compose;
 pub mod enrolment;
+pub mod failpoint;
 pub mod fence;
 pub mod ids;
 pub mod log;

@@ -2,12 +2,10 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use towline_shared::protocol::v1::Attempt;
-use towline_shared::spec::{JobSpec, SealedSpec};
 
 use super::held_jobs::JobHandle;
 use super::renewal::Renewal;
@@ -15,7 +13,7 @@ use super::streams::Streams;
 use super::watchers::Connected;
 use super::{Agent, AgentError, Event, LastConnection, LinkPhase, Options};
 use crate::executor::Executor;
-use crate::ledger::{Ledger, LedgerWriter, Record, SPEC_FILE, remove_folder};
+use crate::ledger::{Ledger, LedgerWriter, held_on_disk, remove_folder};
 use crate::logs::JobLog;
 use crate::machine::{self, Machine};
 use crate::state_dir::{Boot, StateDir};
@@ -64,45 +62,20 @@ impl Agent {
     }
 }
 
-/// The jobs that are still held. One whose folder is gone was forgotten when the journal could not
-/// say so, and now it can; unless the machine has lost its power meanwhile, and the folder by it.
+/// The jobs that are still held, with their logs open.
 fn restore_jobs(
     options: &Options,
     ledger: &mut Ledger,
     boot: Boot,
 ) -> Result<HashMap<Attempt, JobHandle>, AgentError> {
-    let entries = ledger.state().jobs.iter();
-    let held: Vec<_> = entries.map(|job| job.accepted.clone()).collect();
-    let mut jobs = HashMap::new();
-    for accepted in held {
+    let held = held_on_disk(ledger, &options.dir, boot)?.into_iter();
+    let opened = held.map(|(accepted, spec)| {
         let attempt = accepted.attempt;
         let dir = options.dir.job(attempt);
-        let is_there = dir.is_dir() || boot == Boot::Other;
-        match is_there
-            .then(|| read_spec(ledger.state().spec(attempt), &dir))
-            .flatten()
-        {
-            Some(spec) => {
-                let log = JobLog::open(attempt, &dir, accepted.log, options.logs);
-                jobs.insert(attempt, JobHandle::new(spec, Vec::new(), dir, log));
-            }
-            None => ledger.append(&[Record::Forgotten(attempt)])?,
-        }
-    }
-    Ok(jobs)
-}
-
-fn read_spec(journalled: Option<&[u8]>, dir: &Path) -> Option<JobSpec> {
-    let file = || fs::read(dir.join(SPEC_FILE)).ok();
-    let encoded = journalled.map(<[u8]>::to_vec).or_else(file)?;
-    let sealed: SealedSpec = postcard::from_bytes(&encoded).ok()?;
-    match sealed.open() {
-        Ok(spec) => Some(spec),
-        Err(error) => {
-            tracing::error!(dir = %dir.display(), %error, "a held job's specification is damaged; the job is given up");
-            None
-        }
-    }
+        let log = JobLog::open(attempt, &dir, accepted.log, options.logs);
+        (attempt, JobHandle::new(spec, Vec::new(), dir, log))
+    });
+    Ok(opened.collect())
 }
 
 /// Removes what a process left that died between storing a specification and journalling it, or

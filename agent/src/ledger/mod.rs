@@ -6,6 +6,7 @@
 //! end is cut off; damage anywhere else is refused, because it means that an acceptance or a fence
 //! may be gone.
 
+mod held;
 mod record;
 #[cfg(test)]
 mod tests;
@@ -16,9 +17,11 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+pub use held::held_on_disk;
 pub use record::{Acceptance, Entry, EntryProgress, LedgerState, Record, SecretCount};
-pub(crate) use writer::SPEC_FILE;
-pub use writer::{Append, LedgerWriter, remove_folder};
+pub use writer::{Append, LedgerWriter, remove_folder, write_waiting};
+
+use towline_shared::failpoint::is_planted;
 
 use crate::records::{self, RecordError};
 use crate::state_dir::sync_parent;
@@ -135,6 +138,15 @@ impl Ledger {
     /// What the journal says.
     pub const fn state(&self) -> &LedgerState {
         &self.state
+    }
+
+    /// The size of the file that survives a power cut, in bytes.
+    pub fn durable_end(&self) -> u64 {
+        if is_planted("agent: skip the journal's sync") {
+            MAGIC.len() as u64
+        } else {
+            self.end
+        }
     }
 
     /// Appends records and makes them durable, all or none.

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use towline_shared::Fence;
+use towline_shared::failpoint::is_planted;
 use towline_shared::ids::TargetId;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{Outcome, Step};
@@ -103,6 +104,7 @@ impl LedgerState {
             Record::Step(attempt, step) => {
                 self.advance(*attempt, EntryProgress::Begun(Some(*step)));
             }
+            Record::Finished(..) if is_planted("agent: lose results by a restart") => {}
             Record::Finished(attempt, outcome, log) => {
                 self.advance(*attempt, EntryProgress::Finished(outcome.clone(), *log));
             }
@@ -140,6 +142,9 @@ impl LedgerState {
     }
 
     fn raise(&mut self, target: TargetId, fence: Fence) {
+        if is_planted("agent: lose fences by a restart") {
+            return;
+        }
         let highest = self.fences.entry(target).or_insert(fence);
         *highest = fence.max(*highest);
     }

@@ -49,7 +49,7 @@ impl LedgerWriter {
             .spawn(move || {
                 let mut waiting = Vec::new();
                 while appends.blocking_recv_many(&mut waiting, QUEUE) > 0 {
-                    write_all(&mut ledger, &dir, std::mem::take(&mut waiting), &done);
+                    write_waiting(&mut ledger, &dir, std::mem::take(&mut waiting), &done);
                 }
             })?;
         Ok(Self {
@@ -83,17 +83,17 @@ impl Drop for LedgerWriter {
 
 /// One sync for all that waited. When it fails, each is tried alone, so that one record too many
 /// on a full disk does not refuse the others.
-fn write_all(
+pub fn write_waiting(
     ledger: &mut Ledger,
     dir: &StateDir,
     waiting: Vec<Append>,
-    done: &impl Fn(Record, Result<(), String>),
+    mut done: impl FnMut(Record, Result<(), String>),
 ) {
     let mut ready = Vec::with_capacity(waiting.len());
     for append in waiting {
         match prepare(dir, &append) {
             Ok(spec) => ready.push((spec, append.record)),
-            Err(error) => refuse(dir, append.record, error.to_string(), done),
+            Err(error) => refuse(dir, append.record, error.to_string(), &mut done),
         }
     }
     let all: Vec<_> = ready.iter().flat_map(records).collect();
@@ -109,7 +109,7 @@ fn write_all(
         };
         match alone {
             Ok(()) => done(pair.1, Ok(())),
-            Err(error) => refuse(dir, pair.1, error.to_string(), done),
+            Err(error) => refuse(dir, pair.1, error.to_string(), &mut done),
         }
     }
 }
@@ -139,7 +139,7 @@ fn refuse(
     dir: &StateDir,
     record: Record,
     error: String,
-    done: &impl Fn(Record, Result<(), String>),
+    done: &mut impl FnMut(Record, Result<(), String>),
 ) {
     if let Record::Accepted(accepted) = &record {
         remove_folder(&dir.job(accepted.attempt));

@@ -14,3 +14,4 @@ mod tests;
 pub(crate) use job_log::SPOOL_DIR;
 pub use job_log::{JobLog, LogLimits};
 pub use sink::{Batch, LogIntake, LogSink, ResumePoint};
+pub use spool::Spool;

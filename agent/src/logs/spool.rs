@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use towline_shared::failpoint::is_planted;
 use towline_shared::log::{CHUNK_BYTES, CHUNK_LINES, LogChunk, LogLine, LogPosition};
 
 use super::segment::{self, ResumePoints, SEGMENT_BYTES, Segment, SegmentReader, Spooled};
@@ -29,7 +30,7 @@ struct Waiting {
 
 /// A log on disk.
 #[derive(Debug)]
-pub(crate) struct Spool {
+pub struct Spool {
     dir: PathBuf,
     limit: u64,
     segments: VecDeque<Segment>,
@@ -53,7 +54,7 @@ pub(crate) struct Spool {
 impl Spool {
     /// Opens a spool, or makes an empty one that continues a log at `base`. It takes lines until it
     /// has `limit` bytes.
-    pub(crate) fn open(dir: &Path, base: LogPosition, limit: u64) -> io::Result<Self> {
+    pub fn open(dir: &Path, base: LogPosition, limit: u64) -> io::Result<Self> {
         recover_rebase(dir)?;
         create_private_dir(dir)?;
         let mut spool = Self::empty(dir, base, limit);
@@ -119,12 +120,15 @@ impl Spool {
     }
 
     /// The position behind the last line.
-    pub(crate) const fn end(&self) -> LogPosition {
+    pub const fn end(&self) -> LogPosition {
         self.end
     }
 
     /// The first position that the spool still has.
-    pub(crate) fn kept(&self) -> LogPosition {
+    pub fn kept(&self) -> LogPosition {
+        if is_planted("agent: free the spool when it is sent") && self.next == self.end.next_line {
+            return self.end;
+        }
         let memory = || self.memory.front().map(|waiting| waiting.base);
         self.segments
             .front()
@@ -155,7 +159,7 @@ impl Spool {
     }
 
     /// Appends lines. An error of the disk is returned; no line is lost by it.
-    pub(crate) fn append(&mut self, batch: &Batch) -> io::Result<()> {
+    pub fn append(&mut self, batch: &Batch) -> io::Result<()> {
         let mut offsets = batch.offsets.iter().peekable();
         let mut start = 0;
         while start < batch.lines.len() {
@@ -224,7 +228,7 @@ impl Spool {
     }
 
     /// Frees what the control plane has stored: all lines before `line`.
-    pub(crate) fn acknowledge(&mut self, line: u64) {
+    pub fn acknowledge(&mut self, line: u64) {
         let line = line.min(self.next);
         while self.segments.len() > 1 && self.segments[0].end.next_line <= line {
             if let Some(freed) = self.segments.pop_front()
@@ -248,8 +252,13 @@ impl Spool {
         self.reader = None;
     }
 
+    /// Whether there is a chunk that was not read.
+    pub fn has_unread(&self) -> bool {
+        self.next < self.end.next_line
+    }
+
     /// The next chunk in order, if there is one.
-    pub(crate) fn read(&mut self) -> io::Result<Option<LogChunk>> {
+    pub fn read(&mut self) -> io::Result<Option<LogChunk>> {
         loop {
             let Some(at) = self
                 .segments
@@ -285,7 +294,7 @@ impl Spool {
     ///
     /// Usually that is a position of this spool, or one before it. After a power cut the control
     /// plane may have lines that the spool lost: then those made since are numbered anew behind it.
-    pub(crate) fn anchor(&mut self, stored: LogPosition) -> io::Result<()> {
+    pub fn anchor(&mut self, stored: LogPosition) -> io::Result<()> {
         if stored.next_line >= self.kept().next_line && !self.knows(stored)? {
             tracing::warn!(
                 stored = stored.next_line,
@@ -295,7 +304,9 @@ impl Spool {
             self.rebase(stored)?;
         }
         self.opened_at = None;
-        self.seek(stored.next_line);
+        if !is_planted("agent: send the log from where it was") {
+            self.seek(stored.next_line);
+        }
         Ok(())
     }
 

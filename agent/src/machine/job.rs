@@ -1,5 +1,6 @@
 //! The rules of one job.
 
+use towline_shared::failpoint::is_planted;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::protocol::v1::{Attempt, FromAgent, HeldPhase, Progress, SecretsNeed};
@@ -110,6 +111,7 @@ impl Job {
         let (phase, worker) = match &self.phase {
             // What is not durable yet is told by `Accepted` when it is.
             Phase::Accepting | Phase::Dropping | Phase::Gone => return None,
+            Phase::Running(..) if is_planted("agent: tell too little in the hello") => return None,
             Phase::Accepted(worker) | Phase::Beginning(worker) => (HeldPhase::Accepted, *worker),
             Phase::Running(worker, _) => (HeldPhase::Running, *worker),
             Phase::Stopping(Begun::No, _) => (HeldPhase::Accepted, Worker::Live),
@@ -163,9 +165,14 @@ impl Job {
             return Vec::new();
         }
         self.phase = Phase::Accepted(Worker::Live);
+        let gate = if is_planted("agent: begin without go") {
+            GateState::Open
+        } else {
+            GateState::Shut
+        };
         vec![
             Action::Send(FromAgent::Accepted(attempt)),
-            Action::Start(attempt, Start::Fresh, GateState::Shut),
+            Action::Start(attempt, Start::Fresh, gate),
         ]
     }
 
@@ -200,6 +207,9 @@ impl Job {
 
     fn begin(&mut self, worker: Worker) -> Vec<Action> {
         self.phase = Phase::Beginning(worker);
+        if is_planted("agent: begin before the journal") {
+            return self.begun();
+        }
         vec![Action::Journal(Record::Begun(self.attempt()))]
     }
 
@@ -224,7 +234,12 @@ impl Job {
     }
 
     fn resume(&mut self, step: Option<Step>) -> Vec<Action> {
-        let start = Action::Start(self.attempt(), Start::Resumed(step), GateState::Open);
+        let start = if is_planted("agent: begin anew after a restart") {
+            Start::Fresh
+        } else {
+            Start::Resumed(step)
+        };
+        let start = Action::Start(self.attempt(), start, GateState::Open);
         if self.accepted.interruption == Interruption::Resume {
             self.phase = Phase::Running(Worker::Live, step);
             return vec![start];
@@ -237,6 +252,7 @@ impl Job {
     pub(super) fn cancel(&mut self) -> Vec<Action> {
         let attempt = self.attempt();
         match self.phase {
+            _ if is_planted("agent: ignore a cancel") => Vec::new(),
             Phase::Accepted(worker) | Phase::Beginning(worker) => {
                 self.stop_before_effects(worker, Intent::Cancel)
             }
@@ -271,6 +287,7 @@ impl Job {
     pub(super) fn forget(&mut self) -> Vec<Action> {
         let attempt = self.attempt();
         match self.phase {
+            Phase::Running(..) if is_planted("agent: forget and let it run") => self.vanish(),
             // Its `Accepted` will be answered by another `Forget`.
             Phase::Accepting | Phase::Dropping | Phase::Gone => Vec::new(),
             Phase::Accepted(Worker::Idle)
@@ -353,6 +370,11 @@ impl Job {
             return Vec::new();
         };
         let outcome = outcome.clone();
+        if is_planted("agent: drop a result once it is sent") {
+            let mut actions = vec![Action::Report(self.attempt(), outcome)];
+            actions.extend(self.vanish());
+            return actions;
+        }
         self.phase = Phase::Finished(outcome.clone(), kept);
         vec![Action::Report(self.attempt(), outcome)]
     }

@@ -21,6 +21,7 @@ mod table_tests;
 use std::collections::BTreeMap;
 
 use towline_shared::Fence;
+use towline_shared::failpoint::is_planted;
 use towline_shared::ids::TargetId;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{Outcome, Step};
@@ -167,7 +168,8 @@ impl Machine {
         let mut actions = Vec::new();
         for job in &mut self.jobs {
             let highest = self.fences.get(&job.accepted.target);
-            let outdated = highest.is_some_and(|highest| *highest > job.accepted.attempt.fence);
+            let outdated = highest.is_some_and(|highest| *highest > job.accepted.attempt.fence)
+                && !is_planted("agent: resume what is outdated");
             actions.extend(if outdated {
                 job.outdate()
             } else {
@@ -186,7 +188,11 @@ impl Machine {
         match self.judge(&offer) {
             Ok(()) => {
                 self.jobs.push(Job::accepting(offer.clone()));
-                vec![Action::Journal(Record::Accepted(offer))]
+                let mut actions = vec![Action::Journal(Record::Accepted(offer))];
+                if is_planted("agent: accept before the journal") {
+                    actions.insert(0, Action::Send(FromAgent::Accepted(attempt)));
+                }
+                actions
             }
             Err((reason, message)) => vec![refuse(attempt, reason, message)],
         }
@@ -201,6 +207,7 @@ impl Machine {
             .fences
             .get(&target)
             .filter(|highest| offer.attempt.fence <= **highest)
+            .filter(|_| !is_planted("agent: accept a stale fence"))
         {
             let message = format!(
                 "fence {} on target {target} is outdated by {highest}",
@@ -212,6 +219,7 @@ impl Machine {
             .jobs
             .iter()
             .find(|job| job.is_live() && job.accepted.target == target)
+            .filter(|_| !is_planted("agent: two jobs on one target"))
         {
             let message = format!(
                 "target {target} is busy with job {}",

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tokio::time::Instant;
+use towline_shared::failpoint::is_planted;
 use towline_shared::metrics::{MAX_CONTAINERS, Sample};
 use towline_shared::protocol::frame::{FrameError, Received};
 use towline_shared::protocol::v1::{
@@ -40,7 +41,7 @@ enum Phase {
 
 /// The state of a conversation.
 #[derive(Debug)]
-pub(super) struct Conversation {
+pub struct Conversation {
     phase: Phase,
     limits: Limits,
     /// The attempts that the agent has, as far as this session knows.
@@ -51,16 +52,16 @@ pub(super) struct Conversation {
 
 /// How often an agent may do what costs us something.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Limits {
+pub struct Limits {
     /// Between two samples.
-    pub(super) samples: Duration,
+    pub samples: Duration,
     /// Between two certificate requests.
-    pub(super) renewals: Duration,
+    pub renewals: Duration,
 }
 
 /// What happened.
 #[derive(Debug)]
-pub(super) enum Event<'a> {
+pub enum Event<'a> {
     /// A frame came.
     Frame(&'a [u8]),
     /// The store has judged what the agent holds.
@@ -77,7 +78,7 @@ pub(super) enum Event<'a> {
 
 /// What is to be done.
 #[derive(Debug, PartialEq)]
-pub(super) enum Action {
+pub enum Action {
     /// Answer the handshake.
     Shake(ServerHandshake),
     /// Say something.
@@ -116,36 +117,57 @@ pub(super) enum Action {
 
 /// What an agent says about a job.
 #[derive(Debug, PartialEq)]
-pub(super) enum Report {
+pub enum Report {
+    /// It has journalled an offer.
     Accepted(Attempt),
+    /// It will not do an offered job.
     Refused(Refused),
+    /// It has begun.
     Started(Attempt),
+    /// It has come to another step.
     Progress(Progress),
+    /// It has ended.
     Finished(Finished),
 }
 
 /// What an agent said that it may not say.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum Violation {
+pub enum Violation {
+    /// Its first message is no handshake.
     #[error(transparent)]
     Handshake(#[from] HandshakeError),
+    /// What came is no message.
     #[error(transparent)]
     Frame(#[from] FrameError),
+    /// It speaks before it has said who it is.
     #[error("{0} before Hello")]
     Unintroduced(&'static str),
+    /// It says twice who it is.
     #[error("a second Hello")]
     Repeated,
+    /// It says to hold more than it may.
     #[error("it says to hold {0} jobs, at most {MAX_HELD} are allowed")]
     Holds(usize),
+    /// A word of its own is too long.
     #[error("its {field} has {bytes} bytes, at most {MAX_WORD} are allowed")]
-    Word { field: &'static str, bytes: usize },
+    Word {
+        /// Which word.
+        field: &'static str,
+        /// Its size.
+        bytes: usize,
+    },
+    /// It broke the rules of streams.
     #[error(transparent)]
     Stream(#[from] StreamViolation),
+    /// The store refuses a report.
     #[error("its report about job {job} is refused: {why}")]
     Report {
+        /// The job.
         job: towline_shared::ids::JobId,
+        /// Why.
         why: String,
     },
+    /// It broke the rules of the socket.
     #[error("{0}")]
     Socket(String),
 }
@@ -154,7 +176,7 @@ type Actions = Result<Vec<Action>, Violation>;
 
 impl Conversation {
     /// A connection was made by a peer that was judged so.
-    pub(super) const fn begin(admission: Admission, limits: Limits) -> Self {
+    pub const fn begin(admission: Admission, limits: Limits) -> Self {
         Self {
             phase: Phase::Handshake(admission),
             limits,
@@ -165,17 +187,17 @@ impl Conversation {
     }
 
     /// How many attempts the agent has.
-    pub(super) const fn live(&self) -> usize {
+    pub const fn live(&self) -> usize {
         self.live.len()
     }
 
     /// Whether jobs may be offered.
-    pub(super) const fn is_open(&self) -> bool {
+    pub const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
     }
 
     /// What follows from an event.
-    pub(super) fn step(&mut self, event: Event<'_>, now: Instant) -> Actions {
+    pub fn step(&mut self, event: Event<'_>, now: Instant) -> Actions {
         match event {
             Event::Frame(frame) => self.frame(frame, now),
             Event::Received(verdicts) => Ok(self.welcome(verdicts)),
@@ -254,6 +276,9 @@ impl Conversation {
         word("version", &hello.version)?;
         words(&hello.capabilities)?;
         self.phase = Phase::Reception;
+        if is_planted("plane: offer before the welcome") {
+            return Ok(vec![Action::Look, Action::Receive(hello)]);
+        }
         Ok(vec![Action::Receive(hello)])
     }
 

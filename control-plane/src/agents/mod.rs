@@ -17,7 +17,7 @@
 //! agents then cost one wake-up in ten seconds each, and no query.
 
 mod admission;
-mod conversation;
+pub mod conversation;
 mod counts;
 mod errands;
 mod listener;
@@ -31,7 +31,8 @@ mod streams;
 #[cfg(test)]
 mod tests;
 
+pub use admission::Admission;
 pub use counts::Counts;
 pub use listener::{bind, serve};
 pub use registry::{Registry, Unreachable};
-pub use streams::{AgentStream, StreamBroken};
+pub use streams::{AgentStream, StreamBroken, StreamViolation};

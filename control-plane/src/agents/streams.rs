@@ -186,13 +186,23 @@ struct Open {
 
 /// What an agent did with a stream that it may not do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum StreamViolation {
+pub enum StreamViolation {
+    /// A piece is too large.
     #[error("stream {stream}: a piece of {bytes} bytes, at most {MAX_STREAM_PIECE} are allowed")]
-    Piece { stream: u32, bytes: usize },
+    Piece {
+        /// The stream.
+        stream: u32,
+        /// The piece's size.
+        bytes: usize,
+    },
+    /// It was not allowed so many bytes.
     #[error("stream {stream}: {bytes} bytes beyond a credit of {credit}")]
     Credit {
+        /// The stream.
         stream: u32,
+        /// The bytes that came.
         bytes: usize,
+        /// Those that were allowed.
         credit: u32,
     },
 }

@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use towline_shared::Fence;
+use towline_shared::failpoint::is_planted;
 use towline_shared::outcome::FailureReason;
 use towline_shared::protocol::v1::{HeldPhase, Refusal};
 use towline_shared::spec::Interruption;
@@ -273,7 +274,11 @@ fn is_at_work(job: &Job, fence: Fence) -> bool {
 }
 
 fn accepted(job: &Job, fence: Fence) -> Step {
-    if job.state == JobState::Offered && job.fence == fence {
+    let is_current = job.fence == fence || is_planted("plane: take an outdated acceptance");
+    if job.state == JobState::Offered && is_current {
+        if is_planted("plane: say go before it is recorded") {
+            return answer(Change::None, Reply::Go);
+        }
         return answer(Change::Go(JobState::Accepted), Reply::Go);
     }
     if !is_at_work(job, fence) {
@@ -332,6 +337,12 @@ fn finished(job: &Job, fence: Fence, ending: Ending) -> Step {
 
 fn cancel_requested(job: &Job) -> Step {
     match job.state {
+        JobState::Accepted if is_planted("plane: cancel at once after accept") => {
+            answer(Change::CancelNow, Reply::Forget)
+        }
+        state if state.is_terminal() && is_planted("plane: cancel what has ended") => {
+            answer(Change::CancelNow, Reply::Forget)
+        }
         JobState::Queued | JobState::Offered => answer(Change::CancelNow, Reply::Forget),
         JobState::Accepted | JobState::Running | JobState::Unknown => match job.cancel {
             Cancel::No => answer(Change::RequestCancel, Reply::Cancel),
@@ -344,6 +355,9 @@ fn cancel_requested(job: &Job) -> Step {
 fn lease_expired(job: &Job) -> Step {
     quiet(match job.state {
         JobState::Offered => Change::Requeue(Requeue::Now),
+        JobState::Running if is_planted("plane: queue what is out of reach") => {
+            Change::Requeue(Requeue::Now)
+        }
         JobState::Accepted | JobState::Running => Change::Go(JobState::Unknown),
         _ => Change::None,
     })
@@ -351,8 +365,9 @@ fn lease_expired(job: &Job) -> Step {
 
 /// A lease may run out under a session that lives: while the database does not answer, or when its
 /// clock jumps. What the agent does not hold was settled when it connected.
-const fn lease_renewed(job: &Job) -> Step {
+fn lease_renewed(job: &Job) -> Step {
     quiet(match (job.state, job.begun) {
+        _ if is_planted("plane: stay out of reach") => Change::None,
         (JobState::Unknown, Begun::No) => Change::Go(JobState::Accepted),
         (JobState::Unknown, Begun::Yes) => Change::Go(JobState::Running),
         _ => Change::None,
@@ -368,6 +383,9 @@ fn held(job: &Job, fence: Fence, phase: HeldPhase) -> Step {
         // An agent whose journal says less than it reported before: what it reported stays true.
         HeldPhase::Accepted if job.begun == Begun::Yes => (JobState::Running, Reply::Continue),
         HeldPhase::Accepted => (JobState::Accepted, Reply::Continue),
+        HeldPhase::Running if is_planted("plane: forget what runs") => {
+            return answer(Change::None, Reply::Forget);
+        }
         HeldPhase::Running => (JobState::Running, Reply::Continue),
         HeldPhase::Finished if job.state == JobState::Offered => {
             (JobState::Accepted, Reply::Resend)

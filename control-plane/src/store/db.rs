@@ -11,6 +11,8 @@ use sqlx::pool::PoolConnection;
 use sqlx::{PgConnection, PgPool, Postgres, Sqlite, SqliteConnection, SqlitePool};
 use uuid::Uuid;
 
+use towline_shared::failpoint;
+
 use super::error::StoreError;
 use super::sqlite_writer::{SqliteTx, SqliteWriter};
 
@@ -179,7 +181,8 @@ pub(crate) async fn now(conn: Conn<'_>) -> Result<DateTime<Utc>, StoreError> {
 
 /// This machine's clock, in the microseconds that both databases keep.
 pub(crate) fn local_now() -> DateTime<Utc> {
-    Utc::now().trunc_subsecs(6)
+    let played = failpoint::clock().and_then(DateTime::from_timestamp_millis);
+    played.unwrap_or_else(Utc::now).trunc_subsecs(6)
 }
 
 /// Identifiers as one parameter: a JSON list, which a statement takes apart by [`Conn::pick`].

@@ -34,6 +34,8 @@ mod migrations;
 pub mod open;
 pub mod page;
 pub mod people;
+#[cfg(feature = "failpoints")]
+mod played;
 pub mod project_files;
 pub mod projects;
 pub(crate) mod quota;

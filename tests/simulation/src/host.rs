@@ -1,0 +1,754 @@
+//! A host: its disk and engine, and the agent's process while it lives. The machine, the journal and the spool are the
+//! real ones; what the agent's loop does around them is done here step by step, so that it may die between any two.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::fs::{self, OpenOptions};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use towline_agent::ledger::{Append, Ledger, Record, SecretCount, held_on_disk, write_waiting};
+use towline_agent::logs::{Batch, Spool};
+use towline_agent::machine::{self, Action, Machine};
+use towline_agent::records;
+use towline_agent::state_dir::{Boot, StateDir};
+use towline_agent::task::{GateState, Start};
+use towline_shared::ids::JobId;
+use towline_shared::log::{LogLine, LogPosition, LogStream};
+use towline_shared::outcome::Outcome;
+use towline_shared::protocol::frame::Received;
+use towline_shared::protocol::v1::{
+    self, Attempt, Capabilities, Finished, FromAgent, FromServer, Held, Hello, Log, Offer, Refusal,
+    Refused, Verdict, Welcome,
+};
+use towline_shared::protocol::{ClientHandshake, encode_handshake, read_server};
+use towline_shared::spec::Secret;
+
+use crate::dice::Dice;
+use crate::engine::Engine;
+use crate::link::{Link, LinkId, Parcel};
+use crate::work::{Orders, Turn, Worker};
+
+/// How much a spool takes.
+const SPOOL_BYTES: u64 = 64 * 1024 * 1024;
+
+/// A host.
+pub struct Host {
+    /// Its engine.
+    pub engine: Engine,
+    /// Its disk.
+    pub disk: Disk,
+    /// The agent, while it runs.
+    pub agent: Option<Agent>,
+    dir: PathBuf,
+    boot: Boot,
+}
+
+/// The state of a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Disk {
+    /// It takes what is written.
+    Sound,
+    /// It is full.
+    Full,
+}
+
+/// An agent's process.
+pub struct Agent {
+    machine: Machine,
+    ledger: Ledger,
+    dir: StateDir,
+    /// Records that wait for the disk.
+    queue: VecDeque<Append>,
+    jobs: BTreeMap<(JobId, towline_shared::Fence), HeldJob>,
+    offered: BTreeMap<(JobId, towline_shared::Fence), Offer>,
+    /// The connection.
+    pub phase: Phase,
+    /// When something last came, by the true time.
+    pub heard: i64,
+    /// When it may dial again, by the true time.
+    pub dials_at: i64,
+}
+
+/// How far the connection is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// There is none.
+    Down,
+    /// The handshake was sent.
+    Shaking(LinkId),
+    /// The hello was said.
+    Greeted(LinkId),
+    /// It was answered.
+    Welcomed(LinkId),
+}
+
+struct HeldJob {
+    folder: PathBuf,
+    spool: Spool,
+    secrets: Vec<Secret>,
+    worker: Option<Worker>,
+    sends: Sends,
+    end: Option<LogPosition>,
+    report: Option<Outcome>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sends {
+    Nothing,
+    /// The log, then the result.
+    On(LinkId),
+    /// Nothing more: the result was sent.
+    Done(LinkId),
+}
+
+/// What happened on a host that the account must know.
+#[derive(Debug)]
+pub enum Noted {
+    /// The gate of an attempt opened.
+    Permitted(Attempt, Start),
+    /// An acceptance is durable.
+    Accepted(Attempt),
+    /// A line was spooled: its number in the run.
+    Printed(Attempt, u64),
+    /// A step for the trace.
+    Else(String),
+}
+
+/// Something that must never be.
+pub type Broken = String;
+
+impl Host {
+    /// A host whose agent has never run.
+    pub fn new(dir: PathBuf) -> Self {
+        Self {
+            engine: Engine::default(),
+            disk: Disk::Sound,
+            agent: None,
+            dir,
+            boot: Boot::Other,
+        }
+    }
+
+    /// The agent's process begins.
+    pub fn start(
+        &mut self,
+        now: i64,
+        dice: &mut Dice,
+        lines: &mut u64,
+        noted: &mut Vec<Noted>,
+    ) -> Result<(), Broken> {
+        let dir = StateDir::open(&self.dir).map_err(|error| error.to_string())?;
+        let mut ledger = Ledger::open(&dir.ledger()).map_err(|error| error.to_string())?;
+        let held = held_on_disk(&mut ledger, &dir, self.boot).map_err(|error| error.to_string())?;
+        self.boot = Boot::Same;
+        let machine = Machine::restore(ledger.state());
+        let mut agent = Agent {
+            machine,
+            ledger,
+            dir,
+            queue: VecDeque::new(),
+            jobs: BTreeMap::new(),
+            offered: BTreeMap::new(),
+            phase: Phase::Down,
+            heard: now,
+            dials_at: now,
+        };
+        for (accepted, _) in held {
+            agent.hold(accepted.attempt, accepted.log, Vec::new())?;
+        }
+        let mut hands = Hands {
+            engine: &mut self.engine,
+            link: None,
+            dice,
+            lines,
+            noted,
+        };
+        agent.feed(machine::Event::Restored, &mut hands)?;
+        self.agent = Some(agent);
+        Ok(())
+    }
+
+    /// The process dies; a record that was being written may be torn.
+    pub fn kill(&mut self, dice: &mut Dice) {
+        let Some(agent) = self.agent.take() else {
+            return;
+        };
+        if let Some(append) = agent.queue.front()
+            && dice.permille(400)
+        {
+            tear(&agent.dir.ledger(), &append.record, dice);
+        }
+    }
+
+    /// The machine loses its power: what nobody had synced may be gone, and no process lives on.
+    pub fn cut_power(&mut self, dice: &mut Dice) {
+        let Some(agent) = self.agent.take() else {
+            return;
+        };
+        for job in agent.jobs.values().filter(|job| job.end.is_none()) {
+            lose_tail(&job.folder.join("spool"), dice);
+        }
+        let ledger = agent.dir.ledger();
+        let durable = agent.ledger.durable_end();
+        shorten(&ledger, durable, dice);
+        self.engine.child = None;
+        self.boot = Boot::Other;
+    }
+
+    /// The process that changes something comes to its end.
+    pub fn change(&mut self) -> Result<Option<Attempt>, Broken> {
+        self.engine.change()
+    }
+}
+
+/// What an agent reaches for.
+pub struct Hands<'a> {
+    /// The host's engine.
+    pub engine: &'a mut Engine,
+    /// Its connection.
+    pub link: Option<&'a mut Link>,
+    /// Chance.
+    pub dice: &'a mut Dice,
+    /// How many lines were printed in the run.
+    pub lines: &'a mut u64,
+    /// For the account.
+    pub noted: &'a mut Vec<Noted>,
+}
+
+impl Agent {
+    fn hold(
+        &mut self,
+        attempt: Attempt,
+        base: LogPosition,
+        secrets: Vec<Secret>,
+    ) -> Result<(), Broken> {
+        let folder = self.dir.job(attempt);
+        let spool = Spool::open(&folder.join("spool"), base, SPOOL_BYTES)
+            .map_err(|error| error.to_string())?;
+        let held = HeldJob {
+            folder,
+            spool,
+            secrets,
+            worker: None,
+            sends: Sends::Nothing,
+            end: None,
+            report: None,
+        };
+        self.jobs.insert(key(attempt), held);
+        Ok(())
+    }
+
+    /// How many jobs the agent has in any way.
+    pub fn size(&self) -> usize {
+        self.machine.jobs().len().max(self.jobs.len())
+    }
+
+    /// How many jobs are at work; those that are only brought to rest do not count.
+    pub fn live(&self) -> usize {
+        use machine::{Kept, Phase};
+        let rests = |phase: &Phase| {
+            matches!(
+                phase,
+                Phase::Finished(_, Kept::Journal) | Phase::Dropping | Phase::Gone
+            )
+        };
+        let jobs = self.machine.jobs().iter();
+        jobs.filter(|job| !rests(&job.phase)).count()
+    }
+
+    /// Whether nothing is left of any job.
+    pub fn is_idle(&self) -> bool {
+        self.machine.jobs().is_empty() && self.queue.is_empty()
+    }
+
+    /// Whether the disk has something to do.
+    pub fn writes(&self) -> bool {
+        !self.queue.is_empty()
+    }
+
+    /// The attempts whose workers live.
+    pub fn workers(&self) -> Vec<Attempt> {
+        let jobs = self.jobs.values().filter_map(|job| job.worker.as_ref());
+        jobs.map(|worker| worker.attempt).collect()
+    }
+
+    /// The attempts that have something to send.
+    pub fn senders(&self) -> Vec<Attempt> {
+        let Phase::Welcomed(up) = self.phase else {
+            return Vec::new();
+        };
+        let sending = self
+            .jobs
+            .iter()
+            .filter(|(_, job)| job.sends == Sends::On(up));
+        let waiting = sending.filter(|(_, job)| job.report.is_some() || job.spool.has_unread());
+        waiting
+            .map(|((job, fence), _)| Attempt {
+                job: *job,
+                fence: *fence,
+            })
+            .collect()
+    }
+
+    /// Faults have stopped: nothing hangs any more.
+    pub fn relent(&mut self) {
+        for job in self.jobs.values_mut() {
+            if let Some(worker) = &mut job.worker {
+                worker.relent();
+            }
+        }
+    }
+
+    /// Lets the machine decide, and does what it says.
+    pub fn feed(&mut self, event: machine::Event, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        let mut line = VecDeque::from(self.machine.step(event));
+        while let Some(action) = line.pop_front() {
+            if let Some(event) = self.act(action, hands)? {
+                line.extend(self.machine.step(event));
+            }
+        }
+        Ok(())
+    }
+
+    fn act(
+        &mut self,
+        action: Action,
+        hands: &mut Hands<'_>,
+    ) -> Result<Option<machine::Event>, Broken> {
+        match action {
+            Action::Journal(record) => self.journal(record),
+            Action::Send(message) => self.say(&message, hands),
+            Action::Start(attempt, start, gate) => self.begin(attempt, start, gate, hands)?,
+            Action::OpenGate(attempt) => {
+                hands.noted.push(Noted::Permitted(attempt, Start::Fresh));
+                self.worker(attempt)?.gate = GateState::Open;
+            }
+            Action::StopWork(attempt) => self.worker(attempt)?.orders = Orders::Stop,
+            Action::Conclude(attempt, outcome) => return self.ended(attempt, outcome).map(Some),
+            Action::AnswerStep(attempt, answer) => {
+                let turn = self.worker(attempt)?.answered(&answer);
+                if let Turn::Ended(outcome) = turn {
+                    return self.ended(attempt, outcome).map(Some);
+                }
+            }
+            Action::Report(attempt, outcome) => {
+                if let Some(job) = self.jobs.get_mut(&key(attempt)) {
+                    job.end.get_or_insert(job.spool.end());
+                    job.report = Some(outcome);
+                }
+            }
+            Action::Discard(attempt) => {
+                if let Some(job) = self.jobs.remove(&key(attempt)) {
+                    if job.worker.is_some() {
+                        return Err(format!(
+                            "{} was discarded while its work runs",
+                            attempt.fence
+                        ));
+                    }
+                    towline_agent::ledger::remove_folder(&job.folder);
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn journal(&mut self, record: Record) {
+        let spec = match &record {
+            Record::Accepted(accepted) => self
+                .offered
+                .get(&key(accepted.attempt))
+                .and_then(|offer| postcard::to_stdvec(&offer.spec).ok()),
+            _ => None,
+        };
+        self.queue.push_back(Append { record, spec });
+    }
+
+    fn say(&self, message: &FromAgent, hands: &mut Hands<'_>) {
+        if let (Phase::Greeted(_) | Phase::Welcomed(_), Some(link)) = (self.phase, &mut hands.link)
+        {
+            hands
+                .noted
+                .push(Noted::Else(format!("says {}", message.name())));
+            send(link, message);
+        }
+    }
+
+    fn begin(
+        &mut self,
+        attempt: Attempt,
+        start: Start,
+        gate: GateState,
+        hands: &mut Hands<'_>,
+    ) -> Result<(), Broken> {
+        if let Some(offer) = self.offered.remove(&key(attempt)) {
+            self.hold(attempt, offer.log, offer.secrets)?;
+            if let (Phase::Welcomed(up), Some(job)) = (self.phase, self.jobs.get_mut(&key(attempt)))
+            {
+                job.spool
+                    .anchor(offer.log)
+                    .map_err(|error| error.to_string())?;
+                job.sends = Sends::On(up);
+            }
+        }
+        let job = self
+            .jobs
+            .get_mut(&key(attempt))
+            .ok_or("a job without a folder was to start")?;
+        if job.worker.is_some() {
+            return Err(format!("two workers on {}", attempt.fence));
+        }
+        if gate == GateState::Open {
+            hands.noted.push(Noted::Permitted(attempt, start));
+        }
+        job.worker = Some(Worker::new(attempt, start, gate, hands.dice));
+        Ok(())
+    }
+
+    fn worker(&mut self, attempt: Attempt) -> Result<&mut Worker, Broken> {
+        let job = self.jobs.get_mut(&key(attempt));
+        let worker = job.and_then(|job| job.worker.as_mut());
+        worker.ok_or_else(|| format!("{} has no worker", attempt.fence))
+    }
+
+    fn ended(&mut self, attempt: Attempt, outcome: Outcome) -> Result<machine::Event, Broken> {
+        let job = self
+            .jobs
+            .get_mut(&key(attempt))
+            .ok_or("the end of a job that is not held")?;
+        job.worker = None;
+        let end = job.spool.end();
+        job.end = Some(end);
+        Ok(machine::Event::Ended(attempt, outcome, end))
+    }
+
+    /// The disk takes what waits for it, or refuses it.
+    pub fn write(&mut self, disk: Disk, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        let waiting: Vec<_> = match disk {
+            Disk::Sound => self.queue.drain(..).collect(),
+            Disk::Full => self.queue.pop_front().into_iter().collect(),
+        };
+        let mut results = Vec::new();
+        match disk {
+            Disk::Sound => {
+                let done = |record, result| results.push((record, result));
+                write_waiting(&mut self.ledger, &self.dir, waiting, done);
+            }
+            Disk::Full => {
+                let refused = waiting.into_iter().map(|append| append.record);
+                results.extend(refused.map(|record| (record, Err("no space left".to_owned()))));
+            }
+        }
+        for (record, result) in results {
+            hands
+                .noted
+                .push(Noted::Else(format!("journal {record:?}: {result:?}")));
+            if let (Record::Accepted(accepted), Ok(())) = (&record, &result) {
+                hands.noted.push(Noted::Accepted(accepted.attempt));
+            }
+            let event = match result {
+                Ok(()) => machine::Event::Journalled(record),
+                Err(error) => machine::Event::NotJournalled(record, error),
+            };
+            self.feed(event, hands)?;
+        }
+        Ok(())
+    }
+
+    /// One worker does what comes next.
+    pub fn work(&mut self, attempt: Attempt, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        let prints = hands.dice.permille(500);
+        let Some(job) = self.jobs.get_mut(&key(attempt)) else {
+            return Ok(());
+        };
+        if prints {
+            job.print(attempt, hands)?;
+        }
+        let Some(worker) = &mut job.worker else {
+            return Ok(());
+        };
+        match worker.turn(hands.engine)? {
+            Turn::Waits | Turn::Moved => Ok(()),
+            Turn::Begins(step) => self.feed(machine::Event::StepBegun(attempt, step), hands),
+            Turn::Ended(outcome) => {
+                let ended = self.ended(attempt, outcome)?;
+                self.feed(ended, hands)
+            }
+        }
+    }
+
+    /// Dials: the handshake goes out on a new connection.
+    pub fn dial(&mut self, link: &mut Link, now: i64) {
+        let ours = encode_handshake(&ClientHandshake::ours("simulation")).expect("a handshake");
+        link.up.send(Parcel::Frame(ours));
+        self.phase = Phase::Shaking(link.id);
+        self.heard = now;
+    }
+
+    /// The connection, if there is one.
+    pub const fn link(&self) -> Option<LinkId> {
+        match self.phase {
+            Phase::Down => None,
+            Phase::Shaking(link) | Phase::Greeted(link) | Phase::Welcomed(link) => Some(link),
+        }
+    }
+
+    /// The connection is given up.
+    pub fn hang_up(&mut self, now: i64, dice: &mut Dice) {
+        self.phase = Phase::Down;
+        self.dials_at = now + dice.within(0..4_000);
+        for job in self.jobs.values_mut() {
+            job.sends = Sends::Nothing;
+        }
+    }
+
+    /// Something has come on the connection; `Err` in the inner result ends it.
+    pub fn hear(
+        &mut self,
+        parcel: Parcel,
+        now: i64,
+        hands: &mut Hands<'_>,
+    ) -> Result<Result<(), String>, Broken> {
+        self.heard = now;
+        let Parcel::Frame(frame) = parcel else {
+            return Ok(Err("closed".into()));
+        };
+        match self.phase {
+            Phase::Down => Ok(Ok(())),
+            Phase::Shaking(link) => Ok(match read_server(&frame) {
+                Ok(_) => {
+                    self.phase = Phase::Greeted(link);
+                    self.greet(hands);
+                    Ok(())
+                }
+                Err(error) => Err(error.to_string()),
+            }),
+            Phase::Greeted(_) | Phase::Welcomed(_) => match FromServer::decode(&frame) {
+                Ok(Received::Message(FromServer::Goodbye(goodbye))) => {
+                    Ok(Err(format!("{:?}", goodbye.reason)))
+                }
+                Ok(Received::Message(message)) => self.take(message, hands).map(Ok),
+                Ok(Received::Unknown(_)) => Ok(Ok(())),
+                Err(error) => Ok(Err(error.to_string())),
+            },
+        }
+    }
+
+    fn greet(&mut self, hands: &mut Hands<'_>) {
+        let held = self.machine.held().into_iter().filter_map(|job| {
+            let kept = self.jobs.get(&key(job.attempt))?.spool.kept();
+            Some(Held {
+                attempt: job.attempt,
+                phase: job.phase,
+                secrets: job.secrets,
+                log_from: kept,
+            })
+        });
+        let hello = Hello {
+            version: "simulation".into(),
+            at_ms: 0,
+            capabilities: Capabilities {
+                engine: v1::Engine::Docker {
+                    version: "28.0.0".into(),
+                    api: "1.48".into(),
+                },
+                compose: v1::Plugin::Version("2.26.1".into()),
+                ..Capabilities::default()
+            },
+            fences: self.machine.fences(),
+            held: held.collect(),
+        };
+        self.say(&FromAgent::Hello(hello), hands);
+    }
+
+    fn take(&mut self, message: FromServer, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        hands
+            .noted
+            .push(Noted::Else(format!("hears {}", message.name())));
+        match message {
+            FromServer::Welcome(welcome) => self.welcome(welcome, hands),
+            FromServer::Offer(_) if matches!(self.phase, Phase::Greeted(_)) => {
+                Err("an offer comes before the welcome".into())
+            }
+            FromServer::Offer(offer) => self.offer(offer, hands),
+            FromServer::Go(attempt) => self.feed(machine::Event::Go(attempt), hands),
+            FromServer::Cancel(attempt) => self.feed(machine::Event::Cancel(attempt), hands),
+            FromServer::Forget(attempt) => self.feed(machine::Event::Forget(attempt), hands),
+            FromServer::LogAck(ack) => {
+                if let Some(job) = self.jobs.get_mut(&key(ack.attempt)) {
+                    job.spool.acknowledge(ack.next_line);
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn welcome(&mut self, welcome: Welcome, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        let Phase::Greeted(link) = self.phase else {
+            return Ok(());
+        };
+        self.phase = Phase::Welcomed(link);
+        for (attempt, verdict) in welcome.verdicts {
+            let (log, secrets, event) = match verdict {
+                Verdict::Continue { log, secrets } => {
+                    (log, secrets, Some(machine::Event::Continue(attempt)))
+                }
+                Verdict::Cancel { log, secrets } => {
+                    (log, secrets, Some(machine::Event::Cancel(attempt)))
+                }
+                Verdict::Resend { log } => (log, Vec::new(), None),
+                Verdict::Forget => {
+                    self.feed(machine::Event::Forget(attempt), hands)?;
+                    continue;
+                }
+            };
+            if let Some(job) = self.jobs.get_mut(&key(attempt)) {
+                if !secrets.is_empty() {
+                    job.secrets = secrets;
+                }
+                job.spool.acknowledge(log.next_line);
+                job.spool.anchor(log).map_err(|error| error.to_string())?;
+                job.sends = Sends::On(link);
+            }
+            if let Some(event) = event {
+                self.feed(event, hands)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn offer(&mut self, offer: Offer, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        let attempt = offer.attempt;
+        let Ok(spec) = offer.spec.open() else {
+            let refused = Refused {
+                attempt,
+                reason: Refusal::Unreadable,
+                message: "damaged".into(),
+            };
+            self.say(&FromAgent::Refused(refused), hands);
+            return Ok(());
+        };
+        let acceptance = towline_agent::ledger::Acceptance {
+            attempt,
+            target: spec.target,
+            interruption: spec.interruption,
+            secrets: if offer.secrets.is_empty() {
+                SecretCount::None
+            } else {
+                SecretCount::Some
+            },
+            log: offer.log,
+        };
+        let known = self.jobs.contains_key(&key(attempt));
+        if !known {
+            self.offered.entry(key(attempt)).or_insert(offer);
+        }
+        self.feed(machine::Event::Offered(acceptance), hands)
+    }
+
+    /// Sends the next piece of a job's log, or its result after the last.
+    pub fn send(&mut self, attempt: Attempt, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        let (Phase::Welcomed(up), Some(job)) = (self.phase, self.jobs.get_mut(&key(attempt)))
+        else {
+            return Ok(());
+        };
+        let Some(link) = &mut hands.link else {
+            return Ok(());
+        };
+        if let Some(chunk) = job.spool.read().map_err(|error| error.to_string())? {
+            send(link, &FromAgent::Log(Log { attempt, chunk }));
+            return Ok(());
+        }
+        if let (Some(log), Some(outcome)) = (job.end, job.report.clone()) {
+            job.sends = Sends::Done(up);
+            let log = if log == job.spool.end() {
+                log
+            } else {
+                job.spool.end()
+            };
+            let finished = Finished {
+                attempt,
+                outcome,
+                log,
+            };
+            send(link, &FromAgent::Finished(finished));
+            hands.noted.push(Noted::Else("says Finished".into()));
+        }
+        Ok(())
+    }
+}
+
+impl HeldJob {
+    fn print(&mut self, attempt: Attempt, hands: &mut Hands<'_>) -> Result<(), Broken> {
+        if self.end.is_some() || self.worker.is_none() {
+            return Ok(());
+        }
+        *hands.lines += 1;
+        let number = *hands.lines;
+        let line = LogLine {
+            at_us: i64::try_from(number).unwrap_or(i64::MAX),
+            stream: LogStream::Stdout,
+            source: String::new(),
+            text: number.to_string(),
+        };
+        let batch = Batch {
+            lines: vec![line],
+            offsets: Vec::new(),
+        };
+        self.spool
+            .append(&batch)
+            .map_err(|error| error.to_string())?;
+        hands.noted.push(Noted::Printed(attempt, number));
+        Ok(())
+    }
+}
+
+fn key(attempt: Attempt) -> (JobId, towline_shared::Fence) {
+    (attempt.job, attempt.fence)
+}
+
+fn send(link: &mut Link, message: &FromAgent) {
+    link.up.send(Parcel::Frame(
+        message.encode().expect("a message within its limits"),
+    ));
+}
+
+/// Leaves the first bytes of a record at the journal's end.
+fn tear(ledger: &Path, record: &Record, dice: &mut Dice) {
+    let mut bytes = Vec::new();
+    let body = postcard::to_stdvec(record).expect("a record");
+    records::frame(&mut bytes, &body, 1 << 20).expect("a small record");
+    bytes.truncate(1 + dice.below(bytes.len() - 1));
+    let mut file = OpenOptions::new()
+        .append(true)
+        .open(ledger)
+        .expect("the journal is there");
+    file.write_all(&bytes).expect("memory takes it");
+}
+
+/// Cuts a file at any place that was not synced.
+fn shorten(file: &Path, durable: u64, dice: &mut Dice) {
+    let Ok(size) = fs::metadata(file).map(|data| data.len()) else {
+        return;
+    };
+    if size > durable {
+        let lost = dice.below(usize::try_from(size - durable).unwrap_or(1) + 1) as u64;
+        let file = OpenOptions::new()
+            .write(true)
+            .open(file)
+            .expect("it is there");
+        file.set_len(size - lost).expect("memory gives it back");
+    }
+}
+
+/// The last file of a spool loses any of what nobody had synced.
+fn lose_tail(folder: &Path, dice: &mut Dice) {
+    let Ok(files) = fs::read_dir(folder) else {
+        return;
+    };
+    let mut files: Vec<_> = files.flatten().map(|entry| entry.path()).collect();
+    files.sort();
+    if let Some(last) = files.last() {
+        shorten(last, 0, dice);
+    }
+}
