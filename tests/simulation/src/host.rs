@@ -6,7 +6,9 @@ use std::fs::{self, OpenOptions};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use towline_agent::ledger::{Append, Ledger, Record, SecretCount, held_on_disk, write_waiting};
+use towline_agent::ledger::{
+    Append, Entry, EntryProgress, Ledger, Record, SecretCount, held_on_disk, write_waiting,
+};
 use towline_agent::logs::{Batch, Spool};
 use towline_agent::machine::{self, Action, Machine};
 use towline_agent::records;
@@ -320,6 +322,7 @@ impl Agent {
             Action::Send(message) => self.say(&message, hands),
             Action::Start(attempt, start, gate) => self.begin(attempt, start, gate, hands)?,
             Action::OpenGate(attempt) => {
+                self.has_begun(attempt)?;
                 hands.noted.push(Noted::Permitted(attempt, Start::Fresh));
                 self.worker(attempt)?.gate = GateState::Open;
             }
@@ -380,6 +383,9 @@ impl Agent {
         gate: GateState,
         hands: &mut Hands<'_>,
     ) -> Result<(), Broken> {
+        if gate == GateState::Open {
+            self.has_begun(attempt)?;
+        }
         if let Some(offer) = self.offered.remove(&key(attempt)) {
             self.hold(attempt, offer.log, offer.secrets)?;
             if let (Phase::Welcomed(up), Some(job)) = (self.phase, self.jobs.get_mut(&key(attempt)))
@@ -402,6 +408,21 @@ impl Agent {
         }
         job.worker = Some(Worker::new(attempt, start, gate, hands.dice));
         Ok(())
+    }
+
+    /// Nothing may happen on the host before the journal says that it begins.
+    fn has_begun(&self, attempt: Attempt) -> Result<(), Broken> {
+        let mut jobs = self.ledger.state().jobs.iter();
+        let begun = |job: &Entry| {
+            job.accepted.attempt == attempt && matches!(job.progress, EntryProgress::Begun(_))
+        };
+        if jobs.any(begun) {
+            return Ok(());
+        }
+        let fence = attempt.fence;
+        Err(format!(
+            "{fence} may have effects, and its journal does not say so"
+        ))
     }
 
     fn worker(&mut self, attempt: Attempt) -> Result<&mut Worker, Broken> {
