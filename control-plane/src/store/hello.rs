@@ -8,10 +8,15 @@ use towline_shared::protocol::v1::{Attempt, Held, Hello, SecretsNeed, Verdict};
 use towline_shared::spec::Secret;
 
 use super::audit::{self, Actor, Entry};
-use super::db::{Tx, all, one};
+use super::db::{Tx, all};
 use super::jobs::{self, Detail, Moved};
 use super::{Result, Store, targets};
 use crate::job::{Event, Reply};
+
+pub(super) const TARGETS_AND_LIVE: &str = "SELECT t.id, t.fence_incarnation, t.fence_epoch,
+        (SELECT COUNT(*) FROM jobs j
+         WHERE j.agent_id = $1 AND j.state IN ('offered', 'accepted', 'running', 'unknown'))
+     FROM deployment_targets t WHERE t.agent_id = $1";
 
 impl Store {
     /// Judges the jobs of an agent that has connected, one verdict for each it holds. To be called
@@ -57,22 +62,17 @@ impl Store {
         fences: &[(TargetId, Fence)],
     ) -> Result<bool> {
         let mut reader = self.main().read().await?;
-        let (live,) = one!(
-            reader.conn(),
-            (i64,),
-            "SELECT COUNT(*) FROM jobs WHERE agent_id = $1 AND state IN ('offered', 'accepted', 'running', 'unknown')",
-            agent.uuid()
-        )?;
-        if live > 0 {
-            return Ok(false);
-        }
         let rows = all!(
             reader.conn(),
-            (uuid::Uuid, i64, i64),
-            "SELECT id, fence_incarnation, fence_epoch FROM deployment_targets WHERE agent_id = $1",
+            (uuid::Uuid, i64, i64, i64),
+            TARGETS_AND_LIVE,
             agent.uuid()
         )?;
-        for (target, incarnation, epoch) in rows {
+        // Without a target there is nothing to ask about here, and no reason to be fast.
+        if rows.is_empty() || rows.iter().any(|(.., live)| *live > 0) {
+            return Ok(false);
+        }
+        for (target, incarnation, epoch, _) in rows {
             let ours = targets::fence(incarnation, epoch)?;
             if fences
                 .iter()

@@ -2,6 +2,7 @@
 
 use super::world::World;
 use crate::store::db::Conn;
+use crate::store::hello::TARGETS_AND_LIVE;
 use crate::store::jobs::{LIVE, OUT_OF_SIGHT, UNFINISHED};
 use crate::store::leases::{AHEAD, EXPIRED, OVERLOOKED};
 use crate::store::reports::{PENDING_CANCELS, RENEW_LEASES};
@@ -11,6 +12,7 @@ async fn no_statement_of_every_day_reads_all_jobs() {
     let world = World::sqlite().await;
     let mut reader = world.store.main().read().await.unwrap();
     for sql in [
+        TARGETS_AND_LIVE,
         RENEW_LEASES,
         PENDING_CANCELS,
         LIVE,
