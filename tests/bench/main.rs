@@ -13,7 +13,9 @@
 )]
 
 mod deploy;
+mod fleet;
 mod footprint;
+mod lag;
 mod logs;
 mod report;
 
@@ -33,6 +35,12 @@ struct Arguments {
     /// How many log lines.
     #[arg(long, default_value_t = 500_000)]
     lines: u64,
+    /// How many lines' way to a subscriber is timed.
+    #[arg(long, default_value_t = 300)]
+    ticks: usize,
+    /// What `towline-load --bare` has measured just before: its rows join the table.
+    #[arg(long)]
+    load: Option<PathBuf>,
     /// Where the JSON goes.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
@@ -43,7 +51,11 @@ fn main() -> std::io::Result<()> {
     let mut story = Installation::start(DatabaseKind::Sqlite, EngineKind::New);
     let mut rows = footprint::measure(&mut story);
     rows.extend(deploy::measure(&story, arguments.rounds));
+    rows.extend(lag::measure(&story, arguments.ticks));
     rows.extend(logs::measure(&mut story, arguments.lines));
+    if let Some(load) = &arguments.load {
+        rows.extend(fleet::rows(load)?);
+    }
     println!("{}", report::table(&rows));
     std::fs::write(&arguments.json, report::json(&rows))?;
     println!("written to {}", arguments.json.display());

@@ -35,6 +35,12 @@ impl Row {
         }
     }
 
+    /// The same, with a bar on it.
+    pub fn at_most(mut self, bar: f64) -> Self {
+        self.at_most = Some(bar);
+        self
+    }
+
     /// Ours over theirs, or nothing.
     pub fn ratio(&self) -> Option<f64> {
         self.against.as_ref().map(|(_, theirs)| self.ours / theirs)
