@@ -11,7 +11,7 @@ use super::{Agent, LinkPhase};
 use crate::enroll::clock_warning;
 use crate::identity::Identity;
 use crate::link::{End, Failure, Link, LinkEvent};
-use crate::machine::{self, HeldJob};
+use crate::machine::{self, HeldJob, Settled};
 
 impl Agent {
     pub(super) fn on_link(&mut self, event: LinkEvent) {
@@ -114,23 +114,14 @@ impl Agent {
     }
 
     fn on_verdict(&mut self, attempt: Attempt, verdict: Verdict, link: &Link) {
-        let (log, secrets, event) = match verdict {
-            Verdict::Continue { log, secrets } => {
-                (log, secrets, Some(machine::Event::Continue(attempt)))
-            }
-            Verdict::Cancel { log, secrets } => {
-                (log, secrets, Some(machine::Event::Cancel(attempt)))
-            }
-            Verdict::Resend { log } => (log, Vec::new(), None),
-            Verdict::Forget => return self.feed(machine::Event::Forget(attempt)),
-        };
-        if let Some(job) = self.jobs.get_mut(&attempt) {
-            if !secrets.is_empty() {
-                job.secrets = secrets;
+        let settled = Settled::of(attempt, verdict);
+        if let (Some(job), Some(log)) = (self.jobs.get_mut(&attempt), settled.log) {
+            if !settled.secrets.is_empty() {
+                job.secrets = settled.secrets;
             }
             job.log.send_from(log, link.bulk().clone());
         }
-        if let Some(event) = event {
+        if let Some(event) = settled.event {
             self.feed(event);
         }
     }

@@ -5,7 +5,7 @@ use towline_shared::spec::{JobSpec, Secret};
 
 use super::held_jobs::JobHandle;
 use super::{Agent, LinkPhase};
-use crate::ledger::{Acceptance, Record, SecretCount};
+use crate::ledger::{Acceptance, Record};
 use crate::logs::JobLog;
 use crate::machine::{self, Action};
 
@@ -34,17 +34,7 @@ impl Agent {
                 }));
             }
         };
-        let acceptance = Acceptance {
-            attempt,
-            target: spec.target,
-            interruption: spec.interruption,
-            secrets: if offer.secrets.is_empty() {
-                SecretCount::None
-            } else {
-                SecretCount::Some
-            },
-            log: offer.log,
-        };
+        let acceptance = Acceptance::of(&offer, &spec);
         let offered = Offered {
             acceptance: acceptance.clone(),
             spec,

@@ -8,8 +8,8 @@ use towline_shared::failpoint::is_planted;
 use towline_shared::ids::TargetId;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{Outcome, Step};
-use towline_shared::protocol::v1::Attempt;
-use towline_shared::spec::Interruption;
+use towline_shared::protocol::v1::{Attempt, Offer};
+use towline_shared::spec::{Interruption, JobSpec};
 
 /// One entry of the journal. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,6 +43,23 @@ pub struct Acceptance {
     pub secrets: SecretCount,
     /// Where its log starts.
     pub log: LogPosition,
+}
+
+impl Acceptance {
+    /// What accepting an offer says, whose specification was opened.
+    pub fn of(offer: &Offer, spec: &JobSpec) -> Self {
+        Self {
+            attempt: offer.attempt,
+            target: spec.target,
+            interruption: spec.interruption,
+            secrets: if offer.secrets.is_empty() {
+                SecretCount::None
+            } else {
+                SecretCount::Some
+            },
+            log: offer.log,
+        }
+    }
 }
 
 /// Whether a job came with secrets.

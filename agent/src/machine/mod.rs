@@ -17,6 +17,7 @@ mod job;
 mod random_tests;
 #[cfg(test)]
 mod table_tests;
+mod verdict;
 
 use std::collections::BTreeMap;
 
@@ -30,6 +31,7 @@ use towline_shared::protocol::v1::{
 };
 
 pub use job::{Begun, Intent, Job, Kept, Phase, Worker};
+pub use verdict::Settled;
 
 use crate::ledger::{Acceptance, LedgerState, Record};
 use crate::task::{GateState, Start};

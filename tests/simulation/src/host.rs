@@ -7,10 +7,10 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use towline_agent::ledger::{
-    Append, Entry, EntryProgress, Ledger, Record, SecretCount, held_on_disk, write_waiting,
+    Acceptance, Append, Entry, EntryProgress, Ledger, Record, held_on_disk, write_waiting,
 };
 use towline_agent::logs::{Batch, Spool};
-use towline_agent::machine::{self, Action, Machine};
+use towline_agent::machine::{self, Action, Machine, Settled};
 use towline_agent::records;
 use towline_agent::state_dir::{Boot, StateDir};
 use towline_agent::task::{GateState, Start};
@@ -20,7 +20,7 @@ use towline_shared::outcome::Outcome;
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::{
     self, Attempt, Capabilities, Finished, FromAgent, FromServer, Held, Hello, Log, Offer, Refusal,
-    Refused, Verdict, Welcome,
+    Refused, Welcome,
 };
 use towline_shared::protocol::{ClientHandshake, encode_handshake, read_server};
 use towline_shared::spec::Secret;
@@ -610,28 +610,16 @@ impl Agent {
         };
         self.phase = Phase::Welcomed(link);
         for (attempt, verdict) in welcome.verdicts {
-            let (log, secrets, event) = match verdict {
-                Verdict::Continue { log, secrets } => {
-                    (log, secrets, Some(machine::Event::Continue(attempt)))
-                }
-                Verdict::Cancel { log, secrets } => {
-                    (log, secrets, Some(machine::Event::Cancel(attempt)))
-                }
-                Verdict::Resend { log } => (log, Vec::new(), None),
-                Verdict::Forget => {
-                    self.feed(machine::Event::Forget(attempt), hands)?;
-                    continue;
-                }
-            };
-            if let Some(job) = self.jobs.get_mut(&key(attempt)) {
-                if !secrets.is_empty() {
-                    job.secrets = secrets;
+            let settled = Settled::of(attempt, verdict);
+            if let (Some(job), Some(log)) = (self.jobs.get_mut(&key(attempt)), settled.log) {
+                if !settled.secrets.is_empty() {
+                    job.secrets = settled.secrets;
                 }
                 job.spool.acknowledge(log.next_line);
                 job.spool.anchor(log).map_err(|error| error.to_string())?;
                 job.sends = Sends::On(link);
             }
-            if let Some(event) = event {
+            if let Some(event) = settled.event {
                 self.feed(event, hands)?;
             }
         }
@@ -649,17 +637,7 @@ impl Agent {
             self.say(&FromAgent::Refused(refused), hands);
             return Ok(());
         };
-        let acceptance = towline_agent::ledger::Acceptance {
-            attempt,
-            target: spec.target,
-            interruption: spec.interruption,
-            secrets: if offer.secrets.is_empty() {
-                SecretCount::None
-            } else {
-                SecretCount::Some
-            },
-            log: offer.log,
-        };
+        let acceptance = Acceptance::of(&offer, &spec);
         let known = self.jobs.contains_key(&key(attempt));
         if !known {
             self.offered.entry(key(attempt)).or_insert(offer);
