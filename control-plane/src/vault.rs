@@ -16,6 +16,8 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::store::open::MAIN_FILE;
+
 /// The name of the master key's file in the data directory.
 pub const MASTER_KEY_FILE: &str = "master.key";
 /// The version of the master key that new values are sealed under.
@@ -59,6 +61,14 @@ pub enum VaultError {
         path: PathBuf,
         /// The operating system's words.
         cause: std::io::Error,
+    },
+    /// The key's file is gone, and a new key would open nothing that is stored.
+    #[error(
+        "the master key {path} is missing beside the database it belongs to; put it back from where you keep it apart from the backup, or give it by TOWLINE_MASTER_KEY"
+    )]
+    Missing {
+        /// The file.
+        path: PathBuf,
     },
     /// Others on the machine can read the key.
     #[error(
@@ -112,7 +122,14 @@ impl Vault {
         };
         match File::open(path) {
             Ok(file) => read_key(file, path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => create_key(path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                if path.with_file_name(MAIN_FILE).exists() {
+                    return Err(VaultError::Missing {
+                        path: path.to_owned(),
+                    });
+                }
+                create_key(path)
+            }
             Err(error) => Err(failed(error)),
         }
     }
@@ -290,6 +307,17 @@ mod tests {
             );
         }
         assert!(vault.open(place("secrets", 1, 1), &sealed[..40]).is_err());
+    }
+
+    #[test]
+    fn no_key_is_made_for_a_database_that_has_lost_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join(MAIN_FILE), "a database").unwrap();
+        assert!(matches!(
+            Vault::load_or_create(dir.path(), None),
+            Err(VaultError::Missing { .. })
+        ));
+        assert!(!dir.path().join(MASTER_KEY_FILE).exists());
     }
 
     #[test]
