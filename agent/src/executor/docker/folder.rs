@@ -148,10 +148,11 @@ impl ProjectFolder {
 
     /// Removes the files that came with deploys; what containers made stays.
     pub fn remove_files(&self) -> Result<(), FolderError> {
-        if !self.root.exists() {
+        let mut manifest = self.manifest()?;
+        // Nothing was ever deployed, or it was removed before: there may be no folder of files.
+        if manifest.files.is_empty() {
             return Ok(());
         }
-        let mut manifest = self.manifest()?;
         let root = self.open_root()?;
         for path in std::mem::take(&mut manifest.files) {
             self.delete(&root, &path)?;
@@ -476,6 +477,22 @@ mod tests {
         );
         folder.remove_files().unwrap();
         assert!(!folder.files().join("a").exists() && folder.files().join("d/own").exists());
+    }
+
+    #[test]
+    fn what_was_never_deployed_is_removed() {
+        let state = tempfile::tempdir().unwrap();
+        let folder = ProjectFolder::new(state.path(), "shop");
+        folder.remove_files().unwrap();
+        // What the removal itself notes of its work.
+        std::fs::create_dir_all(folder.child_record().parent().unwrap()).unwrap();
+        folder.remove_files().unwrap();
+        folder.create().unwrap();
+        folder.sync(&[file("a", "1")], &[]).unwrap();
+        for _ in 0..2 {
+            folder.remove_files().unwrap();
+            assert!(!folder.files().join("a").exists());
+        }
     }
 
     #[test]
