@@ -7,6 +7,7 @@
 
 mod bad_input;
 mod cancels;
+mod chaos;
 mod command_line;
 mod crashes;
 mod deploys;

@@ -126,6 +126,14 @@ impl AgentProcess {
         self.process = None;
     }
 
+    /// `kill -9` of it and of what it started.
+    pub fn kill_with_all(&mut self) {
+        self.process = None;
+        for process in processes_of(&self.state_dir().display().to_string()) {
+            send(process.id, Signal::KILL);
+        }
+    }
+
     /// `SIGTERM`, and waits.
     pub fn stop(&mut self) {
         self.process
@@ -204,10 +212,7 @@ impl AgentProcess {
 
 impl Drop for AgentProcess {
     fn drop(&mut self) {
-        self.process = None;
-        // What a killed agent leaves running on purpose, so that its successor can adopt it.
-        for process in processes_of(&self.state_dir().display().to_string()) {
-            send(process.id, Signal::KILL);
-        }
+        // Also what a killed agent leaves running on purpose, so that its successor can adopt it.
+        self.kill_with_all();
     }
 }

@@ -18,6 +18,7 @@ pub struct Api {
     http: reqwest::Client,
     base: String,
     key: Option<String>,
+    limit: Duration,
 }
 
 /// An answer.
@@ -80,6 +81,7 @@ impl Api {
             http,
             base: base.to_owned(),
             key: None,
+            limit: LIMIT,
         }
     }
 
@@ -90,6 +92,12 @@ impl Api {
             key: Some(key.to_owned()),
             ..self.clone()
         }
+    }
+
+    /// The same, giving up an answer that takes longer than `limit`.
+    #[must_use]
+    pub fn with_limit(self, limit: Duration) -> Self {
+        Self { limit, ..self }
     }
 
     /// Its key.
@@ -139,7 +147,7 @@ impl Api {
 
     /// Sends it.
     pub fn try_send(&self, request: RequestBuilder) -> reqwest::Result<Answer> {
-        let (client, request) = request.timeout(LIMIT).build_split();
+        let (client, request) = request.timeout(self.limit).build_split();
         let request = request?;
         let name = format!("{} {}", request.method(), request.url());
         self.runtime.block_on(async {
@@ -161,8 +169,14 @@ impl Api {
         })
     }
 
-    /// Opens a stream of events, after `last` if given.
+    /// Opens a stream of events, after `last` if given; panics when there is none.
     pub fn events(&self, path: &str, last: Option<&str>) -> Events {
+        self.try_events(path, last)
+            .unwrap_or_else(|why| panic!("no stream of {path}: {why}"))
+    }
+
+    /// Opens a stream of events, or says why there is none.
+    pub fn try_events(&self, path: &str, last: Option<&str>) -> Result<Events, String> {
         let request = self
             .request(Method::GET, path)
             .header("Accept", "text/event-stream");
@@ -170,15 +184,15 @@ impl Api {
             Some(id) => request.header("Last-Event-ID", id),
             None => request,
         };
+        let opened = async { tokio::time::timeout(self.limit, request.send()).await };
         let response = self
             .runtime
-            .block_on(request.send())
-            .unwrap_or_else(|e| panic!("no stream of {path}: {e:?}"));
-        assert!(
-            response.status().is_success(),
-            "no stream of {path}: {}",
-            response.status()
-        );
-        Events::read(response, self.runtime.handle())
+            .block_on(opened)
+            .map_err(|e| e.to_string())?
+            .map_err(|e| format!("{e:?}"))?;
+        if !response.status().is_success() {
+            return Err(response.status().to_string());
+        }
+        Ok(Events::read(response, self.runtime.handle()))
     }
 }

@@ -78,7 +78,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 pub fn compose_file(services: &[Service]) -> String {
     let volumes: Vec<&str> = services
         .iter()
-        .filter_map(|service| service.volume.as_deref())
+        .filter_map(|service| Some(service.volume.as_ref()?.name.as_str()))
         .collect();
     let services: String = services.iter().map(Service::yaml).collect();
     let volumes: Vec<String> = volumes
@@ -101,7 +101,14 @@ pub struct Service {
     image: String,
     script: String,
     lines: Vec<String>,
-    volume: Option<String>,
+    volume: Option<Volume>,
+}
+
+/// A named volume and where its service has it.
+#[derive(Clone, Debug)]
+struct Volume {
+    name: String,
+    folder: String,
 }
 
 impl Service {
@@ -148,12 +155,19 @@ impl Service {
 
     /// Adds a line to `/count/starts` in a named volume at each start: the proof that nothing ran twice.
     pub fn counting(name: &str) -> Self {
-        let mut service = Self::script(
+        Self::script(
             name,
             "echo $HOSTNAME >>/count/starts; echo counted; exec sleep 1000000",
-        );
-        service.volume = Some(format!("{name}-count"));
-        service
+        )
+        .keeping(&format!("{name}-count"), "/count")
+    }
+
+    /// With a named volume at `folder`.
+    #[must_use]
+    pub fn keeping(mut self, volume: &str, folder: &str) -> Self {
+        let (name, folder) = (volume.to_owned(), folder.to_owned());
+        self.volume = Some(Volume { name, folder });
+        self
     }
 
     /// The same of another image.
@@ -184,7 +198,7 @@ impl Service {
         let volume = self
             .volume
             .iter()
-            .map(|volume| format!("volumes: [\"{volume}:/count\"]"));
+            .map(|volume| format!("volumes: [\"{}:{}\"]", volume.name, volume.folder));
         let fixed = [
             format!("image: {}", self.image),
             format!("command: {command}"),

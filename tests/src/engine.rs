@@ -130,6 +130,16 @@ impl Engine {
         engine
     }
 
+    /// The same engine as others see it: they can use it, and not tamper with it.
+    #[must_use]
+    pub fn seen(&self) -> Self {
+        Self {
+            kind: self.kind,
+            place: self.place.clone(),
+            own: None,
+        }
+    }
+
     /// Which one it is.
     pub fn kind(&self) -> EngineKind {
         self.kind
@@ -302,6 +312,18 @@ impl Engine {
         }
     }
 
+    /// What a file in the root of a named volume holds, for each volume that has one, as it lies on the disk.
+    pub fn files_in_volumes(&self, name: &str) -> Vec<String> {
+        let volumes = fs::read_dir(self.place.folder.join("data/volumes")).into_iter();
+        let files = volumes
+            .flatten()
+            .flatten()
+            .map(|volume| volume.path().join("_data").join(name));
+        files
+            .filter_map(|file| fs::read_to_string(file).ok())
+            .collect()
+    }
+
     /// `kill -9` of the Docker daemon. Its containers go on, as with a daemon that crashed.
     pub fn kill_dockerd(&mut self) {
         self.end_dockerd(Signal::KILL);
@@ -314,6 +336,9 @@ impl Engine {
 
     /// Ends what [`Self::freeze_dockerd`] began.
     pub fn resume_dockerd(&self) {
+        // What entered the namespaces with it stands still with its child.
+        let entered = self.own().dockerd.as_ref().expect("dockerd runs").id();
+        send(entered, Signal::CONT);
         self.signal_dockerd(Signal::CONT);
     }
 

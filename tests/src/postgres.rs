@@ -148,6 +148,12 @@ impl Postgres {
         self.process().kill();
     }
 
+    /// The fast shutdown, as a restart of the service does it.
+    pub fn stop(&mut self) {
+        self.process().signal(Signal::INT);
+        self.process().wait(LIMIT);
+    }
+
     /// Starts it again on the same data and port.
     pub fn start_again(&mut self) {
         let address = self.address;
