@@ -182,7 +182,25 @@ struct Reading<'a> {
 
 struct Followed {
     position: Arc<Mutex<Position>>,
-    task: AbortOnDropHandle<()>,
+    taking: Taking,
+}
+
+/// Who takes a container's log.
+enum Taking {
+    /// A task, as long as it comes.
+    Following(AbortOnDropHandle<()>),
+    /// Nobody any more: it was taken up to the verdict. Remembered, because an engine's events come
+    /// again when their stream is opened anew, and the log must not be taken a second time.
+    Drained,
+}
+
+impl Followed {
+    fn is_over_or_going_on(&self) -> bool {
+        match &self.taking {
+            Taking::Following(task) => !task.is_finished(),
+            Taking::Drained => true,
+        }
+    }
 }
 
 fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -193,7 +211,7 @@ impl Followers {
     fn follow(this: &Arc<Self>, container: &str, source: &str) {
         let mut followed = locked(&this.followed);
         let position = match followed.get(container) {
-            Some(known) if !known.task.is_finished() => return,
+            Some(known) if known.is_over_or_going_on() => return,
             Some(known) => Arc::clone(&known.position),
             None => Arc::new(Mutex::new(this.start_of(source))),
         };
@@ -202,8 +220,8 @@ impl Followers {
             source.to_owned(),
             Arc::clone(&position),
         );
-        let task = AbortOnDropHandle::new(tokio::spawn(taking));
-        followed.insert(container.to_owned(), Followed { position, task });
+        let taking = Taking::Following(AbortOnDropHandle::new(tokio::spawn(taking)));
+        followed.insert(container.to_owned(), Followed { position, taking });
     }
 
     fn start_of(&self, source: &str) -> Position {
@@ -228,19 +246,29 @@ impl Followers {
     /// Ends the following of a container and reads on from there up to `until_us`. Also of one that
     /// has exited: Docker 20.10 may end a followed log before its last lines.
     async fn catch_up(&self, container: &Observed, until_us: i64) {
-        let Some(followed) = locked(&self.followed).remove(&container.id) else {
+        let Some((taking, position)) = self.end_following(&container.id) else {
             return;
         };
-        followed.task.abort();
-        // Only when it has really ended does the position stand.
-        let _ = followed.task.await;
+        if let Taking::Following(task) = taking {
+            task.abort();
+            // Only when it has really ended does the position stand.
+            let _ = task.await;
+        }
         let reading = Reading {
             container: &container.id,
             source: &container.source,
-            position: &followed.position,
+            position: &position,
             extent: Extent::Until(until_us),
         };
         self.read(reading).await;
+    }
+
+    /// Nobody follows it from now on; who did, and how far that has come.
+    fn end_following(&self, container: &str) -> Option<(Taking, Arc<Mutex<Position>>)> {
+        let mut followed = locked(&self.followed);
+        let known = followed.get_mut(container)?;
+        let taking = std::mem::replace(&mut known.taking, Taking::Drained);
+        Some((taking, Arc::clone(&known.position)))
     }
 
     async fn take_log(
@@ -392,6 +420,38 @@ impl LineReader {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn followers() -> Arc<Followers> {
+        let (log, _intake) = LogSink::new(HashMap::new());
+        Arc::new(Followers {
+            watched: Watched {
+                engine: Engine::new("unix:///nonexistent/docker.sock"),
+                project: "shop".into(),
+                since_us: 0,
+                log,
+                masker: Masker::default(),
+            },
+            followed: Mutex::default(),
+            stopped: Mutex::default(),
+        })
+    }
+
+    /// As when the stream of events is opened anew, and tells of the start once more.
+    #[tokio::test]
+    async fn a_log_that_was_taken_up_to_the_verdict_is_not_taken_again() {
+        let followers = followers();
+        let is_drained = |container| {
+            let followed = locked(&followers.followed);
+            matches!(followed[container].taking, Taking::Drained)
+        };
+        Followers::follow(&followers, "c1", "web-1");
+        assert!(!is_drained("c1"));
+        followers.end_following("c1");
+        Followers::follow(&followers, "c1", "web-1");
+        assert!(is_drained("c1"));
+        Followers::follow(&followers, "c2", "web-2");
+        assert!(!is_drained("c2"));
+    }
 
     #[test]
     fn lines_taken_before_are_passed_over_to_the_line() {
