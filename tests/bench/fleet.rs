@@ -31,12 +31,20 @@ pub fn rows(document: &Path) -> std::io::Result<Vec<Row>> {
             )
         },
         Row::figure(
-            &format!("connections lost in {} s of rest", figure("/idle/seconds").round()),
+            &format!(
+                "connections lost in {} s of rest",
+                figure("/idle/seconds").round()
+            ),
             "",
             figure("/idle/drops"),
         )
         .at_most(0.0),
-        Row::figure("heartbeats, share of a core", "%", figure("/idle/core_percent")).at_most(5.0),
+        Row::figure(
+            "heartbeats, share of a core",
+            "%",
+            figure("/idle/core_percent"),
+        )
+        .at_most(5.0),
         Row {
             against: Some((
                 "the same on a bare mTLS WebSocket".into(),

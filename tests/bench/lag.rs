@@ -29,7 +29,9 @@ pub fn measure(story: &Installation, ticks: usize) -> Vec<Row> {
     let container = running_container(&project);
     let uptime = Uptime::calibrate();
     let theirs = docker_follow(story, &container, ticks, uptime);
-    story.engine.run_docker(&["exec", &container, "touch", "/go"]);
+    story
+        .engine
+        .run_docker(&["exec", &container, "touch", "/go"]);
     let mut ours = Vec::with_capacity(ticks);
     while ours.len() < ticks {
         let event = events.wait_for("a tick", LIMIT, |event| {
@@ -69,7 +71,9 @@ fn docker_follow(
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     std::thread::spawn(move || {
         let ticking = lines.map_while(Result::ok).filter(|line| is_tick(line));
-        let lags = ticking.take(ticks).map(|line| uptime.lag(&line, Instant::now()));
+        let lags = ticking
+            .take(ticks)
+            .map(|line| uptime.lag(&line, Instant::now()));
         let lags = lags.collect();
         child.kill().unwrap();
         child.wait().unwrap();
