@@ -7,8 +7,10 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-/// The most bytes of one line; producers split longer ones.
+/// The most bytes of one line; producers split longer ones, and a chunk with a longer one is refused.
 pub const MAX_LINE_BYTES: usize = 16 * 1024;
+/// The most bytes of a source's name; longer ones are cut.
+pub const MAX_SOURCE_BYTES: usize = 256;
 /// A chunk is full with this many lines,
 pub const CHUNK_LINES: usize = 4096;
 /// or with this many bytes of text.
@@ -142,7 +144,8 @@ impl LogChunk {
         lines: &[LogLine],
     ) -> Result<(Self, LogPosition), ChunkError> {
         let count = u32::try_from(lines.len()).map_err(|_| ChunkError::Limits)?;
-        if count == 0 || lines.len() > CHUNK_LINES {
+        let is_long = |line: &LogLine| line.text.len() > MAX_LINE_BYTES;
+        if count == 0 || lines.len() > CHUNK_LINES || lines.iter().any(is_long) {
             return Err(ChunkError::Limits);
         }
         let columns = postcard::to_stdvec(&Columns::of(lines)).map_err(|_| ChunkError::Limits)?;
@@ -206,7 +209,8 @@ impl LogChunk {
     }
 }
 
-/// Decodes a stored payload. Memory is bounded whatever the payload claims.
+/// Decodes a stored payload. Memory is bounded whatever the payload claims: a name that stands once in
+/// it and belongs to every line would be as many copies, so names have a limit, as lines have.
 pub fn decode_payload(payload: &[u8]) -> Result<Vec<LogLine>, ChunkError> {
     let columns =
         zstd::bulk::decompress(payload, MAX_DECODED).map_err(|_| ChunkError::Undecodable)?;
@@ -258,6 +262,7 @@ impl<'a> Columns<'a> {
     }
 
     fn source(&mut self, name: &'a str) -> u8 {
+        let name = &name[..name.floor_char_boundary(MAX_SOURCE_BYTES)];
         let known = self.sources.iter().position(|known| *known == name);
         let index = known.unwrap_or_else(|| {
             if self.sources.len() == MAX_SOURCES - 1 {
@@ -272,7 +277,12 @@ impl<'a> Columns<'a> {
 
     fn lines(&self) -> Result<Vec<LogLine>, ChunkError> {
         let count = self.kinds.len();
-        if count > CHUNK_LINES || self.deltas.len() != count || self.lengths.len() != count {
+        let is_long = |source: &&str| source.len() > MAX_SOURCE_BYTES;
+        if count > CHUNK_LINES
+            || self.deltas.len() != count
+            || self.lengths.len() != count
+            || self.sources.iter().any(is_long)
+        {
             return Err(ChunkError::Undecodable);
         }
         let mut at_us = self.base_us;
@@ -282,6 +292,7 @@ impl<'a> Columns<'a> {
             at_us = at_us.wrapping_add(self.deltas[index]);
             let (text, after) = rest
                 .split_at_checked(self.lengths[index] as usize)
+                .filter(|(text, _)| text.len() <= MAX_LINE_BYTES)
                 .ok_or(ChunkError::Undecodable)?;
             rest = after;
             let kind = self.kinds[index];
@@ -351,6 +362,44 @@ mod tests {
             changed.fit(LogPosition::default()),
             Err(ChunkError::Chain(0))
         );
+    }
+
+    /// What would be a chunk of megabytes for each of its kilobytes, and what no reader takes.
+    #[test]
+    fn long_names_and_lines_are_cut_or_refused() {
+        let mut long = line(0);
+        long.source = "ä".repeat(MAX_SOURCE_BYTES);
+        let (chunk, _) = LogChunk::encode(LogPosition::default(), &[long]).unwrap();
+        assert_eq!(
+            chunk.decode().unwrap()[0].source,
+            "ä".repeat(MAX_SOURCE_BYTES / 2)
+        );
+        let columns = |source: &str, length: usize| {
+            let columns = Columns {
+                base_us: 0,
+                deltas: vec![0; CHUNK_LINES],
+                sources: vec![source],
+                kinds: vec![0; CHUNK_LINES],
+                lengths: [
+                    vec![0; CHUNK_LINES - 1],
+                    vec![u32::try_from(length).unwrap()],
+                ]
+                .concat(),
+                text: "x".repeat(length),
+            };
+            zstd::bulk::compress(&postcard::to_stdvec(&columns).unwrap(), 1).unwrap()
+        };
+        let name = "n".repeat(MAX_SOURCE_BYTES);
+        assert!(decode_payload(&columns(&name, MAX_LINE_BYTES)).is_ok());
+        let bomb = columns(&name.repeat(1000), 1);
+        assert!(bomb.len() < 2000);
+        assert_eq!(decode_payload(&bomb), Err(ChunkError::Undecodable));
+        let line = columns(&name, MAX_LINE_BYTES + 1);
+        assert_eq!(decode_payload(&line), Err(ChunkError::Undecodable));
+        let mut line = super::tests::line(0);
+        line.text = "x".repeat(MAX_LINE_BYTES + 1);
+        let refused = LogChunk::encode(LogPosition::default(), &[line]);
+        assert_eq!(refused, Err(ChunkError::Limits));
     }
 
     #[test]
