@@ -48,6 +48,7 @@ pub struct Conversation {
     live: Vec<Attempt>,
     sampled: Option<Instant>,
     renewed: Option<Instant>,
+    described: Option<Instant>,
 }
 
 /// How often an agent may do what costs us something.
@@ -57,6 +58,8 @@ pub struct Limits {
     pub samples: Duration,
     /// Between two certificate requests.
     pub renewals: Duration,
+    /// Between two descriptions of the host.
+    pub descriptions: Duration,
 }
 
 /// What happened.
@@ -156,6 +159,9 @@ pub enum Violation {
         /// Its size.
         bytes: usize,
     },
+    /// Nobody of ours says hello so.
+    #[error("its Hello is refused: {0}")]
+    Hello(String),
     /// It broke the rules of streams.
     #[error(transparent)]
     Stream(#[from] StreamViolation),
@@ -183,6 +189,7 @@ impl Conversation {
             live: Vec::new(),
             sampled: None,
             renewed: None,
+            described: None,
         }
     }
 
@@ -194,6 +201,11 @@ impl Conversation {
     /// Whether jobs may be offered.
     pub const fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open)
+    }
+
+    /// Whether the agent has not said yet who it is.
+    pub(super) const fn awaits_hello(&self) -> bool {
+        matches!(self.phase, Phase::Handshake(_) | Phase::Hello)
     }
 
     /// What follows from an event.
@@ -294,6 +306,9 @@ impl Conversation {
             FromAgent::Metrics(sample) => self.sample(sample, now),
             FromAgent::Capabilities(capabilities) => {
                 words(&capabilities)?;
+                if !due(&mut self.described, now, self.limits.descriptions) {
+                    return Ok(vec![]);
+                }
                 Action::Describe(capabilities)
             }
             FromAgent::Renew(renew) => self.renew(renew.csr, now),

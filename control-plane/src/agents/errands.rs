@@ -96,6 +96,9 @@ impl Session {
 
     async fn receive(&mut self, hello: Hello) -> Events {
         let (agent, id) = (self.agent(), self.id());
+        if !self.house.registry.may_enter(agent) {
+            return Err(Ending::Refused("it connects too often"));
+        }
         let store = &self.house.store;
         match store
             .agent_connected(agent, id, self.before, &hello)
@@ -108,7 +111,13 @@ impl Session {
         self.house.registry.enter(&self.presence.handle).await;
         // After our own connection has woken the topic, and before the first look.
         self.waiter = Some(store.wake().subscribe(Topic::Agent(agent)));
-        let verdicts = store.hello(agent, &hello).await?;
+        let verdicts = store
+            .hello(agent, &hello)
+            .await
+            .map_err(|error| match error {
+                StoreError::Invalid { message, .. } => Violation::Hello(message).into(),
+                other => Ending::Store(other),
+            })?;
         self.pulse.introduced();
         self.counters().sessions.one();
         tracing::info!(%agent, session = %id, version = hello.version, held = hello.held.len(), "agent connected");

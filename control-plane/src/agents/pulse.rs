@@ -26,6 +26,8 @@ pub(super) struct Pace {
     pub(super) samples: Duration,
     /// Between two certificate requests.
     pub(super) renewals: Duration,
+    /// Between two descriptions of the host that are kept; an agent looks for changes every minute.
+    pub(super) descriptions: Duration,
     /// For the last words on a connection.
     pub(super) farewell: Duration,
     /// Between two times that the store learns which agents are here; also how long a session may
@@ -44,6 +46,7 @@ impl Default for Pace {
             again: Duration::from_secs(5),
             samples: Duration::from_secs(5),
             renewals: Duration::from_secs(10),
+            descriptions: Duration::from_secs(10),
             farewell: Duration::from_secs(1),
             seen: Duration::from_mins(1),
         }

@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use chrono::{TimeDelta, Utc};
 use tokio::sync::{Notify, oneshot};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use super::counts::{Counters, Counts};
 use super::questions::Asker;
 use super::streams::{self, AgentStream, Supply};
+use crate::domain::allowance::Allowances;
 
 /// How long a question waits for its answer.
 const ANSWER: Duration = Duration::from_secs(10);
@@ -23,6 +25,11 @@ const ANSWER: Duration = Duration::from_secs(10);
 const SUPERSEDE: Duration = Duration::from_secs(1);
 /// The most orders that wait for one session.
 const MOST_ORDERS: usize = 64;
+/// An agent may enter so often at once,
+const ENTRIES: u32 = 60;
+/// and once more after this long. Each entry costs commits; an honest agent that is thrown out again
+/// and again comes back more and more seldom.
+const ENTRY_EVERY: TimeDelta = TimeDelta::seconds(5);
 
 /// The connected agents. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -30,11 +37,29 @@ pub struct Registry {
     shared: Arc<Shared>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Shared {
-    sessions: Mutex<HashMap<AgentId, Arc<Handle>>>,
+    sessions: Mutex<Sessions>,
+    /// Connections that have not said yet who they are: one of each agent, so that nobody can hold
+    /// many by saying nothing.
+    arrivals: Mutex<Sessions>,
+    entries: Mutex<Allowances<AgentId>>,
     counters: Counters,
     tasks: TaskTracker,
+}
+
+type Sessions = HashMap<AgentId, Arc<Handle>>;
+
+impl Default for Shared {
+    fn default() -> Self {
+        Self {
+            sessions: Mutex::default(),
+            arrivals: Mutex::default(),
+            entries: Mutex::new(Allowances::new(ENTRIES, ENTRY_EVERY)),
+            counters: Counters::default(),
+            tasks: TaskTracker::default(),
+        }
+    }
 }
 
 /// Why an agent gives no answer.
@@ -102,7 +127,10 @@ impl Registry {
     /// Says goodbye to all agents and waits until their sessions have ended, at most `patience`.
     pub async fn stop(&self, patience: Duration) {
         self.shared.tasks.close();
-        for session in self.sessions().values() {
+        for session in lock(&self.shared.arrivals)
+            .values()
+            .chain(self.sessions().values())
+        {
             session.end(GoodbyeReason::Stopping);
         }
         if timeout(patience, self.shared.tasks.wait()).await.is_err() {
@@ -130,9 +158,26 @@ impl Registry {
             .collect()
     }
 
+    /// Notes a connection that has not said yet who it is, and ends the agent's former one of that
+    /// kind.
+    pub(super) fn arrive(&self, session: &Arc<Handle>) {
+        let older = lock(&self.shared.arrivals).insert(session.agent, Arc::clone(session));
+        if let Some(older) = older {
+            older.end(GoodbyeReason::Superseded);
+        }
+    }
+
+    /// Whether an agent may enter now: it has not done so too often.
+    pub(super) fn may_enter(&self, agent: AgentId) -> bool {
+        lock(&self.shared.entries)
+            .spend(agent, Utc::now())
+            .is_some()
+    }
+
     /// Puts a session in the place of an older one of the same agent, and waits a moment for that
     /// to end. While the process stops, the session is told at once.
     pub(super) async fn enter(&self, session: &Arc<Handle>) {
+        take_out(&mut lock(&self.shared.arrivals), session);
         let older = self.sessions().insert(session.agent, Arc::clone(session));
         if self.shared.tasks.is_closed() {
             session.end(GoodbyeReason::Stopping);
@@ -146,24 +191,29 @@ impl Registry {
 
     /// Takes a session out, unless a newer one has its place.
     pub(super) fn leave(&self, session: &Arc<Handle>) {
-        let mut sessions = self.sessions();
-        if sessions
-            .get(&session.agent)
-            .is_some_and(|entered| Arc::ptr_eq(entered, session))
-        {
-            sessions.remove(&session.agent);
-        }
+        take_out(&mut lock(&self.shared.arrivals), session);
+        take_out(&mut self.sessions(), session);
     }
 
     fn find(&self, agent: AgentId) -> Option<Arc<Handle>> {
         self.sessions().get(&agent).cloned()
     }
 
-    fn sessions(&self) -> MutexGuard<'_, HashMap<AgentId, Arc<Handle>>> {
-        self.shared
-            .sessions
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn sessions(&self) -> MutexGuard<'_, Sessions> {
+        lock(&self.shared.sessions)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn take_out(sessions: &mut Sessions, session: &Arc<Handle>) {
+    if sessions
+        .get(&session.agent)
+        .is_some_and(|kept| Arc::ptr_eq(kept, session))
+    {
+        sessions.remove(&session.agent);
     }
 }
 

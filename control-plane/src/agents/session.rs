@@ -128,10 +128,12 @@ impl Session {
         let id = Uuid::now_v7();
         let [.., high, low] = *id.as_bytes();
         let pace = house.pace;
+        let handle = Arc::new(Handle::new(identity.agent.into(), id));
+        house.registry.arrive(&handle);
         Self {
             presence: Presence {
                 registry: house.registry.clone(),
-                handle: Arc::new(Handle::new(identity.agent.into(), id)),
+                handle,
             },
             identity: Box::new(identity),
             team,
@@ -142,6 +144,7 @@ impl Session {
                 Limits {
                     samples: pace.samples,
                     renewals: pace.renewals,
+                    descriptions: pace.descriptions,
                 },
             ),
             pulse: Pulse::start(Instant::now(), pace, u16::from_be_bytes([high, low])),
@@ -307,12 +310,22 @@ impl Session {
             house,
             presence,
             mut socket,
+            conversation,
             waiter,
+            team,
             ..
         } = self;
         let (agent, session) = (presence.handle.agent, presence.handle.session);
         report(agent, session, &ending);
         count(house.registry.counters(), &ending);
+        if let (Ending::Violation(violation), Some(_)) = (&ending, team)
+            && let Err(error) = house
+                .store
+                .note_violation(agent, session, &violation.to_string())
+                .await
+        {
+            tracing::warn!(%agent, %session, %error, "the violation is not in the audit log");
+        }
         // The waiter is there from the introduction on. Who was superseded has no place to give up.
         if waiter.is_some()
             && !matches!(ending, Ending::Superseded)
@@ -323,6 +336,8 @@ impl Session {
         drop((waiter, presence));
         let (code, words) = match &ending {
             Ending::Gone(_) | Ending::Stalled => return,
+            // Nobody waits for words at a connection that never said who it is.
+            Ending::Superseded if conversation.awaits_hello() => return,
             Ending::Refused(why) => (CloseCode::Policy, *why),
             Ending::Expired => (CloseCode::Policy, "the certificate has expired"),
             Ending::Silent | Ending::Unintroduced => (CloseCode::Away, "silent for too long"),

@@ -10,7 +10,7 @@ use towline_shared::spec::Secret;
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, all};
 use super::jobs::{self, Detail, Moved};
-use super::{Result, Store, targets};
+use super::{Result, Store, StoreError, targets};
 use crate::job::{Event, Reply};
 
 pub(super) const TARGETS_AND_LIVE: &str = "SELECT t.id, t.fence_incarnation, t.fence_epoch,
@@ -21,7 +21,11 @@ pub(super) const TARGETS_AND_LIVE: &str = "SELECT t.id, t.fence_incarnation, t.f
 impl Store {
     /// Judges the jobs of an agent that has connected, one verdict for each it holds. To be called
     /// before anything is offered to it.
+    ///
+    /// # Errors
+    /// `StoreError::Invalid` for a fence that nobody can have given out.
     pub async fn hello(&self, agent: AgentId, hello: &Hello) -> Result<Vec<(Attempt, Verdict)>> {
+        refuse_impossible_fences(&hello.fences)?;
         if hello.held.is_empty() && self.has_nothing_to_settle(agent, &hello.fences).await? {
             return Ok(Vec::new());
         }
@@ -29,6 +33,7 @@ impl Store {
         let now = tx.now().await?;
         raise_fences(&mut tx, agent, &hello.fences, now).await?;
         let mut settled = Vec::with_capacity(hello.held.len());
+        let mut foreign = 0;
         let mut moves = Vec::new();
         for held in &hello.held {
             let judged = judge(&mut tx, agent, held, now).await?;
@@ -36,6 +41,7 @@ impl Store {
                 held,
                 judged.as_ref().map_or(Reply::Forget, |moved| moved.reply),
             ));
+            foreign += usize::from(judged.is_none());
             moves.extend(judged);
         }
         for attempt in jobs::live(&mut tx, agent).await? {
@@ -47,6 +53,9 @@ impl Store {
         tx.commit().await?;
         for moved in &moves {
             self.announce(moved);
+        }
+        if foreign > 0 {
+            self.note_foreign_jobs(agent, foreign).await?;
         }
         let mut verdicts = Vec::with_capacity(settled.len());
         for (held, reply) in settled {
@@ -150,6 +159,24 @@ async fn lose(
     )
     .await
     .map(Some)
+}
+
+/// Each restore from backup raises an incarnation by one: nobody has restored so often. A target that
+/// had to go beyond a higher one would run out of incarnations.
+const MOST_INCARNATIONS: u32 = 1 << 24;
+
+fn refuse_impossible_fences(seen: &[(TargetId, Fence)]) -> Result<()> {
+    let impossible = seen
+        .iter()
+        .find(|(_, fence)| fence.incarnation > MOST_INCARNATIONS);
+    match impossible {
+        None => Ok(()),
+        Some((_, fence)) => Err(StoreError::Invalid {
+            field: "fences",
+            message: format!("nobody can have given out the fence {fence}"),
+            remedy: "look at the agent's journal".to_owned(),
+        }),
+    }
 }
 
 /// An agent that has seen a higher fence than we gave out tells us that our database is older than

@@ -39,6 +39,7 @@ mod played;
 pub mod project_files;
 pub mod projects;
 pub(crate) mod quota;
+mod refusals;
 pub(crate) mod releases;
 mod reports;
 mod retention;
@@ -96,6 +97,8 @@ struct Inner {
     wake: Wake,
     /// Measurements that wait to be written.
     samples: Mutex<metrics::Pending>,
+    /// How many refusals of each agent are still written down.
+    refusals: Mutex<refusals::Budget>,
     /// Held until the store is closed: a second server on the same files is refused.
     lock: Option<File>,
 }
@@ -160,6 +163,10 @@ impl Store {
 
     fn samples(&self) -> &Mutex<metrics::Pending> {
         &self.inner.samples
+    }
+
+    fn refusals(&self) -> &Mutex<refusals::Budget> {
+        &self.inner.refusals
     }
 }
 

@@ -18,7 +18,7 @@ use super::db::{Db, PostgresDb, commit_times};
 use super::error::StoreError;
 use super::migrations::{Part, migrate_postgres, migrate_sqlite};
 use super::sqlite_writer::SqliteWriter;
-use super::{Inner, Store, metrics};
+use super::{Inner, Store, metrics, refusals};
 use crate::vault::Vault;
 use crate::wake::Wake;
 
@@ -133,6 +133,7 @@ async fn open_sqlite(config: &DatabaseConfig, vault: Vault) -> Result<Inner, Ope
         vault,
         wake: Wake::local(),
         samples: Mutex::new(metrics::Pending::default()),
+        refusals: Mutex::new(refusals::budget()),
         lock: Some(lock),
     })
 }
@@ -210,6 +211,7 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
         vault,
         wake,
         samples: Mutex::new(metrics::Pending::default()),
+        refusals: Mutex::new(refusals::budget()),
         lock: None,
     })
 }

@@ -1,7 +1,7 @@
 //! What agents report about their jobs between hello and goodbye.
 
 use towline_shared::Fence;
-use towline_shared::ids::{AgentId, JobId};
+use towline_shared::ids::AgentId;
 use towline_shared::outcome::Outcome;
 use towline_shared::protocol::v1::{Attempt, Finished, Progress, Refused};
 use uuid::Uuid;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::audit::Actor;
 use super::db::{all, execute};
 use super::jobs::{self, Detail, LEASE, Moved};
-use super::{Result, Store, targets};
+use super::{Result, Store, refusals, targets};
 use crate::job::state::Change;
 use crate::job::{Ending, Event, Reply};
 
@@ -53,43 +53,28 @@ fn reaction(moved: Option<Moved>) -> Reaction {
 impl Store {
     /// The agent has journalled an offer.
     pub async fn accepted(&self, agent: AgentId, attempt: Attempt) -> Result<Reaction> {
-        self.report(
-            agent,
-            attempt.job,
-            Event::Accepted(attempt.fence),
-            Detail::None,
-        )
-        .await
+        self.report(agent, attempt, Event::Accepted(attempt.fence), Detail::None)
+            .await
     }
 
     /// The agent will not do an offered job.
     pub async fn refused(&self, agent: AgentId, refused: &Refused) -> Result<Reaction> {
         let event = Event::Refused(refused.attempt.fence, refused.reason);
         let detail = Detail::Message(&refused.message);
-        self.report(agent, refused.attempt.job, event, detail).await
+        self.report(agent, refused.attempt, event, detail).await
     }
 
     /// The agent has begun.
     pub async fn started(&self, agent: AgentId, attempt: Attempt) -> Result<Reaction> {
-        self.report(
-            agent,
-            attempt.job,
-            Event::Started(attempt.fence),
-            Detail::None,
-        )
-        .await
+        self.report(agent, attempt, Event::Started(attempt.fence), Detail::None)
+            .await
     }
 
     /// The agent has come to another step.
     pub async fn progress(&self, agent: AgentId, progress: &Progress) -> Result<Reaction> {
         let event = Event::Progress(progress.attempt.fence);
-        self.report(
-            agent,
-            progress.attempt.job,
-            event,
-            Detail::Step(progress.step),
-        )
-        .await
+        self.report(agent, progress.attempt, event, Detail::Step(progress.step))
+            .await
     }
 
     /// The agent has ended a job. `Nothing` means that its log is not complete yet: the agent sends
@@ -110,7 +95,7 @@ impl Store {
         };
         let detail = Detail::Outcome(&finished.outcome, log.next_line);
         let event = Event::Finished(attempt.fence, ending);
-        let moved = self.happen(agent, attempt.job, event, detail).await?;
+        let moved = self.happen(agent, attempt, event, detail).await?;
         // The result of an outdated attempt ends nothing: the job may be at work again.
         if moved
             .as_ref()
@@ -142,31 +127,38 @@ impl Store {
     async fn report(
         &self,
         agent: AgentId,
-        job: JobId,
+        attempt: Attempt,
         event: Event,
         detail: Detail<'_>,
     ) -> Result<Reaction> {
-        Ok(reaction(self.happen(agent, job, event, detail).await?))
+        Ok(reaction(self.happen(agent, attempt, event, detail).await?))
     }
 
-    /// Another agent's job and none at all are one answer: nothing happens.
+    /// Another agent's job and none at all are one answer: nothing happens, and it is written down.
     async fn happen(
         &self,
         agent: AgentId,
-        job: JobId,
+        attempt: Attempt,
         event: Event,
         detail: Detail<'_>,
     ) -> Result<Option<Moved>> {
         let mut tx = self.main().begin().await?;
-        let row = jobs::lock(&mut tx, job).await?;
+        let row = jobs::lock(&mut tx, attempt.job).await?;
         let Some(row) = row.filter(|row| row.agent() == Some(agent)) else {
             tx.roll_back().await?;
+            let why = refusals::NOT_ITS_OWN;
+            self.note_refused_report(agent, refusals::name(event), attempt, why)
+                .await?;
             return Ok(None);
         };
         let now = tx.now().await?;
         let moved = jobs::apply(&mut tx, &row, event, Actor::Agent(agent), detail, now).await?;
         if moved.change == Change::None {
             tx.roll_back().await?;
+            if let Some(why) = refusals::reason(&row.job()?, event) {
+                self.note_refused_report(agent, refusals::name(event), attempt, why)
+                    .await?;
+            }
         } else {
             tx.commit().await?;
             self.announce(&moved);

@@ -110,6 +110,7 @@ impl Replica {
         let limits = Limits {
             samples: Duration::ZERO,
             renewals: Duration::ZERO,
+            descriptions: Duration::ZERO,
         };
         let session = Session {
             host,

@@ -15,6 +15,7 @@ use super::*;
 const LIMITS: Limits = Limits {
     samples: Duration::from_secs(5),
     renewals: Duration::from_secs(10),
+    descriptions: Duration::from_secs(10),
 };
 
 fn admitted() -> Admission {

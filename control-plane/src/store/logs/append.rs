@@ -3,11 +3,13 @@
 use towline_shared::ids::{AgentId, JobId};
 use towline_shared::log::{Fit, LogChunk, LogPosition};
 use towline_shared::protocol::v1::{Attempt, LogAck};
+use uuid::Uuid;
 
 use super::super::db::{Tx, optional};
-use super::super::{Result, Store, stored};
+use super::super::{Result, Store, StoreError, refusals, targets};
 use super::chunk::{self, ChunkKind, StoredChunk};
 use super::row::{self, LogState};
+use crate::job::JobState;
 
 /// What became of chunks that an agent sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +18,16 @@ pub enum Appended {
     Ack(LogAck),
     /// The job is not the agent's under this fence, or has ended: nothing was stored.
     Forget,
+}
+
+/// What an attempt is to the agent that sends its log.
+enum Holding {
+    /// It works on it.
+    AtWork,
+    /// It did.
+    Ended,
+    /// It never did; why.
+    Refused(&'static str),
 }
 
 impl Store {
@@ -40,10 +52,13 @@ impl Store {
         attempt: Attempt,
         chunks: &[LogChunk],
     ) -> Result<Appended> {
-        if self.holds(agent, attempt).await? {
-            self.append_under(attempt, chunks).await
-        } else {
-            Ok(Appended::Forget)
+        match self.holding(agent, attempt).await? {
+            Holding::AtWork => self.append_under(attempt, chunks).await,
+            Holding::Ended => Ok(Appended::Forget),
+            Holding::Refused(why) => {
+                self.note_refused_report(agent, "Log", attempt, why).await?;
+                Ok(Appended::Forget)
+            }
         }
     }
 
@@ -70,21 +85,33 @@ impl Store {
         Ok(log.position)
     }
 
-    /// Whether the job is this agent's under this fence, by the main database.
-    async fn holds(&self, agent: AgentId, attempt: Attempt) -> Result<bool> {
+    /// What an attempt is to an agent, by the main database.
+    async fn holding(&self, agent: AgentId, attempt: Attempt) -> Result<Holding> {
         let mut reader = self.main().read().await?;
         let row = optional!(
             reader.conn(),
-            (i64,),
-            "SELECT CAST(1 AS BIGINT) FROM jobs
-             WHERE id = $1 AND agent_id = $2 AND fence_incarnation = $3 AND fence_epoch = $4
-                AND state IN ('offered', 'accepted', 'running', 'unknown')",
-            attempt.job.uuid(),
-            agent.uuid(),
-            i64::from(attempt.fence.incarnation),
-            stored(attempt.fence.epoch)
+            (Option<Uuid>, String, i64, i64),
+            "SELECT agent_id, state, fence_incarnation, fence_epoch FROM jobs WHERE id = $1",
+            attempt.job.uuid()
         )?;
-        Ok(row.is_some())
+        let Some((_, state, incarnation, epoch)) =
+            row.filter(|(holder, ..)| *holder == Some(agent.uuid()))
+        else {
+            return Ok(Holding::Refused(refusals::NOT_ITS_OWN));
+        };
+        if targets::fence(incarnation, epoch)? != attempt.fence {
+            return Ok(Holding::Refused(refusals::ANOTHER_FENCE));
+        }
+        let state = state
+            .parse()
+            .map_err(|error| StoreError::Damaged(format!("{error}")))?;
+        Ok(match state {
+            JobState::Accepted | JobState::Running | JobState::Unknown => Holding::AtWork,
+            JobState::Offered => Holding::Refused(refusals::NOT_ACCEPTED),
+            JobState::Queued | JobState::Succeeded | JobState::Failed | JobState::Cancelled => {
+                Holding::Ended
+            }
+        })
     }
 
     pub(super) async fn append_under(

@@ -155,7 +155,7 @@ async fn only_the_holder_appends_and_only_while_the_job_lives() {
                 .unwrap();
             assert_eq!(appended, Appended::Forget, "{agent} {attempt:?}");
         }
-        for state in ["queued", "succeeded", "failed", "cancelled"] {
+        for state in ["queued", "offered", "succeeded", "failed", "cancelled"] {
             fixture.set_state(&job, state).await;
             assert_eq!(
                 fixture.append(&job, &chunk).await,
@@ -164,9 +164,9 @@ async fn only_the_holder_appends_and_only_while_the_job_lives() {
             );
         }
         assert_eq!(fixture.chunk_count(&job).await, 0);
-        for (state, chunk) in ["offered", "accepted", "running", "unknown"]
+        for (state, chunk) in ["accepted", "running", "unknown"]
             .into_iter()
-            .zip(chunks(0, 40, 10))
+            .zip(chunks(0, 30, 10))
         {
             fixture.set_state(&job, state).await;
             assert_eq!(
@@ -198,6 +198,7 @@ async fn an_append_that_a_new_offer_overtook_comes_too_late() {
             .await
             .unwrap();
         assert_eq!(late, Appended::Forget);
+        fixture.set_state(&job, "accepted").await;
         let taken = fixture
             .store
             .append_log(fixture.agent, next, &sent[1])
