@@ -12,6 +12,7 @@ mod command_line;
 mod crashes;
 mod deploys;
 mod disks;
+mod evil;
 mod failures;
 mod hosts;
 mod identity;

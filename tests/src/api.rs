@@ -169,6 +169,17 @@ impl Api {
         })
     }
 
+    /// The headers and the body of an answer as they came; panics when it is no success.
+    pub fn raw(&self, path: &str) -> (reqwest::header::HeaderMap, String) {
+        let request = self.request(Method::GET, path).timeout(LIMIT);
+        let answer = self.runtime.block_on(async {
+            let response = request.send().await?.error_for_status()?;
+            let headers = response.headers().clone();
+            Ok::<_, reqwest::Error>((headers, response.text().await?))
+        });
+        answer.unwrap_or_else(|e| panic!("no answer: {e:?}"))
+    }
+
     /// Opens a stream of events, after `last` if given; panics when there is none.
     pub fn events(&self, path: &str, last: Option<&str>) -> Events {
         self.try_events(path, last)

@@ -83,6 +83,19 @@ impl Cli {
         Process::start("towline", self.command(arguments), &log)
     }
 
+    /// The same on a terminal of its own; its output is what the terminal gets. The arguments are plain words.
+    pub fn on_a_terminal(&self, arguments: &[&str]) -> Command {
+        let towline = binary("towline").display().to_string();
+        let words = [&[towline.as_str()], arguments].concat().join(" ");
+        let mut command = clean_command("script", EngineKind::New);
+        command
+            .env("TOWLINE_CONFIG_HOME", self.home.path())
+            .env("TERM", "xterm")
+            .env("SHELL", "/bin/sh")
+            .args(["-qec", &words, "/dev/null"]);
+        command
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = clean_command(binary("towline"), EngineKind::New);
         command

@@ -22,6 +22,7 @@ pub mod events;
 pub mod link;
 pub mod parts;
 pub mod patience;
+pub mod peer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
@@ -31,4 +32,5 @@ pub mod server;
 pub mod shared;
 #[path = "../../agent/src/small_disk.rs"]
 pub mod small_disk;
+mod sqlite;
 pub mod story;

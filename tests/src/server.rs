@@ -16,6 +16,7 @@ use crate::{
     postgres::Database,
     process::{Process, output},
     scratch::Scratch,
+    sqlite,
 };
 
 /// A start includes the making of keys and of the schema, on a busy machine.
@@ -246,6 +247,42 @@ impl ServerProcess {
     /// Its PostgreSQL database; panics for SQLite.
     pub fn database(&mut self) -> &mut Database {
         self.database.as_mut().expect("this server uses PostgreSQL")
+    }
+
+    /// The rows of a query with one column of text, in either database.
+    pub fn rows(&self, sql: &str) -> Vec<String> {
+        match &self.database {
+            Some(database) => database.query(sql).lines().map(str::to_owned).collect(),
+            None => sqlite::rows(&self.data_dir().join("control.db"), sql),
+        }
+    }
+
+    /// An id's column, as 32 hex digits.
+    pub fn hex(&self, column: &str) -> String {
+        match self.database {
+            Some(_) => format!("replace({column}::text, '-', '')"),
+            None => format!("lower(hex({column}))"),
+        }
+    }
+
+    /// A line of the process's `/proc/PID/status` that counts kilobytes (`VmRSS`, `VmHWM`), in bytes.
+    pub fn memory(&self, line: &str) -> u64 {
+        let status = format!("/proc/{}/status", self.id());
+        let status = std::fs::read_to_string(status).expect("the server runs");
+        let found = status.lines().find_map(|text| text.strip_prefix(line));
+        let words = found.expect("the kernel tells").trim_start_matches(':');
+        let kilobytes: u64 = words.trim().trim_end_matches(" kB").parse().unwrap();
+        kilobytes * 1024
+    }
+
+    fn id(&self) -> u32 {
+        self.process.as_ref().expect("the server runs").id()
+    }
+
+    /// How many files and sockets the process holds open.
+    pub fn open_files(&self) -> usize {
+        let folder = format!("/proc/{}/fd", self.id());
+        std::fs::read_dir(folder).expect("the server runs").count()
     }
 
     /// A client without a key.
