@@ -19,6 +19,7 @@ pub mod compose;
 pub mod disk;
 pub mod engine;
 pub mod events;
+pub mod frozen_v1;
 pub mod link;
 pub mod parts;
 pub mod patience;
