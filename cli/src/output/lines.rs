@@ -40,7 +40,8 @@ impl LineWriter {
         for line in lines {
             match self.format {
                 Format::Json => {
-                    text.push_str(&serde_json::to_string(line).map_err(std::io::Error::from)?);
+                    let json = serde_json::to_string(line).map_err(std::io::Error::from)?;
+                    text.push_str(&plain::escaped_json(&json));
                 }
                 Format::Human => self.push(&mut text, line),
             }

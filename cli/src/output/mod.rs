@@ -93,7 +93,7 @@ impl Output {
     /// Writes a value as indented JSON.
     pub fn json(self, value: &impl Serialize) -> Result<(), Failure> {
         let text = serde_json::to_string_pretty(value).map_err(io::Error::from)?;
-        self.say(&text)
+        self.say(&plain::escaped_json(&text))
     }
 
     /// Writes a line on stdout.

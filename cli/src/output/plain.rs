@@ -35,6 +35,25 @@ pub fn neutral(text: &str) -> Cow<'_, str> {
     clean.into()
 }
 
+/// JSON whose strings hold nothing that a terminal would obey. JSON itself escapes the first 32 control
+/// characters only; the value stays the same.
+pub fn escaped_json(json: &str) -> Cow<'_, str> {
+    let is_raw = |character: char| obeyed(character) && !character.is_ascii_whitespace();
+    if !json.chars().any(is_raw) {
+        return json.into();
+    }
+    let mut escaped = String::with_capacity(json.len() + 8);
+    for character in json.chars() {
+        if is_raw(character) {
+            // Writing to a string cannot fail.
+            let _ = write!(escaped, "\\u{:04x}", character as u32);
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped.into()
+}
+
 fn obeyed(character: char) -> bool {
     (character.is_control() && character != '\t') || is_directional(character)
 }
@@ -96,6 +115,21 @@ mod tests {
             assert_eq!(neutral(text), expected, "{text:?}");
         }
         assert_eq!(for_reader("\x1b[0m", Reader::Machine), "\x1b[0m");
+    }
+
+    #[test]
+    fn json_says_the_same_and_does_nothing() {
+        let text = "\u{9b}31m \x1b[2J \u{202e}evil \x7f \u{2028} naïve";
+        let json = serde_json::to_string_pretty(&[text]).unwrap_or_default();
+        let escaped = escaped_json(&json);
+        assert!(
+            !escaped.chars().any(|c| obeyed(c) && c != '\n'),
+            "{escaped}"
+        );
+        assert_eq!(
+            serde_json::from_str::<[String; 1]>(&escaped).ok(),
+            Some([text.to_owned()])
+        );
     }
 
     proptest! {

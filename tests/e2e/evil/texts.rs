@@ -103,7 +103,7 @@ fn the_api_gives_text(story: &Installation, deployment: &Deployment<'_>) {
         let header = |name: &str| headers[name].to_str().unwrap().to_owned();
         assert!(header("content-type").starts_with("application/json"));
         assert_eq!(header("x-content-type-options"), "nosniff");
-        let raw = body.chars().find(|c| c.is_control());
+        let raw = body.chars().find(char::is_ascii_control);
         assert_eq!(raw, None, "{body:?}");
     }
 }
@@ -126,6 +126,7 @@ fn a_terminal_obeys_nothing(story: &Installation, deployment: &Deployment<'_>) {
     let cli = story.cli();
     for words in [
         vec!["logs", &deployment.id],
+        vec!["logs", &deployment.id, "--json"],
         vec!["deployments", "show", &deployment.id],
         vec!["deployments", "ls"],
     ] {
