@@ -22,7 +22,7 @@ use towline_tests::parts::repository;
 use crate::source::{Source, assert_none, check, finds};
 
 /// Which crates of the workspace each crate may use.
-const CRATES: [(&str, &[&str]); 7] = [
+const CRATES: [(&str, &[&str]); 8] = [
     ("towline-shared", &[]),
     ("towline-pki", &[]),
     ("towline-server", &["towline-pki", "towline-shared"]),
@@ -38,6 +38,10 @@ const CRATES: [(&str, &[&str]); 7] = [
             "towline-server",
             "towline-shared",
         ],
+    ),
+    (
+        "towline-properties",
+        &["towline-agent", "towline-pki", "towline-shared"],
     ),
 ];
 

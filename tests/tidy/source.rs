@@ -5,7 +5,15 @@ use std::{fs, path::Path};
 use towline_tests::parts::repository;
 
 /// Folders that are not sources.
-const FOREIGN: [&str; 5] = ["target", ".git", ".towline", ".test-parts", "node_modules"];
+const FOREIGN: [&str; 7] = [
+    "target",
+    ".git",
+    ".towline",
+    ".test-parts",
+    "node_modules",
+    "corpus",
+    "artifacts",
+];
 
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,12 +7,13 @@ use crate::mask::Masker;
 /// Gathers bytes into lines. A line over [`MAX_LINE_BYTES`] is cut into several, never inside a
 /// secret, so that masking sees each secret whole.
 #[derive(Debug)]
-pub(super) struct Lines {
+pub struct Lines {
     masker: Masker,
     pending: Vec<u8>,
 }
 
 impl Lines {
+    /// Lines masked by this.
     pub fn new(masker: Masker) -> Self {
         let pending = Vec::new();
         Self { masker, pending }

@@ -32,6 +32,8 @@ mod survey;
 mod verdict;
 mod watch;
 
+pub use lines::Lines;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
