@@ -5,7 +5,7 @@ use towline_shared::log::MAX_LINE_BYTES;
 use crate::mask::Masker;
 
 /// Gathers bytes into lines. A line over [`MAX_LINE_BYTES`] is cut into several, never inside a
-/// secret, so that masking sees each secret whole.
+/// secret, so that masking sees each secret whole, nor inside a character.
 #[derive(Debug)]
 pub struct Lines {
     masker: Masker,
@@ -49,7 +49,7 @@ impl Lines {
 
     fn cut(&mut self, out: &mut Vec<(String, Option<usize>)>) {
         while self.pending.len() > MAX_LINE_BYTES + self.masker.longest() {
-            let mut end = MAX_LINE_BYTES;
+            let mut end = character_start(&self.pending, MAX_LINE_BYTES);
             let mut from = 0;
             while let Some((start, stop)) = self
                 .masker
@@ -83,6 +83,12 @@ impl Lines {
             rest = after;
         }
     }
+}
+
+/// The start of the character at `at`, which is there as UTF-8 has it: at most four bytes long.
+fn character_start(bytes: &[u8], at: usize) -> usize {
+    let starts = |at: &usize| bytes[*at] & 0b1100_0000 != 0b1000_0000;
+    (at.saturating_sub(3)..=at).rev().find(starts).unwrap_or(at)
 }
 
 #[cfg(test)]
@@ -162,6 +168,16 @@ mod tests {
                 "{before}: {}",
                 &joined[before..before + 40]
             );
+        }
+    }
+
+    #[test]
+    fn a_long_line_is_never_cut_inside_a_character() {
+        for before in MAX_LINE_BYTES - 5..MAX_LINE_BYTES {
+            for character in ["ä", "日", "🚀"] {
+                let text = format!("{}{}", "x".repeat(before), character.repeat(9));
+                assert_eq!(lines("secret", &[text.as_bytes()]).concat(), text);
+            }
         }
     }
 
