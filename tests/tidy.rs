@@ -5,6 +5,8 @@
     reason = "a panic is how a test says what went wrong"
 )]
 
+#[path = "tidy/failpoints.rs"]
+mod failpoints;
 #[path = "tidy/source.rs"]
 mod source;
 #[path = "tidy/text.rs"]

@@ -9,6 +9,7 @@ use towline_pki::{AgentKey, EnrollToken, EnrollTokenError, PkiError, TrustRoots,
 use towline_shared::enrolment::{
     ENROL_PATH, EnrolRequest, Enrolled, RENEW_PATH, RenewRequest, Renewed,
 };
+use towline_shared::failpoint::reach;
 
 use crate::address::{Address, AddressError};
 use crate::dial::Dialer;
@@ -113,6 +114,7 @@ pub async fn enrol(
     refuse_live_identity(dir, enrolment.existing)?;
     // The token works once, so what can fail here fails before it is spent.
     probe(dir)?;
+    reach("agent: proved its folder");
     let key = AgentKey::generate()?;
     let request = EnrolRequest {
         secret: token.secret.reveal().to_string(),
@@ -131,6 +133,7 @@ pub async fn enrol(
     let clock = answer.clock_ahead_s.and_then(clock_warning);
     let enrolled: Enrolled =
         accepted(&answer, &address).map_err(|error| error.or_clock(clock.as_deref()))?;
+    reach("agent: was enrolled");
     // What proves the answer is the connection it came by. An operator's own certificate has another
     // authority than the agents' listener.
     let is_ours = TrustRoots::from_pem(&enrolled.roots)?.contains(token.ca);
@@ -144,6 +147,7 @@ pub async fn enrol(
         key: key.key_pem(),
     })?;
     identity.save(dir)?;
+    reach("agent: stored its identity");
     Ok(NewAgent { identity, clock })
 }
 
@@ -168,8 +172,10 @@ pub async fn renew_expired(
     )
     .await?;
     let renewed: Renewed = accepted(&answer, &address)?;
+    reach("agent: was renewed after its end");
     let identity = identity.renewed(&key, renewed.certificate, renewed.roots)?;
     identity.save(dir)?;
+    reach("agent: stored what was renewed after its end");
     Ok(identity)
 }
 

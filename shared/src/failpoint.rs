@@ -5,6 +5,12 @@
 //! tests would find it. Both need the feature `failpoints`, which no release build can have; without it nothing is left
 //! of them.
 
+mod points;
+mod reach;
+
+pub use points::{Behind, POINTS, Point};
+pub use reach::{Departing, REACHED, SET, Side, reach, sent};
+
 #[cfg(all(feature = "failpoints", not(debug_assertions)))]
 compile_error!("the feature `failpoints` is for tests and must not be in a release build");
 

@@ -149,6 +149,11 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
     }
 }
 
+/// Shows all files, one after the other.
+pub fn each(look: impl FnMut(&Source)) {
+    sources().iter().for_each(look);
+}
+
 pub fn check(rule: impl Fn(&Source) -> Vec<String>) {
     let faults: Vec<String> = sources().iter().flat_map(rule).collect();
     assert_none(&faults);

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use tokio::time::Instant;
 use towline_pki::AgentKey;
 use towline_pki::renew::renew_at;
+use towline_shared::failpoint::reach;
 use towline_shared::protocol::v1::{Certificate, FromAgent, Renew};
 
 use super::{Agent, LinkPhase};
@@ -145,6 +146,7 @@ impl Agent {
             });
         match renewed {
             Ok(new) => {
+                reach("agent: stored its renewed identity");
                 tracing::info!(until = %new.not_after(), "the certificate was renewed");
                 self.renewal.failures = 0;
                 self.renewal.phase = Phase::Renewed(old.not_after());

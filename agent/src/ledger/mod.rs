@@ -21,7 +21,7 @@ pub use held::held_on_disk;
 pub use record::{Acceptance, Entry, EntryProgress, LedgerState, Record, SecretCount};
 pub use writer::{Append, LedgerWriter, remove_folder, write_waiting};
 
-use towline_shared::failpoint::is_planted;
+use towline_shared::failpoint::{is_planted, reach};
 
 use crate::records::{self, RecordError};
 use crate::state_dir::sync_parent;
@@ -169,6 +169,7 @@ impl Ledger {
         self.end += bytes.len() as u64;
         for record in appended {
             self.state.apply(record);
+            record.journalled();
         }
         self.compact();
         Ok(())
@@ -231,6 +232,7 @@ fn replace(path: &Path, new: &Path, bytes: &[u8]) -> io::Result<File> {
     file.sync_all()?;
     fs::rename(new, path)?;
     sync_parent(path)?;
+    reach("agent: rewrote the journal");
     Ok(file)
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use towline_shared::Fence;
-use towline_shared::failpoint::is_planted;
+use towline_shared::failpoint::{is_planted, reach};
 use towline_shared::ids::TargetId;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{Outcome, Step};
@@ -28,6 +28,21 @@ pub enum Record {
     Forgotten(Attempt),
     /// The encoded specification of an attempt that is accepted next.
     Spec(Attempt, Vec<u8>),
+}
+
+impl Record {
+    /// Marks that the record is durable.
+    pub(super) fn journalled(&self) {
+        match self {
+            Self::Accepted(_) => reach("agent: journalled an acceptance"),
+            Self::Begun(_) => reach("agent: journalled a beginning"),
+            Self::Step(..) => reach("agent: journalled a step"),
+            Self::Finished(..) => reach("agent: journalled a result"),
+            Self::Forgotten(_) => reach("agent: journalled that a job is forgotten"),
+            // Neither is durable alone: the one is written by compaction, the other before an acceptance.
+            Self::Fence(..) | Self::Spec(..) => {}
+        }
+    }
 }
 
 /// An accepted offer.

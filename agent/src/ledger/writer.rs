@@ -5,6 +5,7 @@ use std::path::Path;
 use std::thread::JoinHandle;
 
 use tokio::sync::mpsc;
+use towline_shared::failpoint::reach;
 
 use super::{Ledger, Record};
 use crate::logs::SPOOL_DIR;
@@ -127,11 +128,13 @@ fn prepare(dir: &StateDir, append: &Append) -> std::io::Result<Option<Record>> {
     };
     let folder = dir.job(accepted.attempt);
     create_private_dir(&folder.join(SPOOL_DIR))?;
+    reach("agent: made a job's folder");
     if spec.len() <= INLINE_SPEC {
         return Ok(Some(Record::Spec(accepted.attempt, spec.clone())));
     }
     write_durably(&folder.join(SPEC_FILE), spec)?;
     sync_parent(&folder)?;
+    reach("agent: stored a specification");
     Ok(None)
 }
 
@@ -154,11 +157,14 @@ pub fn remove_folder(folder: &Path) {
     let mut aside = folder.as_os_str().to_owned();
     aside.push(".gone");
     let removed = match fs::rename(folder, &aside) {
-        Ok(()) => fs::remove_dir_all(aside),
+        Ok(()) => {
+            reach("agent: moved a job's folder aside");
+            fs::remove_dir_all(aside)
+        }
         Err(_) => fs::remove_dir_all(folder),
     };
     match removed {
-        Ok(()) => {}
+        Ok(()) => reach("agent: removed a job's folder"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => {
             tracing::warn!(folder = %folder.display(), %error, "a job's folder could not be removed");

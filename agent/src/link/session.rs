@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, timeout, timeout_at};
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_util::sync::CancellationToken;
+use towline_shared::failpoint::{Side, sent};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::{FromAgent, FromServer, GoodbyeReason, Heartbeat};
 use towline_shared::protocol::{HEARTBEAT_S, SILENCE_S};
@@ -128,8 +129,9 @@ async fn write(mut sink: SplitSink<Socket, Message>, mut queues: Queues) -> End 
             return End::Asked;
         };
         greeting = Greeting::Said;
+        let name = FromAgent::name_of(&frame);
         match timeout(SEND_PATIENCE, sink.send(Message::Binary(frame))).await {
-            Ok(Ok(())) => {}
+            Ok(Ok(())) => sent(Side::Agent, name),
             Ok(Err(error)) => return broken(&error),
             Err(_) => return End::Stuck,
         }

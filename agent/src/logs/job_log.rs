@@ -8,6 +8,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
+use towline_shared::failpoint::reach;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::Outcome;
 use towline_shared::protocol::v1::{Attempt, Finished, FromAgent, Log};
@@ -407,6 +408,7 @@ impl LogTask {
             if let Ok(Err(error)) = synced {
                 tracing::warn!(job = %self.attempt.job, %error, "the log spool could not be synced");
             }
+            reach("agent: synced a log");
         }
         self.tell(Some(Phase::Complete));
     }

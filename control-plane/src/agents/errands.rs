@@ -22,7 +22,7 @@ impl Session {
         match action {
             Action::Shake(answer) => {
                 let bytes = encode_handshake(&answer).map_err(Violation::from)?;
-                self.socket.queue(bytes);
+                self.socket.queue(bytes, None);
             }
             Action::Say(message) => return self.say_or_refuse(message).await,
             Action::AnswerBeat => {
@@ -64,7 +64,7 @@ impl Session {
     pub(super) fn say(&mut self, message: &FromServer) -> Result<(), Ending> {
         match message.encode() {
             Ok(bytes) => {
-                self.socket.queue(bytes);
+                self.socket.queue(bytes, Some(message.name()));
                 self.pulse.spoke(Instant::now());
                 self.counters().frames_out.one();
                 Ok(())

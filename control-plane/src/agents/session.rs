@@ -349,7 +349,7 @@ impl Session {
         if let Some(reason) = ending.goodbye()
             && let Ok(message) = FromServer::Goodbye(Goodbye { reason }).encode()
         {
-            socket.queue(message);
+            socket.queue(message, None);
         }
         socket.part(code, words, house.pace.farewell).await;
     }

@@ -19,6 +19,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, O
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
 use tokio_tungstenite::tungstenite::protocol::{Message, WebSocketConfig};
 use tokio_tungstenite::tungstenite::{self, error::CapacityError};
+use towline_shared::failpoint::Departing;
 use towline_shared::protocol::v1::FromAgent;
 
 /// A message leaves in fragments of this size, so that the write buffer stays small for ever.
@@ -94,8 +95,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     }
 
     /// Puts a message in the line of those that [`Self::exchange`] writes.
-    pub(super) fn queue(&mut self, message: Vec<u8>) {
-        self.outbox.push(message.into());
+    pub(super) fn queue(&mut self, message: Vec<u8>, name: Option<&'static str>) {
+        self.outbox.push(message.into(), name);
     }
 
     /// Since when the peer has taken nothing of what waits for it.
@@ -194,6 +195,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
                 Poll::Pending => return self.outbox.stall(),
             }
             self.outbox.flushed = Flushed::Yes;
+            self.outbox.departing.flushed();
             self.outbox.stalled_since = None;
         }
         Poll::Ready(Ok(()))
@@ -206,6 +208,7 @@ struct Outbox {
     messages: VecDeque<Waiting>,
     bytes: usize,
     flushed: Flushed,
+    departing: Departing,
     stalled_since: Option<Instant>,
 }
 
@@ -213,6 +216,7 @@ struct Outbox {
 struct Waiting {
     rest: Bytes,
     opcode: Data,
+    name: Option<&'static str>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -223,11 +227,12 @@ enum Flushed {
 }
 
 impl Outbox {
-    fn push(&mut self, message: Bytes) {
+    fn push(&mut self, message: Bytes, name: Option<&'static str>) {
         self.bytes += message.len();
         self.messages.push_back(Waiting {
             rest: message,
             opcode: Data::Binary,
+            name,
         });
     }
 
@@ -241,6 +246,7 @@ impl Outbox {
         let opcode = OpCode::Data(std::mem::replace(&mut front.opcode, Data::Continue));
         let last = front.rest.is_empty();
         if last {
+            self.departing.add(front.name);
             self.messages.pop_front();
             // An empty queue holds no memory.
             if self.messages.is_empty() {
@@ -281,8 +287,8 @@ mod tests {
         let message: Vec<u8> = (0..5_000_000_u32)
             .map(|byte| byte.to_le_bytes()[0])
             .collect();
-        socket.queue(message.clone());
-        socket.queue(vec![1]);
+        socket.queue(message.clone(), None);
+        socket.queue(vec![1], None);
         let read = tokio::select! {
             read = async { (peer.next().await.unwrap().unwrap(), peer.next().await.unwrap().unwrap()) } => read,
             exchanged = socket.exchange() => panic!("{exchanged:?}"),
@@ -296,7 +302,7 @@ mod tests {
     #[tokio::test]
     async fn both_sides_may_write_much_at_once() {
         let (mut socket, mut peer) = pair(1024).await;
-        socket.queue(vec![7; 300_000]);
+        socket.queue(vec![7; 300_000], None);
         let ours = async {
             let mut frames = 0;
             while frames < 50 {
@@ -322,7 +328,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_peer_that_does_not_read_is_noticed_and_not_read_from() {
         let (mut socket, mut peer) = pair(1024).await;
-        socket.queue(vec![7; 300_000]);
+        socket.queue(vec![7; 300_000], None);
         peer.send(Message::binary(vec![1])).await.unwrap();
         assert!(
             timeout(Duration::from_secs(3), socket.exchange())
@@ -360,7 +366,7 @@ mod tests {
     #[tokio::test]
     async fn the_last_words_are_heard_even_by_a_peer_that_writes() {
         let (mut socket, mut peer) = pair(1024).await;
-        socket.queue(vec![14, 3]);
+        socket.queue(vec![14, 3], None);
         let writes = async {
             let (mut sink, mut stream) = (&mut peer).split();
             let write =

@@ -3,6 +3,7 @@
 use chrono::{DateTime, Utc};
 use towline_pki::{AGENT_LEAF_LIFETIME, AgentCsr, EnrollSecret};
 use towline_shared::enrolment::{EnrolRequest, Enrolled};
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, TargetId};
 
 use super::OpsError;
@@ -43,6 +44,7 @@ pub async fn enroll(
     enrolment_tokens::note_agent(&mut tx, token.id, agent).await?;
     write_audit(&mut tx, agent, target, &token, now).await?;
     tx.commit().await?;
+    reach("plane: committed an enrolment");
     Ok(Enrolled {
         agent,
         certificate: leaf.pem,

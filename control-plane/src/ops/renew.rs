@@ -5,6 +5,7 @@ use rustls::pki_types::pem::PemObject as _;
 use towline_pki::renew::expired_renewal;
 use towline_pki::{AGENT_LEAF_LIFETIME, AgentCsr, CertificateDer, PeerIdentity};
 use towline_shared::enrolment::{RenewRequest, Renewed};
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, TeamId};
 use towline_shared::protocol::v1;
 
@@ -64,6 +65,7 @@ async fn issue(
     };
     audit::append(&mut tx, &entry, now).await?;
     tx.commit().await?;
+    reach("plane: committed a renewal");
     Ok((leaf.pem, roots))
 }
 

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
 use towline_shared::spec::{
     Deploy, Interruption, JobSpec, ProjectFile, Remove, SealedSpec, VolumeFate, Work,
@@ -177,6 +178,7 @@ pub(super) async fn submit(
         key.claim(&mut tx, tenant, deployment, now).await?;
     }
     tx.commit().await?;
+    reach("plane: committed a submission");
     if let Some(agent) = servant.target.agent_id {
         store.wake().agent(agent);
     }

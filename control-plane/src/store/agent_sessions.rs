@@ -5,6 +5,7 @@ use std::collections::HashSet;
 use chrono::{DateTime, Utc};
 use sqlx::types::Json;
 use towline_pki::PeerIdentity;
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, TeamId};
 use towline_shared::protocol::v1::{Capabilities, Hello};
 use uuid::Uuid;
@@ -109,6 +110,7 @@ impl Store {
             return self.standing(agent, session).await;
         }
         tx.commit().await?;
+        reach("plane: committed a session");
         self.wake().agent(agent);
         Ok(Standing::Current)
     }

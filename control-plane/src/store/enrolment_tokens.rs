@@ -4,6 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use towline_pki::EnrollToken;
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, EnrolmentTokenId, TeamId};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -151,6 +152,7 @@ impl Store {
         let action = "enrolment_token.create";
         audit::append_of(&mut tx, tenant, action, subject, Value::Null, now).await?;
         tx.commit().await?;
+        reach("plane: committed an enrolment token");
         Ok(MintedToken {
             id,
             name: new.name,

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use towline_shared::Fence;
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, JobId, TargetId};
 use towline_shared::protocol::v1::{Attempt, Held, Hello, SecretsNeed, Verdict};
 use towline_shared::spec::Secret;
@@ -51,6 +52,7 @@ impl Store {
             }
         }
         tx.commit().await?;
+        reach("plane: committed the verdicts");
         for moved in &moves {
             self.announce(moved);
         }

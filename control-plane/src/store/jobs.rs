@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::Fence;
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, DeploymentId, JobId, ProjectId, TargetId, TeamId};
 use towline_shared::outcome::{Outcome, Step as WorkStep};
 use towline_shared::protocol::v1::Attempt;
@@ -119,12 +120,30 @@ pub(crate) struct Moved {
     pub(crate) agent: Option<AgentId>,
 }
 
+/// Marks that a change of a job is durable.
+fn committed(change: Change) {
+    match change {
+        Change::Offer(_) => reach("plane: committed an offer"),
+        Change::Go(JobState::Accepted) => reach("plane: committed an acceptance"),
+        Change::Go(JobState::Running) => reach("plane: committed a beginning"),
+        Change::Go(_) => reach("plane: committed a loss of sight"),
+        Change::Requeue(_) => reach("plane: committed a requeue"),
+        Change::Note => reach("plane: committed a step"),
+        Change::RequestCancel => reach("plane: committed a cancel's intent"),
+        Change::End(_) => reach("plane: committed an end"),
+        Change::CancelNow => reach("plane: committed a cancel"),
+        // An end without an agent: it was revoked, has lost its journal, or cannot read the job.
+        Change::Fail(_) | Change::None => {}
+    }
+}
+
 impl Store {
     /// Wakes who waits for what was moved. To be called after the commit.
     pub(crate) fn announce(&self, moved: &Moved) {
         if moved.change == Change::None {
             return;
         }
+        committed(moved.change);
         self.wake().deployment(moved.deployment);
         let frees_the_target = matches!(
             moved.change,

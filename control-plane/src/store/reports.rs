@@ -1,6 +1,7 @@
 //! What agents report about their jobs between hello and goodbye.
 
 use towline_shared::Fence;
+use towline_shared::failpoint::reach;
 use towline_shared::ids::AgentId;
 use towline_shared::outcome::Outcome;
 use towline_shared::protocol::v1::{Attempt, Finished, Progress, Refused};
@@ -190,6 +191,7 @@ impl Store {
             }
         }
         tx.commit().await?;
+        reach("plane: renewed leases");
         for moved in &moves {
             self.announce(moved);
         }

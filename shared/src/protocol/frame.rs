@@ -64,6 +64,14 @@ macro_rules! messages {
                 match self { $(Self::$variant(_) => stringify!($variant),)+ }
             }
 
+            /// The name of the message that a frame holds, by its kind alone.
+            pub fn name_of(frame: &[u8]) -> Option<&'static str> {
+                match frame.first()? {
+                    $($kind => Some(stringify!($variant)),)+
+                    _ => None,
+                }
+            }
+
             /// Encodes the message as a frame.
             pub fn encode(&self) -> Result<Vec<u8>, FrameError> {
                 match self {

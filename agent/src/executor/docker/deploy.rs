@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
+use towline_shared::failpoint::reach;
 use towline_shared::outcome::{FailureReason, ServiceImage, Step};
 use towline_shared::spec::Deploy;
 
@@ -79,6 +80,7 @@ pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<Servic
     job.task.progress.begin(Step::Preparing).await?;
     let mut compose = job.compose()?;
     let resolved = prepare(job, deploy, &compose).await?;
+    reach("agent: resolved a project");
     job.open().await?;
     for warning in &resolved.warnings {
         job.note(warning).await;
@@ -149,6 +151,7 @@ fn private_dotenv(job: &Job<'_>, deploy: &Deploy) -> Result<PathBuf, Stop> {
 async fn enter(job: &mut Job<'_>, model: &Model, deploy: &Deploy) -> Result<Restarts, Stop> {
     job.engine_at_start().await?;
     let containers = job.bounded(job.host.engine.observe(job.project)).await??;
+    reach("agent: looked at the containers");
     job.refuse_foreign_containers(&containers)?;
     let folder = job.folder.clone();
     let (mounts, files) = (model.mounts.clone(), deploy.files.clone());
@@ -287,6 +290,7 @@ impl Deployment<'_, '_> {
             return Ok(Phase::Outage(None));
         }
         let hashes = self.job.bounded(self.hashes()).await??;
+        reach("agent: hashed the services");
         let containers = match self.observe().await? {
             Ok(containers) => containers,
             Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
@@ -303,6 +307,7 @@ impl Deployment<'_, '_> {
                 Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
                 Err(error) => return Err(error.into()),
             };
+            reach("agent: looked for an image");
             let hash = hashes.get(&service.name).cloned().unwrap_or_default();
             wanted.insert(service.name.clone(), Wanted { hash, image_id });
         }

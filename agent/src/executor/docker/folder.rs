@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{AtFlags, Mode, OFlags};
 use rustix::io::Errno;
 use serde::{Deserialize, Serialize};
+use towline_shared::failpoint::reach;
 use towline_shared::spec::{FileMode, ProjectFile};
 
 use crate::state_dir::write_durably;
@@ -141,6 +142,7 @@ impl ProjectFolder {
         }
         for file in files {
             place(&root, file, Keeping::Durably).map_err(|errno| self.errno(&file.path, errno))?;
+            reach("agent: placed a file");
         }
         manifest.files = new;
         self.write_manifest(&manifest)
@@ -189,7 +191,9 @@ impl ProjectFolder {
         serde_json::to_vec(manifest)
             .map_err(io::Error::other)
             .and_then(|text| write_durably(&path, &text))
-            .map_err(|source| io_error(&path, source))
+            .map_err(|source| io_error(&path, source))?;
+        reach("agent: stored a manifest");
+        Ok(())
     }
 
     fn open_root(&self) -> Result<OwnedFd, FolderError> {

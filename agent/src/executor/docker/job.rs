@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use towline_shared::failpoint::reach;
 use towline_shared::log::{LogLine, LogStream};
 use towline_shared::outcome::FailureReason;
 
@@ -165,7 +166,9 @@ impl<'a> Job<'a> {
         let written = serde_json::to_vec(&self.limits)
             .map_err(std::io::Error::other)
             .and_then(|text| write_durably(&path, &text));
-        written.map_err(|error| Stop::internal("cannot write the job's folder", &error))
+        written.map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
+        reach("agent: stored a job's limits");
+        Ok(())
     }
 
     /// Does something within the job's time, or until it is cancelled.
@@ -204,7 +207,10 @@ impl<'a> Job<'a> {
         let patience = Instant::now() + ENGINE_PATIENCE;
         loop {
             match self.bounded(self.host.engine.ping()).await? {
-                Ok(()) => return Ok(()),
+                Ok(()) => {
+                    reach("agent: found the engine");
+                    return Ok(());
+                }
                 Err(error) if !error.is_outage() || Instant::now() >= patience => {
                     return Err(error.into());
                 }
@@ -277,11 +283,13 @@ impl<'a> Job<'a> {
         let mut running = compose
             .start(folder, arguments, input, &output)
             .map_err(|error| Stop::internal("cannot start docker compose", &error))?;
+        reach("agent: started compose");
         if let Err(error) = child::record(&self.folder.child_record(), &running) {
             // Nothing of a job may work on when the job has ended.
             running.stop().await;
             return Err(Stop::internal("cannot write the project's folder", &error).into());
         }
+        reach("agent: noted compose");
         self.attend(running, watch).await
     }
 
@@ -308,6 +316,9 @@ impl<'a> Job<'a> {
         };
         if result.is_err() {
             running.stop().await;
+            reach("agent: stopped compose");
+        } else {
+            reach("agent: saw compose end");
         }
         output.drain(self).await;
         output.finish(self).await;

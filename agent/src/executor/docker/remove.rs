@@ -3,6 +3,7 @@
 //! Everything is found by its labels, so that it works without the project's files, twice, and on
 //! what a half-done deploy left. Nothing without Towline's label is touched.
 
+use towline_shared::failpoint::reach;
 use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::spec::{Remove, VolumeFate};
 
@@ -49,6 +50,7 @@ pub(super) async fn run(job: &mut Job<'_>, remove: &Remove) -> Result<(), Stop> 
     removed
         .await
         .map_err(|error| Stop::failed(FailureReason::Internal, error.to_string()))??;
+    reach("agent: removed a project's files");
     Ok(())
 }
 
@@ -166,13 +168,16 @@ async fn sweep(job: &Job<'_>, remove: &Remove) -> Result<(), EngineError> {
     let project = job.project;
     for container in engine.containers(Some(project)).await? {
         engine.remove_container(&container.summary.id).await?;
+        reach("agent: removed a container");
     }
     for network in engine.networks(project).await? {
         engine.remove_network(&network.name).await?;
+        reach("agent: removed a network");
     }
     if remove.volumes == VolumeFate::Delete {
         for volume in engine.volumes(project).await? {
             engine.remove_volume(&volume.name).await?;
+            reach("agent: removed a volume");
         }
     }
     Ok(())

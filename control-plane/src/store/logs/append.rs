@@ -1,5 +1,6 @@
 //! Appending, and where a log goes on.
 
+use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, JobId};
 use towline_shared::log::{Fit, LogChunk, LogPosition};
 use towline_shared::protocol::v1::{Attempt, LogAck};
@@ -79,6 +80,7 @@ impl Store {
         if log.state == LogState::Open && log.fence < attempt.fence {
             row::advance(&mut tx, attempt.job, attempt.fence, log.position).await?;
             tx.commit().await?;
+            reach("plane: opened a log");
         } else {
             tx.roll_back().await?;
         }
@@ -131,6 +133,7 @@ impl Store {
         } else {
             row::advance(&mut tx, attempt.job, attempt.fence, position).await?;
             tx.commit().await?;
+            reach("plane: committed lines of a log");
             self.wake().log(attempt.job);
         }
         Ok(Appended::Ack(LogAck {

@@ -1,6 +1,7 @@
 //! The end of a log, which follows the end of its job.
 
 use sqlx::FromRow;
+use towline_shared::failpoint::reach;
 use towline_shared::ids::JobId;
 use towline_shared::log::LogPosition;
 use uuid::Uuid;
@@ -46,6 +47,7 @@ impl Store {
             return tx.roll_back().await;
         }
         tx.commit().await?;
+        reach("plane: ended a log");
         self.wake().log(job);
         Ok(())
     }

@@ -1,6 +1,7 @@
 //! Doing what is left to do.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use towline_shared::failpoint::reach;
 use towline_shared::outcome::FailureReason;
 
 use super::super::engine::{EngineError, Observed};
@@ -151,7 +152,10 @@ impl Deployment<'_, '_> {
                 .bounded(self.job.host.engine.start_container(&next.id))
                 .await?
             {
-                Ok(()) => left.retain(|id| *id != next.id),
+                Ok(()) => {
+                    reach("agent: started a container");
+                    left.retain(|id| *id != next.id);
+                }
                 Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
                 Err(error) => return start_refused(&error),
             }
