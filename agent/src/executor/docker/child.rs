@@ -14,6 +14,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal};
 use serde::{Deserialize, Serialize};
 use tokio::process::{Child, Command};
+use towline_shared::failpoint::reach;
 use towline_shared::ids::JobId;
 use towline_shared::spec::Secret;
 
@@ -166,6 +167,7 @@ impl Running {
             // A process that cannot be killed hangs in the kernel; it must not hang the job.
             let _ = tokio::time::timeout(STOP_PATIENCE, self.ended()).await;
         }
+        reach("agent: stopped compose");
     }
 }
 

@@ -316,7 +316,6 @@ impl<'a> Job<'a> {
         };
         if result.is_err() {
             running.stop().await;
-            reach("agent: stopped compose");
         } else {
             reach("agent: saw compose end");
         }

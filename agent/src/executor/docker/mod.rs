@@ -160,7 +160,13 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     };
     match done {
         Ok(images) => Outcome::Succeeded { images },
-        Err(stop) => end(&job, stop).await,
+        Err(stop) => {
+            // A job that was resumed may end before it has come to the compose that a former process left at work.
+            if let Some(mut left) = child::left_by(task.attempt.job) {
+                left.stop().await;
+            }
+            end(&job, stop).await
+        }
     }
 }
 
