@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use towline_tests::agent::AgentPlan;
-use towline_tests::compose::{ComposeFolder, Service};
+use towline_tests::compose::{ComposeFolder, Service, starts};
 use towline_tests::engine::{Engine, EngineKind};
 use towline_tests::patience::wait_until;
 use towline_tests::server::{DatabaseKind, ServerPlan};
 use towline_tests::story::{Installation, unique};
 
-use crate::{DEPLOY_LIMIT, on_both, starts};
+use crate::{DEPLOY_LIMIT, on_both};
 
 on_both!(
     the_control_plane_dies_at_any_moment,

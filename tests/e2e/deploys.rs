@@ -1,11 +1,11 @@
 //! A deploy brings a project to the state its files describe, and touches nothing else.
 
 use serde_json::json;
-use towline_tests::compose::{ComposeFolder, Service};
+use towline_tests::compose::{ComposeFolder, Service, starts};
 use towline_tests::ports::published_port;
 use towline_tests::story::Installation;
 
-use crate::{DEPLOY_LIMIT, on_both, starts};
+use crate::{DEPLOY_LIMIT, on_both};
 
 on_both!(
     a_page_is_served_and_its_log_is_told,

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use towline_tests::agent::AgentPlan;
-use towline_tests::compose::{ComposeFolder, Service};
+use towline_tests::compose::{ComposeFolder, Service, starts};
 use towline_tests::proxy::{Proxy, Weather};
 use towline_tests::story::Installation;
 
-use crate::{DEPLOY_LIMIT, on_both, starts};
+use crate::{DEPLOY_LIMIT, on_both};
 
 on_both!(
     a_link_that_breaks_while_a_deploy_runs_heals,

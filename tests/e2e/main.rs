@@ -23,7 +23,7 @@ mod upgrades;
 
 use std::time::Duration;
 
-use towline_tests::engine::{Engine, EngineKind};
+use towline_tests::engine::EngineKind;
 use towline_tests::server::DatabaseKind;
 use towline_tests::story::Installation;
 
@@ -57,17 +57,3 @@ macro_rules! on_both {
     )+};
 }
 use on_both;
-
-/// How often the counting service of a project has started, as its volume tells.
-fn starts(engine: &Engine, project: &str) -> usize {
-    let container = engine.containers(project);
-    let id = container
-        .iter()
-        .find(|container| container["State"] == "running")
-        .and_then(|container| container["ID"].as_str())
-        .unwrap_or_else(|| panic!("no container of {project} runs"));
-    engine
-        .run_docker(&["exec", id, "cat", "/count/starts"])
-        .lines()
-        .count()
-}

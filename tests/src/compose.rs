@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{engine::BUSYBOX, scratch::Scratch};
+use crate::{
+    engine::{BUSYBOX, Engine},
+    scratch::Scratch,
+};
 
 /// A folder with a compose file.
 #[derive(Debug)]
@@ -212,6 +215,25 @@ impl Service {
         let lines = lines.concat();
         format!("  {}:\n{lines}", self.name)
     }
+}
+
+/// How often the counting service of a project has started, as its volume tells.
+pub fn starts(engine: &Engine, project: &str) -> usize {
+    let container = engine.containers(project);
+    let id = container
+        .iter()
+        .find(|container| {
+            container["State"] == "running"
+                && container["Mounts"]
+                    .as_str()
+                    .is_some_and(|mounts| !mounts.is_empty())
+        })
+        .and_then(|container| container["ID"].as_str())
+        .unwrap_or_else(|| panic!("no container of {project} runs"));
+    engine
+        .run_docker(&["exec", id, "cat", "/count/starts"])
+        .lines()
+        .count()
 }
 
 #[cfg(test)]

@@ -289,6 +289,17 @@ impl Engine {
             .count()
     }
 
+    /// The networks or volumes (`kind`) of the compose project whose name contains `project`, by name.
+    pub fn resources(&self, kind: &str, project: &str) -> Vec<String> {
+        let format = "{{.Name}} {{.Labels}}";
+        let lines = self.run_docker(&[kind, "ls", "--filter", PROJECT_FILTER, "--format", format]);
+        let named = lines.lines().filter_map(|line| line.split_once(' '));
+        named
+            .filter(|(_, labels)| is_of(labels, project))
+            .map(|(name, _)| name.to_owned())
+            .collect()
+    }
+
     /// Removes what a compose project left: containers, networks, volumes.
     pub fn remove_project(&self, project: &str) {
         for (list, name, remove) in [

@@ -2,7 +2,7 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitStatus},
     time::Duration,
 };
@@ -283,6 +283,14 @@ impl ServerProcess {
     pub fn open_files(&self) -> usize {
         let folder = format!("/proc/{}/fd", self.id());
         std::fs::read_dir(folder).expect("the server runs").count()
+    }
+
+    /// What a `SELECT COUNT(*)` on its main database says.
+    pub fn count(&self, sql: &str) -> i64 {
+        let rows = self.rows(&format!("SELECT CAST(({sql}) AS TEXT)"));
+        rows.first()
+            .and_then(|count| count.parse().ok())
+            .expect("a count")
     }
 
     /// A client without a key.

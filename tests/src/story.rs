@@ -203,6 +203,13 @@ impl Project<'_> {
         }
     }
 
+    /// Its id and name; what it leaves on the engine stays.
+    pub fn leave(self) -> (String, String) {
+        let names = (self.id.clone(), self.name.clone());
+        std::mem::forget(self);
+        names
+    }
+
     /// Its containers on the first agent's engine.
     pub fn containers(&self) -> Vec<Value> {
         self.installation.engine.containers(&self.name)
