@@ -453,6 +453,7 @@ impl Plane for Model {
             row.is_of(host)
                 && row.job.fence == attempt.fence
                 && row.job.state.is_live()
+                && row.job.state != JobState::Offered
                 && row.log.fence <= attempt.fence
         };
         let Some(row) = row.filter(held) else {

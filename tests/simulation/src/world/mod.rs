@@ -1,13 +1,15 @@
 //! A faulty world around both sides, driven by dice: at each step one thing happens, chosen among all that could.
 
+mod damage;
+mod moves;
+mod people;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use towline_server::job::JobState;
 use towline_shared::ids::JobId;
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::{Attempt, FromServer, Verdict};
-use towline_shared::spec::Interruption;
 use uuid::Uuid;
 
 use crate::account::Account;
@@ -17,7 +19,7 @@ use crate::faults::{Fault, Faults};
 use crate::figures::Figures;
 use crate::host::{Agent, Broken, Disk, Hands, Host, Noted, Phase};
 use crate::link::{Flow, Lane, Link, LinkId, Parcel};
-use crate::plane::{Entry, Plane, Secrets, Wish};
+use crate::plane::Plane;
 use crate::replica::{After, Did, Replica, SILENCE};
 use crate::trace::Trace;
 
@@ -204,105 +206,6 @@ impl World {
         Ok(())
     }
 
-    /// Now and then something goes wrong or somebody wants something; otherwise the world goes on.
-    fn moves_of_now(&mut self) -> Vec<(u32, Move)> {
-        if self.weather == Weather::Stormy {
-            let (goes_wrong, wants) = (self.faults.permille(), self.wants);
-            if self.dice.permille(goes_wrong) {
-                let faults = self.faults.possible(self).into_iter();
-                let moves: Vec<_> = faults
-                    .map(|(weight, fault)| (weight, Move::Fault(fault)))
-                    .collect();
-                if !moves.is_empty() {
-                    return moves;
-                }
-            }
-            if self.dice.permille(wants) {
-                return self.wishes();
-            }
-        }
-        self.courses()
-    }
-
-    /// How the world goes on by itself.
-    fn courses(&self) -> Vec<(u32, Move)> {
-        let mut moves = vec![(4, Move::Wait), (2, Move::Sweep)];
-        for (number, host) in self.hosts.iter().enumerate() {
-            self.host_moves(number, host, &mut moves);
-        }
-        for (number, replica) in self.replicas.iter().enumerate() {
-            match replica {
-                None => moves.push((10, Move::StartReplica(number))),
-                Some(replica) => {
-                    let busy = replica.busy(self.now).into_iter();
-                    moves.extend(busy.map(|link| (30, Move::Session(number, link))));
-                }
-            }
-        }
-        for link in self.links.values() {
-            self.link_moves(link, &mut moves);
-        }
-        moves
-    }
-
-    fn wishes(&self) -> Vec<(u32, Move)> {
-        let mut moves = vec![(1, Move::Sweep)];
-        if self.account.jobs().len() < MOST_JOBS {
-            moves.push((8, Move::Submit));
-            let ended = self.account.jobs_that(JobState::is_terminal);
-            moves.extend(ended.last().map(|job| (2, Move::Retry(*job))));
-        }
-        let live = self.account.jobs_that(|state| !state.is_terminal());
-        moves.extend(live.into_iter().map(|job| (2, Move::Cancel(job))));
-        let ended = self.account.jobs_that(JobState::is_terminal);
-        moves.extend(ended.last().map(|job| (1, Move::Cancel(*job))));
-        moves
-    }
-
-    fn host_moves(&self, number: usize, host: &Host, moves: &mut Vec<(u32, Move)>) {
-        if host.engine.child.is_some() {
-            moves.push((8, Move::Change(number)));
-        }
-        let Some(agent) = &host.agent else {
-            moves.push((10, Move::StartAgent(number)));
-            return;
-        };
-        if agent.writes() {
-            moves.push((30, Move::Write(number)));
-        }
-        moves.extend(
-            agent
-                .workers()
-                .into_iter()
-                .map(|attempt| (15, Move::Work(number, attempt))),
-        );
-        moves.extend(
-            agent
-                .senders()
-                .into_iter()
-                .map(|attempt| (20, Move::Send(number, attempt))),
-        );
-        if agent.phase == Phase::Down && agent.dials_at <= self.now {
-            moves.push((15, Move::Dial(number)));
-        }
-    }
-
-    fn link_moves(&self, link: &Link, moves: &mut Vec<(u32, Move)>) {
-        let listens = self
-            .session_of(link.id)
-            .is_none_or(|replica| replica.listens(link.id));
-        if link.up.delivers() && listens {
-            moves.push((30, Move::Up(link.id)));
-        }
-        if link.down.delivers() {
-            moves.push((30, Move::Down(link.id)));
-        }
-    }
-
-    fn session_of(&self, link: LinkId) -> Option<&Replica> {
-        self.replicas[*self.ends.get(&link)?].as_ref()
-    }
-
     fn make(&mut self, chosen: Move) -> Result<(), Broken> {
         match chosen {
             Move::Submit => self.submit(),
@@ -396,57 +299,6 @@ impl World {
             agent.hang_up(now, &mut self.dice);
             self.healthy_since[number] = None;
         }
-    }
-
-    fn submit(&mut self) {
-        let interruption = match self.dice.below(4) {
-            0 => Interruption::Fail,
-            1 => Interruption::RequeueIfNotStarted,
-            _ => Interruption::Resume,
-        };
-        let wish = Wish {
-            host: self.dice.below(self.hosts.len()),
-            interruption,
-            secrets: if self.dice.permille(250) {
-                Secrets::One
-            } else {
-                Secrets::None
-            },
-        };
-        let queued = self.plane.submit(wish);
-        self.queued(queued, wish.host);
-    }
-
-    fn queued(&mut self, job: Option<JobId>, host: usize) {
-        let Some(job) = job else {
-            self.trace
-                .say(|| format!("a job for host {host} is refused"));
-            return;
-        };
-        self.account.submitted(job, host);
-        let name = self.account.name(job);
-        self.trace
-            .say(|| format!("{name} is queued for host {host}"));
-        self.figures.jobs += 1;
-        self.ring(host);
-    }
-
-    fn retry(&mut self, job: JobId) {
-        let host = self.account.host_of(job);
-        let queued = self.plane.retry(job);
-        self.queued(queued, host);
-    }
-
-    fn cancel(&mut self, job: JobId) {
-        let Some(before) = self.plane.view(job) else {
-            return;
-        };
-        let after = self.plane.cancel(job);
-        let name = self.account.name(job);
-        self.trace
-            .say(|| format!("{name} is to stop: it was {}, it is {after}", before.state));
-        self.account.cancelled(job, before.state, after);
-        self.ring(self.account.host_of(job));
     }
 
     fn ring(&mut self, host: usize) {
@@ -669,107 +521,6 @@ impl World {
         }
     }
 
-    fn inflict(&mut self, fault: Fault) {
-        self.figures.fault(fault);
-        self.trace.say(|| format!("fault: {fault:?}"));
-        match fault {
-            Fault::KillAgent(host) => {
-                self.lose_agent(host);
-                self.hosts[host].kill(&mut self.dice);
-            }
-            Fault::CutPower(host) => {
-                self.lose_agent(host);
-                self.hosts[host].cut_power(&mut self.dice);
-                self.account.power_cut(host);
-            }
-            Fault::KillReplica(number) => self.kill_replica(number),
-            Fault::CutLink(id) => self.cut(id),
-            Fault::Lane(id, way, flow) => {
-                if let Some(link) = self.links.get_mut(&id) {
-                    way.lane(link).flow = flow;
-                }
-            }
-            Fault::Copy(id, way) => {
-                if let Some(link) = self.links.get_mut(&id) {
-                    way.lane(link).copy(&mut self.dice);
-                }
-            }
-            Fault::Echo(id, way) => {
-                if let Some(link) = self.links.get_mut(&id) {
-                    way.lane(link).echo();
-                }
-            }
-            Fault::Disk(host, disk) => self.hosts[host].disk = disk,
-            Fault::Clock(forward) => self.skew += if forward { DAY } else { -DAY },
-            Fault::Revoke(host) => {
-                self.plane.revoke(host);
-                self.account.revoke(host);
-                self.ring(host);
-            }
-            Fault::BackUp => self.plane.back_up(),
-            Fault::Restore => {
-                for number in 0..self.replicas.len() {
-                    self.kill_replica(number);
-                }
-                if self.plane.restore() {
-                    let hosts = 0..self.hosts.len();
-                    let revoked = hosts
-                        .filter(|host| self.plane.admit(*host) == Entry::Revoked)
-                        .collect();
-                    self.account.restored(&mut *self.plane, revoked);
-                }
-            }
-        }
-    }
-
-    fn lose_agent(&mut self, host: usize) {
-        let link = self.hosts[host].agent.as_ref().and_then(Agent::link);
-        if let Some(link) = link.and_then(|link| self.links.get_mut(&link)) {
-            break_off(&mut link.up, self.now, &mut self.dice);
-            link.down.close();
-        }
-    }
-
-    fn kill_replica(&mut self, number: usize) {
-        let Some(replica) = self.replicas[number].take() else {
-            return;
-        };
-        for id in replica.sessions.keys() {
-            if let Some(link) = self.links.get_mut(id) {
-                let kept = self.dice.below(link.down.travelling() + 1);
-                link.down.cut(kept);
-                link.up.close();
-            }
-        }
-    }
-
-    /// The connection breaks.
-    fn cut(&mut self, id: LinkId) {
-        if let Some(link) = self.links.get_mut(&id) {
-            break_off(&mut link.up, self.now, &mut self.dice);
-            break_off(&mut link.down, self.now, &mut self.dice);
-        }
-    }
-
-    /// Faults stop: everything runs, carries and ends again.
-    fn relent(&mut self) {
-        self.trace.say(|| "faults have stopped".into());
-        self.weather = Weather::Calm;
-        for link in self.links.values_mut() {
-            for lane in [&mut link.up, &mut link.down] {
-                // What is gone stays gone, and the connection with it.
-                match lane.flow {
-                    Flow::Open => {}
-                    Flow::Stuck => lane.flow = Flow::Open,
-                    Flow::Void => lane.cut(0),
-                }
-            }
-        }
-        for host in &mut self.hosts {
-            host.disk = Disk::Sound;
-        }
-    }
-
     fn is_at_rest(&mut self) -> bool {
         for host in &mut self.hosts {
             if let Some(agent) = &mut host.agent {
@@ -806,20 +557,6 @@ impl World {
             replicas: &self.replicas,
             links: &self.links,
         }
-    }
-}
-
-/// Of what travels some may still arrive, and all of it may be late.
-fn break_off(lane: &mut Lane, now: i64, dice: &mut Dice) {
-    let all = lane.travelling();
-    let kept = if dice.permille(400) {
-        all
-    } else {
-        dice.below(all + 1)
-    };
-    lane.cut(kept);
-    if dice.permille(400) {
-        lane.delay(now + dice.within(0..9_000));
     }
 }
 
