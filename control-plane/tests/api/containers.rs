@@ -138,12 +138,12 @@ async fn an_answer_has_a_bounded_size() {
     let ada = world.first().await;
     let mut host = Host::connect(&ada, &world, "web-1").await;
     let path = format!("/api/v1/targets/{}/containers/shop-web-1/logs", host.target);
-    let long = "x".repeat(60_000);
+    let long = "x".repeat(15_000);
     let agent = async {
         let (stream, _) = opened(&mut host).await;
         // Repeated text takes little of the stream's credit.
         for _ in 0..150 {
-            send(&mut host, stream, &[&long]).await;
+            send(&mut host, stream, &[&long, &long, &long, &long]).await;
         }
     };
     let (refused, ()) = tokio::join!(ada.get(&path), agent);
