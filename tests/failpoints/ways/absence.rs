@@ -32,7 +32,8 @@ pub fn long(stage: &mut Stage<'_>, case: &Case) {
 fn end(stage: &Stage<'_>, order: &Order, project: &str) {
     order.try_cancel(&stage.story.api);
     cancel::says_what_it_left(&order.wait(&stage.story.api, "cancelled"));
-    assert_eq!(stage.story.engine.creations(project), 1);
+    // As in `rest::deployed`: what the engine has forgotten is no second creation.
+    assert!(stage.story.engine.creations(project) <= 1);
     stage.story.engine.remove_project(project);
 }
 

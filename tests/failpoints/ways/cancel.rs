@@ -51,7 +51,8 @@ pub fn running(stage: &mut Stage<'_>, case: &Case) {
     stage.recover();
     order.try_cancel(&stage.story.api);
     says_what_it_left(&order.wait(&stage.story.api, "cancelled"));
-    assert_eq!(stage.story.engine.creations(&project.name), 1);
+    // As in `rest::deployed`: what the engine has forgotten is no second creation.
+    assert!(stage.story.engine.creations(&project.name) <= 1);
     stage.story.engine.remove_project(&project.name);
 }
 
