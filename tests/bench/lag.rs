@@ -6,9 +6,9 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use towline_tests::compose::{ComposeFolder, Service};
-use towline_tests::patience::wait_until;
-use towline_tests::story::{Installation, Project};
+use towline_tests::story::Installation;
 
+use crate::container::running;
 use crate::report::{Row, median_and_p99};
 
 const LIMIT: Duration = Duration::from_mins(2);
@@ -20,13 +20,11 @@ const SCRIPT: &str = "until test -e /go; do sleep 0.1; done; i=0; while [ $i -lt
 /// Measures the lag of so many lines.
 pub fn measure(story: &Installation, ticks: usize) -> Vec<Row> {
     let script = SCRIPT.replace("TICKS", &ticks.to_string());
-    let clock = Service::script("clock", &script).line(
-        "healthcheck: {test: [CMD, test, -e, /done], interval: 1s, timeout: 2s, retries: 100}",
-    );
+    let clock = Service::script("clock", &script).done_when("test -e /done");
     let project = story.project("lag", &ComposeFolder::of(&[clock]));
     let deployment = project.deploy();
     let events = deployment.follow(None);
-    let container = running_container(&project);
+    let container = running(|| project.containers());
     let uptime = Uptime::calibrate();
     let theirs = docker_follow(story, &container, ticks, uptime);
     story
@@ -50,14 +48,6 @@ pub fn measure(story: &Installation, ticks: usize) -> Vec<Row> {
         },
         Row::figure("its p99 beyond docker logs -f's", "ms", p99 - their_p99).at_most(30.0),
     ]
-}
-
-fn running_container(project: &Project<'_>) -> String {
-    wait_until("the clock's container", LIMIT, || {
-        let containers = project.containers();
-        let up = containers.iter().find(|one| one["State"] == "running")?;
-        Some(up["ID"].as_str()?.to_owned())
-    })
 }
 
 fn docker_follow(

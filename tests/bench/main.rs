@@ -12,6 +12,7 @@
     reason = "a benchmark that cannot be measured stops and says why"
 )]
 
+mod container;
 mod deploy;
 mod fleet;
 mod footprint;

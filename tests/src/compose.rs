@@ -189,6 +189,15 @@ impl Service {
         ))
     }
 
+    /// Healthy only when the command succeeds, however long that takes.
+    #[must_use]
+    pub fn done_when(self, command: &str) -> Self {
+        let test = serde_json::json!(["CMD", "sh", "-c", command]);
+        self.line(&format!(
+            "healthcheck: {{test: {test}, interval: 1s, timeout: 10s, retries: 10000}}"
+        ))
+    }
+
     /// With another line of YAML.
     #[must_use]
     pub fn line(mut self, line: &str) -> Self {

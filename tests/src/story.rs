@@ -241,6 +241,13 @@ impl Deployment<'_> {
         text(&self.show()["status"])
     }
 
+    /// As much of its log as somebody reads.
+    fn end_of_log(&self) -> String {
+        const LINES: usize = 100;
+        let log = self.log();
+        log[log.len().saturating_sub(LINES)..].join("\n")
+    }
+
     /// Waits for a status and returns the deployment; panics with its log when another one is final or `limit` passes.
     pub fn wait(&self, status: &str, limit: Duration) -> Value {
         let end = Instant::now() + limit;
@@ -254,7 +261,7 @@ impl Deployment<'_> {
             assert!(
                 !hopeless,
                 "deployment is {now}, not {status}: {shown}\n{}",
-                self.log().join("\n")
+                self.end_of_log()
             );
             std::thread::sleep(Duration::from_millis(50));
         }

@@ -157,6 +157,8 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
         .busy_timeout(BUSY)
         // A flood leaves no large log behind, in bytes.
         .pragma("journal_size_limit", "67108864")
+        // A savepoint's old pages would go to a file outside of the data directory.
+        .pragma("temp_store", "MEMORY")
         .statement_cache_capacity(256);
     // Merged logs and old samples give their space back; the rest hardly shrinks. A reader may not even ask for it.
     let writer = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
