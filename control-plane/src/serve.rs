@@ -1,6 +1,7 @@
 //! The control plane's process: puts its parts together, starts them, and stops them in order.
 
 mod certificates;
+mod lane;
 mod listeners;
 mod master_key;
 mod setup_link;
@@ -21,6 +22,7 @@ use crate::store::{DatabaseConfig, Store};
 use crate::telemetry::ProcessMetrics;
 use crate::vault::Vault;
 use certificates::Certificates;
+use lane::Lane;
 use listeners::Listeners;
 
 /// Readers of SQLite, or connections to PostgreSQL.
@@ -54,18 +56,21 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     let stopping = stop::on_signal()?;
     listeners::allow_many_descriptors();
     let store = open_store(&config).await?;
-    let served = run(&config, &store, stopping).await;
+    let lane = Lane::start()?;
+    let served = run(&config, &store, &lane, stopping).await;
     if timeout(CLOSE, store.close()).await.is_err() {
         tracing::warn!(
             "the database was not closed in time; nothing is lost, the next start checks it"
         );
     }
+    lane.end();
     served
 }
 
 async fn run(
     config: &Config,
     store: &Store,
+    lane: &Lane,
     stopping: CancellationToken,
 ) -> Result<(), StartError> {
     let listeners = Listeners::open(config)?;
@@ -107,7 +112,7 @@ async fn run(
         registry.clone(),
         stopping.clone(),
     );
-    tasks.spawn(agents);
+    tasks.spawn_on(agents, lane.handle());
     timers::start(&tasks, store, certificates, &stopping);
     stopping.cancelled().await;
     tasks.close();

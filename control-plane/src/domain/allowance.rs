@@ -5,12 +5,18 @@ use std::hash::Hash;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// What everybody may do, and what each has left of it. Who has not used it is not kept.
+/// So few are never looked through.
+const FEW: usize = 64;
+
+/// What everybody may do, and what each has left of it. Who has not used it for long is not kept.
 #[derive(Debug)]
 pub struct Allowances<K> {
     burst: u32,
     every: TimeDelta,
     used: HashMap<K, Used>,
+    /// With so many, those who have all of theirs again are forgotten: seldom enough that a storm
+    /// of many costs each of them the same.
+    most: usize,
 }
 
 #[derive(Debug)]
@@ -29,28 +35,37 @@ impl<K: Hash + Eq> Allowances<K> {
             burst,
             every,
             used: HashMap::new(),
+            most: FEW,
         }
     }
 
     /// Uses the allowance once: gives how often it was refused since the last time, or nothing when
     /// none is left.
     pub fn spend(&mut self, who: K, now: DateTime<Utc>) -> Option<u64> {
-        let (burst, every) = (self.burst, self.every);
-        self.used.retain(|_, used| {
-            used.earn(burst, every, now);
-            used.left < burst || used.refused > 0
-        });
+        if self.used.len() >= self.most {
+            self.forget_the_rested(now);
+        }
         let used = self.used.entry(who).or_insert(Used {
-            left: burst,
+            left: self.burst,
             since: now,
             refused: 0,
         });
+        used.earn(self.burst, self.every, now);
         if used.left == 0 {
             used.refused += 1;
             return None;
         }
         used.left -= 1;
         Some(std::mem::take(&mut used.refused))
+    }
+
+    fn forget_the_rested(&mut self, now: DateTime<Utc>) {
+        let (burst, every) = (self.burst, self.every);
+        self.used.retain(|_, used| {
+            used.earn(burst, every, now);
+            used.left < burst || used.refused > 0
+        });
+        self.most = FEW.max(2 * self.used.len());
     }
 }
 
@@ -104,11 +119,18 @@ mod tests {
     #[test]
     fn who_has_all_of_it_is_not_kept() {
         let mut allowances = Allowances::new(2, TimeDelta::seconds(10));
-        for who in 0..100 {
+        for who in 0..200 {
             allowances.spend(who, at(0));
         }
-        assert_eq!(allowances.used.len(), 100);
-        allowances.spend(0, at(20));
-        assert_eq!(allowances.used.len(), 1);
+        assert_eq!(allowances.used.len(), 200);
+        for who in 0..300 {
+            allowances.spend(1000 + who, at(20));
+        }
+        assert!(allowances.used.len() <= 300, "{}", allowances.used.len());
+        allowances.spend(0, at(1000));
+        for who in 0..300 {
+            allowances.spend(2000 + who, at(2000));
+        }
+        assert!(!allowances.used.contains_key(&1000));
     }
 }

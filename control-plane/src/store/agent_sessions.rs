@@ -55,7 +55,7 @@ pub enum Standing {
 impl Store {
     /// Decides about a connection, by its verified certificate alone.
     pub async fn handshake(&self, peer: &PeerIdentity) -> Result<Admission> {
-        let mut reader = self.main().read().await?;
+        let mut reader = self.read_in_turn().await?;
         let row = optional!(
             reader.conn(),
             (Uuid, String, Option<DateTime<Utc>>, i64),

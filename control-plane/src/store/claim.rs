@@ -44,7 +44,7 @@ impl Store {
     }
 
     async fn waiting_targets(&self, agent: AgentId) -> Result<Vec<TargetId>> {
-        let mut reader = self.main().read().await?;
+        let mut reader = self.read_in_turn().await?;
         let now = now(reader.conn()).await?;
         let rows = all!(
             reader.conn(),

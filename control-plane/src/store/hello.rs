@@ -72,7 +72,7 @@ impl Store {
         agent: AgentId,
         fences: &[(TargetId, Fence)],
     ) -> Result<bool> {
-        let mut reader = self.main().read().await?;
+        let mut reader = self.read_in_turn().await?;
         let rows = all!(
             reader.conn(),
             (uuid::Uuid, i64, i64, i64),

@@ -19,6 +19,7 @@ mod audit_verify;
 mod authorities;
 pub(crate) mod certificates;
 mod claim;
+mod crowd;
 pub mod deployments;
 pub mod enrolment_tokens;
 pub mod error;
@@ -99,6 +100,7 @@ struct Inner {
     samples: Mutex<metrics::Pending>,
     /// How many refusals of each agent are still written down.
     refusals: Mutex<refusals::Budget>,
+    crowd: crowd::Crowd,
     /// Held until the store is closed: a second server on the same files is refused.
     lock: Option<File>,
 }

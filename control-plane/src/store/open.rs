@@ -14,6 +14,7 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, PgConnection, PgPool, SqliteConnection};
 
+use super::crowd::Crowd;
 use super::db::{Db, PostgresDb, commit_times};
 use super::error::StoreError;
 use super::migrations::{Part, migrate_postgres, migrate_sqlite};
@@ -134,6 +135,7 @@ async fn open_sqlite(config: &DatabaseConfig, vault: Vault) -> Result<Inner, Ope
         wake: Wake::local(),
         samples: Mutex::new(metrics::Pending::default()),
         refusals: Mutex::new(refusals::budget()),
+        crowd: Crowd::default(),
         lock: Some(lock),
     })
 }
@@ -214,6 +216,7 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
         wake,
         samples: Mutex::new(metrics::Pending::default()),
         refusals: Mutex::new(refusals::budget()),
+        crowd: Crowd::default(),
         lock: None,
     })
 }

@@ -3,7 +3,8 @@
 //! Each write runs alone, inside a savepoint, on the one connection. When it is done it leaves the
 //! transaction open for those who wait behind it and queues up once more; whoever first comes to
 //! its second turn commits for all who were done before. The lock is fair, so a lone write commits
-//! at once, and eight that wait together share one sync of the disk.
+//! at once, and eight that wait together share one sync of the disk. Each call of the connection is
+//! a hop to its thread and back, so that a write has one before its statements, and the commit.
 //!
 //! Promises: `commit` returns only when the write is durable; a write that is dropped, or whose
 //! caller is gone in the middle, leaves nothing; a failed commit fails everybody who shared it.
@@ -40,7 +41,7 @@ struct Line {
 enum Phase {
     /// No transaction.
     Idle,
-    /// A transaction with finished writes.
+    /// A transaction with finished writes, and the last one's savepoint.
     Open,
     /// A transaction with a write under way.
     Inside,
@@ -111,7 +112,7 @@ impl SqliteTx {
         };
         let line = Arc::clone(&self.line);
         joined(tokio::spawn(async move {
-            let durable = turn.leave().await?;
+            let durable = turn.leave();
             drop(turn);
             // A failure is told to all who shared the commit, and so to us.
             let _ = line.lock_owned().await.settle().await;
@@ -155,11 +156,11 @@ impl Line {
         if self.phase == Phase::Inside {
             self.take_back().await;
         }
-        if self.phase == Phase::Idle {
-            self.run("BEGIN IMMEDIATE").await?;
-            self.phase = Phase::Open;
-        }
-        if let Err(error) = self.run("SAVEPOINT turn").await {
+        let entry = match self.phase {
+            Phase::Idle => "BEGIN IMMEDIATE; SAVEPOINT turn",
+            Phase::Open | Phase::Inside => "RELEASE turn; SAVEPOINT turn",
+        };
+        if let Err(error) = self.run(entry).await {
             self.abandon(&error).await;
             return Err(error);
         }
@@ -167,18 +168,13 @@ impl Line {
         Ok(())
     }
 
-    /// Ends the write and joins those who wait for the commit.
-    async fn leave(
-        &mut self,
-    ) -> Result<oneshot::Receiver<Result<(), DatabaseError>>, DatabaseError> {
-        if let Err(error) = self.run("RELEASE turn").await {
-            self.abandon(&error).await;
-            return Err(error);
-        }
+    /// Ends the write and joins those who wait for the commit. Its savepoint is released by the next
+    /// one, or by the commit.
+    fn leave(&mut self) -> oneshot::Receiver<Result<(), DatabaseError>> {
         self.phase = Phase::Open;
         let (sender, durable) = oneshot::channel();
         self.batch.push(sender);
-        Ok(durable)
+        durable
     }
 
     /// Commits what is done, unless somebody else has.
@@ -210,7 +206,7 @@ impl Line {
             self.phase = Phase::Idle;
             return;
         }
-        match self.run("ROLLBACK TO turn; RELEASE turn").await {
+        match self.run("ROLLBACK TO turn").await {
             Ok(()) => self.phase = Phase::Open,
             // SQLite itself rolls the whole transaction back on a full disk or an I/O error.
             Err(error) => self.abandon(&error).await,
