@@ -85,10 +85,7 @@ fn followed(story: &Installation, folder: &ComposeFolder, lines: u64) -> (f64, u
     while seen < lines {
         let length = out.read(&mut piece).unwrap();
         assert_ne!(length, 0, "docker logs -f ended after {seen} lines");
-        seen += piece[..length]
-            .iter()
-            .filter(|byte| **byte == b'\n')
-            .count() as u64;
+        seen += piece[..length].split(|byte| *byte == b'\n').count() as u64 - 1;
         bytes += length as u64;
     }
     let took = begun.elapsed().as_secs_f64();
