@@ -97,6 +97,8 @@ pub enum Step {
     Verifying,
     /// `docker compose down` runs.
     Removing,
+    /// `docker compose build` runs.
+    Building,
 }
 
 impl Step {
@@ -107,6 +109,7 @@ impl Step {
             Self::Applying => "applying",
             Self::Verifying => "verifying",
             Self::Removing => "removing",
+            Self::Building => "building",
         }
     }
 }

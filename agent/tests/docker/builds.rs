@@ -63,6 +63,14 @@ async fn a_build_is_seen_live_and_a_changed_context_makes_a_new_image(kind: Kind
     running.printed("last 43").await;
     let first = running.ended().await;
     let images = first.succeeded().to_vec();
+    let steps = [
+        Step::Preparing,
+        Step::Applying,
+        Step::Building,
+        Step::Applying,
+        Step::Verifying,
+    ];
+    assert_eq!(first.steps, steps);
     assert_eq!(images[0].reference, format!("{}-web", host.name));
     assert_eq!(first.of("web-1"), [page_one.trim()]);
     let ids = host.ids("web");
@@ -174,7 +182,7 @@ async fn an_interrupted_build_is_done_before_what_runs_is_believed(kind: Kind) {
     crate::host::kill_compose_of(job);
     let options = JobOptions {
         job,
-        start: Start::Resumed(Some(Step::Applying)),
+        start: Start::Resumed(Some(Step::Building)),
         ..JobOptions::default()
     };
     let after = host.run(work(), options).await;

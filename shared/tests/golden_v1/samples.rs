@@ -329,6 +329,7 @@ fn from_agent() -> Vec<Sample> {
         agent("agent/progress-applying", progress(Step::Applying)),
         agent("agent/progress-verifying", progress(Step::Verifying)),
         agent("agent/progress-removing", progress(Step::Removing)),
+        agent("agent/progress-building", progress(Step::Building)),
         agent(
             "agent/log",
             FromAgent::Log(Log {

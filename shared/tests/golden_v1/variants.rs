@@ -49,6 +49,7 @@ pub fn variants() -> Vec<&'static str> {
         Step {
             Step::Preparing => "agent/progress-preparing", Step::Applying => "agent/progress-applying",
             Step::Verifying => "agent/progress-verifying", Step::Removing => "agent/progress-removing",
+            Step::Building => "agent/progress-building",
         }
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",

@@ -187,7 +187,7 @@ impl Deployment<'_, '_> {
     async fn take_up(&mut self) -> Result<Left, Stop> {
         if !matches!(
             self.job.task.start,
-            Start::Resumed(Some(Step::Applying | Step::Verifying))
+            Start::Resumed(Some(Step::Applying | Step::Building | Step::Verifying))
         ) {
             return Ok(Left::Everything);
         }

@@ -4,6 +4,8 @@
 //! with what compose says of containers. After an interruption it is done again, which costs
 //! nothing where the engine has its steps in the cache.
 
+use towline_shared::outcome::Step;
+
 use super::super::failure::{self, Failed};
 use super::super::stop::Stop;
 use super::{Attention, Deployment, Images, Phase};
@@ -13,6 +15,7 @@ impl Deployment<'_, '_> {
         if self.images == Images::Built {
             return Ok(Phase::Done(()));
         }
+        self.job.task.progress.begin(Step::Building).await?;
         "`docker compose build` to end".clone_into(&mut self.job.waiting_for);
         let arguments = ["--progress", "plain", "build"];
         let ended = self.compose(&arguments, Attention::Output).await?;
@@ -28,6 +31,7 @@ impl Deployment<'_, '_> {
             };
         }
         self.images = Images::Built;
+        self.job.task.progress.begin(Step::Applying).await?;
         Ok(Phase::Done(()))
     }
 }
