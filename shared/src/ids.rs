@@ -73,6 +73,8 @@ ids! {
     EnrolmentTokenId,
     /// The unit an agent pulls.
     JobId,
+    /// What a person's teams may use.
+    PlanId,
     /// What a team deploys.
     ProjectId,
     /// The immutable snapshot a deployment applies.

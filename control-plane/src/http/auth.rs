@@ -13,7 +13,7 @@ use super::input::From;
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::throttle::Throttle;
-use crate::store::Tenant;
+use crate::store::{Tenant, UserRole};
 
 /// The longest API key that is looked at; ours have about 50 characters.
 const MAX_KEY: usize = 200;
@@ -91,6 +91,19 @@ pub async fn administrators_change(tenant: Tenant, request: Request, next: Next)
     } else {
         not_allowed(&tenant).into_response()
     }
+}
+
+/// Refuses changes of what holds for all teams to those who do not administer the installation.
+pub async fn installation_admins_change(tenant: Tenant, request: Request, next: Next) -> Response {
+    if request.method().is_safe() || tenant.user_role() == UserRole::Admin {
+        return next.run(request).await;
+    }
+    Problem::new(
+        Kind::Forbidden,
+        "only administrators of the installation may change this",
+    )
+    .remedy("ask an administrator of the installation")
+    .into_response()
 }
 
 fn not_allowed(tenant: &Tenant) -> Problem {

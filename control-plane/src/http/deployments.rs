@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::input::{Body, Id, Query};
 use super::page::page;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::state::Api;
 use crate::job::JobState;
@@ -108,7 +108,9 @@ type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Deployment>);
 #[utoipa::path(post, path = "/projects/{id}/deployments", tag = "deployments", operation_id = "create_deployment", request_body = CreateDeployment,
     params(("id" = Uuid, Path, description = "The project"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeating a request with its key changes nothing")),
-    responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment")))))]
+    responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment"))),
+        (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
+            description = "The role does not allow it, or `quota_exceeded`: the plan allows no more deployments today (`limit`, `used`, `resets_at`)")))]
 pub async fn create(
     State(api): State<Api>,
     tenant: Tenant,
@@ -201,7 +203,9 @@ pub async fn cancel(
 /// Does the same once more, as a new deployment.
 #[utoipa::path(post, path = "/deployments/{id}/retry", tag = "deployments", operation_id = "retry_deployment",
     params(("id" = Uuid, Path, description = "The deployment")),
-    responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment")))))]
+    responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment"))),
+        (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
+            description = "The role does not allow it, or `quota_exceeded`: the plan allows no more deployments today (`limit`, `used`, `resets_at`)")))]
 pub async fn retry(
     State(api): State<Api>,
     tenant: Tenant,

@@ -182,6 +182,7 @@ named! {
     ApiKeyId: "API key",
     DeploymentId: "deployment",
     EnrolmentTokenId: "enrolment token",
+    PlanId: "plan",
     ProjectId: "project",
     TargetId: "target",
 }

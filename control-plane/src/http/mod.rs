@@ -23,6 +23,7 @@ mod measures;
 mod metrics;
 mod openapi;
 mod page;
+mod plans;
 mod problem;
 mod projects;
 mod request;
@@ -34,6 +35,7 @@ mod sse;
 mod state;
 mod targets;
 mod throttle;
+mod usage;
 
 pub use router::router;
 pub use server::{Limits, serve};

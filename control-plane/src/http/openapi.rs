@@ -29,6 +29,7 @@ const API_KEY: &str = "api_key";
         (name = "targets", description = "Where deploys go, and what runs there"),
         (name = "projects", description = "What a team deploys: its files and secrets"),
         (name = "deployments", description = "Bringing a project to a state on a target"),
+        (name = "plans", description = "What teams may use, and what they have used"),
         (name = "metrics", description = "What agents measure"),
         (name = "process", description = "The control plane itself"),
     )
@@ -81,6 +82,7 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
         &mut item.get,
         &mut item.put,
         &mut item.post,
+        &mut item.patch,
         &mut item.delete,
     ]
     .into_iter()

@@ -8,13 +8,14 @@ use std::time::Duration;
 
 use axum::Json;
 use axum::response::{IntoResponse, Response};
+use chrono::{DateTime, Utc};
 use http::{HeaderValue, StatusCode, header};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::findings::Finding;
 use crate::ops::OpsError;
-use crate::store::StoreError;
+use crate::store::{QuotaExceeded, StoreError};
 
 /// The media type of a problem document.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -53,6 +54,17 @@ pub struct ProblemDocument {
     /// What to do next.
     #[serde(skip_serializing_if = "Option::is_none")]
     remedy: Option<String>,
+    /// Of `quota_exceeded`: how many the plan allows.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 10)]
+    limit: Option<u64>,
+    /// Of `quota_exceeded`: how many there are.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(example = 10)]
+    used: Option<u64>,
+    /// Of `quota_exceeded`: when the count begins anew; absent when it never does by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    resets_at: Option<DateTime<Utc>>,
     /// What was found wrong in a project's files.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     findings: Vec<Finding>,
@@ -67,6 +79,8 @@ pub enum Kind {
     Unauthorized,
     /// The credential does not allow it.
     Forbidden,
+    /// The plan allows no more of it.
+    QuotaExceeded,
     /// It is not there, or belongs to another team.
     NotFound,
     /// The route has no such method.
@@ -99,6 +113,7 @@ impl Kind {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "Malformed request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Not signed in"),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
+            Self::QuotaExceeded => (StatusCode::FORBIDDEN, "quota_exceeded", "Quota exceeded"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -152,6 +167,9 @@ impl Problem {
                 detail: detail.into(),
                 field: None,
                 remedy: None,
+                limit: None,
+                used: None,
+                resets_at: None,
                 findings: Vec::new(),
             },
             retry_after: None,
@@ -284,6 +302,7 @@ impl From<StoreError> for Problem {
             StoreError::Conflict { message, remedy } => {
                 Self::new(Kind::Conflict, message).remedy(remedy)
             }
+            StoreError::QuotaExceeded(exceeded) => exceeded.into(),
             StoreError::DiskFull(_) => Self::new(
                 Kind::InsufficientStorage,
                 "the control plane's disk is full; nothing was changed",
@@ -298,6 +317,18 @@ impl From<StoreError> for Problem {
             }
             other => Self::internal(other),
         }
+    }
+}
+
+impl From<QuotaExceeded> for Problem {
+    fn from(exceeded: QuotaExceeded) -> Self {
+        let mut problem =
+            Self::new(Kind::QuotaExceeded, exceeded.to_string()).remedy(exceeded.remedy());
+        let document = &mut problem.0.document;
+        document.limit = Some(exceeded.limit);
+        document.used = Some(exceeded.used);
+        document.resets_at = exceeded.resets_at;
+        problem
     }
 }
 

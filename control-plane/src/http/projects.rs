@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::input::{Body, Id, Query};
 use super::page::PageQuery;
-use super::problem::Problem;
+use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::state::Api;
 use crate::store::{Listed, Project, Tenant};
@@ -36,7 +36,9 @@ pub async fn list(
 
 /// Makes a project.
 #[utoipa::path(post, path = "/projects", tag = "projects", operation_id = "create_project", request_body = CreateProject,
-    responses((status = CREATED, body = Project, headers(("Location" = String, description = "The project")))))]
+    responses((status = CREATED, body = Project, headers(("Location" = String, description = "The project"))),
+        (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
+            description = "The role does not allow it, or `quota_exceeded`: the plan allows no more projects (`limit`, `used`)")))]
 pub async fn create(
     State(api): State<Api>,
     tenant: Tenant,

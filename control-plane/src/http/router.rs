@@ -13,7 +13,7 @@ use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::{
     agents, api_keys, auth, containers, deployment_log, deployments, enrolment, enrolment_tokens,
-    files, health, me, metrics, openapi, projects, request, secrets, setup, targets,
+    files, health, me, metrics, openapi, plans, projects, request, secrets, setup, targets, usage,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 
@@ -70,6 +70,7 @@ fn public_api() -> OpenApiRouter<Api> {
 fn private_api() -> OpenApiRouter<Api> {
     let mut private = OpenApiRouter::new()
         .merge(for_all())
+        .merge(for_the_installation().route_layer(from_fn(auth::installation_admins_change)))
         .merge(for_administrators().route_layer(from_fn(auth::administrators_change)))
         .merge(for_deployers().route_layer(from_fn(auth::deployers_change)));
     openapi::require_key(private.get_openapi_mut());
@@ -80,6 +81,7 @@ fn private_api() -> OpenApiRouter<Api> {
 fn for_all() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(me::show))
+        .routes(routes!(usage::show))
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
         .routes(routes!(containers::list))
@@ -87,6 +89,13 @@ fn for_all() -> OpenApiRouter<Api> {
         .routes(routes!(metrics::range))
         .routes(routes!(metrics::latest))
         .routes(routes!(metrics::prometheus))
+}
+
+/// For everybody to see, for administrators of the installation to change.
+fn for_the_installation() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(plans::list))
+        .routes(routes!(plans::change))
 }
 
 /// For every role to see, for administrators to change.

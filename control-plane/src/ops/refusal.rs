@@ -36,6 +36,6 @@ const fn is_refusal(error: &OpsError) -> bool {
         OpsError::Refused { .. }
             | OpsError::Findings(_)
             | OpsError::KeyReused
-            | OpsError::Store(StoreError::Conflict { .. })
+            | OpsError::Store(StoreError::Conflict { .. } | StoreError::QuotaExceeded(_))
     )
 }

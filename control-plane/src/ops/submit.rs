@@ -15,6 +15,7 @@ use crate::store::deployments::{self, NewRow};
 use crate::store::idempotency::{self, Known};
 use crate::store::jobs::{self, NewJob, interruption_name};
 use crate::store::targets::{self, Servant};
+use crate::store::usage::{self, Metric};
 use crate::store::{
     AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, projects, quota,
     releases,
@@ -172,7 +173,10 @@ pub(super) async fn submit(
     if !targets::hold_served(&mut tx, submission.target).await? {
         return Err(revoked(servant));
     }
-    quota::check_deployments(&mut tx, tenant.team(), now).await?;
+    // Taking something away is no deployment, and is allowed at the limit, too.
+    if submission.work.kind() == DeploymentKind::Deploy {
+        quota::check_deployments(&mut tx, tenant.team(), now).await?;
+    }
     insert(&mut tx, tenant, submission, deployment, job, now).await?;
     if let Some(key) = &key {
         key.claim(&mut tx, tenant, deployment, now).await?;
@@ -231,6 +235,9 @@ async fn insert(
         digest: sealed.digest(),
     };
     jobs::insert(tx, &new, now).await?;
+    if kind == DeploymentKind::Deploy {
+        usage::add(tx, deployment, Metric::Deployments, 1, now).await?;
+    }
     write_audit(tx, tenant, &row, now).await
 }
 

@@ -89,6 +89,7 @@ struct Owner {
     team_id: Uuid,
     user_id: Uuid,
     role: String,
+    user_role: String,
     last_used_at: Option<DateTime<Utc>>,
 }
 
@@ -114,8 +115,9 @@ impl Store {
         let owner = optional!(
             reader.conn(),
             Owner,
-            "SELECT k.id, k.team_id, k.user_id, m.role, k.last_used_at FROM api_keys k
+            "SELECT k.id, k.team_id, k.user_id, m.role, u.role AS user_role, k.last_used_at FROM api_keys k
              JOIN team_members m ON m.team_id = k.team_id AND m.user_id = k.user_id
+             JOIN users u ON u.id = k.user_id
              WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)",
             hash_token(key),
             now
@@ -136,6 +138,7 @@ impl Store {
             owner.user_id.into(),
             owner.id.into(),
             role,
+            owner.user_role.parse()?,
         )))
     }
 

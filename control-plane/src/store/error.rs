@@ -6,6 +6,7 @@ use towline_pki::PkiError;
 use towline_shared::log::ChunkError;
 use towline_shared::spec::SpecError;
 
+use super::quota::QuotaExceeded;
 use crate::domain::names::InvalidName;
 use crate::vault::VaultError;
 
@@ -33,6 +34,9 @@ pub enum StoreError {
         /// What to do.
         remedy: String,
     },
+    /// The plan allows no more of it.
+    #[error(transparent)]
+    QuotaExceeded(#[from] QuotaExceeded),
     /// The disk is full: nothing was stored.
     #[error("the database's disk is full; nothing was stored: {0}")]
     DiskFull(DatabaseError),
@@ -70,6 +74,8 @@ pub enum Resource {
     Deployment,
     /// An enrolment token.
     EnrolmentToken,
+    /// A plan.
+    Plan,
     /// A project.
     Project,
     /// A secret of a project.
@@ -85,6 +91,7 @@ impl fmt::Display for Resource {
             Self::ApiKey => "API key",
             Self::Deployment => "deployment",
             Self::EnrolmentToken => "enrolment token",
+            Self::Plan => "plan",
             Self::Project => "project",
             Self::Secret => "secret",
             Self::Target => "target",

@@ -12,9 +12,10 @@ use uuid::Uuid;
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute};
 use super::deployments::Image;
-use super::jobs::{Detail, JobRow, LEASE};
+use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::text::{storable, storable_json};
-use super::{Result, StoreError, stored, targets};
+use super::usage::{self, Metric};
+use super::{Result, StoreError, builds, stored, targets};
 use crate::job::JobState;
 use crate::job::state::{Change, Requeue};
 
@@ -156,6 +157,7 @@ async fn requeue(tx: &mut Tx, row: &JobRow, when: Requeue, now: DateTime<Utc>) -
     )?;
     swapped(moved, row)?;
     end_attempt(tx, row, "requeued", now).await?;
+    builds::end(tx, row, now).await?;
     execute!(
         tx.conn(),
         "UPDATE deployments SET status = 'queued', step = NULL, agent_offline_since = NULL, updated_at = $2 WHERE id = $1",
@@ -189,6 +191,7 @@ async fn note(tx: &mut Tx, row: &JobRow, detail: Detail<'_>, now: DateTime<Utc>)
     if let Detail::Step(step) = detail {
         let sql = "UPDATE deployments SET step = $2, updated_at = $3 WHERE id = $1";
         execute!(tx.conn(), sql, row.deployment_id, step.as_str(), now)?;
+        builds::come_to(tx, row, step, now).await?;
     }
     Ok(())
 }
@@ -199,7 +202,7 @@ struct End {
     reason: Option<FailureReason>,
     message: Option<String>,
     images: Option<Vec<Image>>,
-    log_lines: Option<u64>,
+    log: Option<LogSize>,
 }
 
 impl End {
@@ -213,12 +216,10 @@ impl End {
             reason,
             message: Some(given.clone().unwrap_or_else(|| message.to_owned())),
             images: None,
-            log_lines: None,
+            log: None,
         };
         match (change, detail) {
-            (Change::End(_), Detail::Outcome(outcome, lines)) => {
-                Ok(Self::of_outcome(outcome, lines))
-            }
+            (Change::End(_), Detail::Outcome(outcome, log)) => Ok(Self::of_outcome(outcome, log)),
             (Change::CancelNow, _) => Ok(plain(JobState::Cancelled, None, cancelled_message(row))),
             (Change::Fail(reason), _) => Ok(plain(
                 JobState::Failed,
@@ -232,7 +233,7 @@ impl End {
         }
     }
 
-    fn of_outcome(outcome: &Outcome, lines: u64) -> Self {
+    fn of_outcome(outcome: &Outcome, log: LogSize) -> Self {
         let (state, reason, message, images) = match outcome {
             Outcome::Succeeded { images } => (
                 JobState::Succeeded,
@@ -250,7 +251,7 @@ impl End {
             reason,
             message,
             images,
-            log_lines: Some(lines),
+            log: Some(log),
         }
     }
 }
@@ -301,10 +302,12 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
         end.reason.map(FailureReason::as_str),
         end.message.as_deref().map(storable),
         end.images.as_ref().map(storable_json).transpose()?.map(Json),
-        end.log_lines.map(stored),
+        end.log.map(|log| stored(log.lines)),
         now
     )?;
-    Ok(())
+    builds::end(tx, row, now).await?;
+    let bytes = end.log.map_or(0, |log| log.bytes);
+    usage::add(tx, row.deployment(), Metric::LogBytes, bytes, now).await
 }
 
 async fn end_attempt(tx: &mut Tx, row: &JobRow, ending: &str, now: DateTime<Utc>) -> Result<()> {

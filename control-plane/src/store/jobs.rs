@@ -46,6 +46,8 @@ pub(crate) struct JobRow {
     interruption: String,
     cancel_requested_at: Option<DateTime<Utc>>,
     pub(super) started_at: Option<DateTime<Utc>>,
+    /// Since when its agent builds images.
+    pub(super) building_since: Option<DateTime<Utc>>,
 }
 
 impl JobRow {
@@ -95,6 +97,14 @@ impl JobRow {
     }
 }
 
+/// How much a log has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LogSize {
+    pub(crate) lines: u64,
+    /// As they are stored: compressed.
+    pub(crate) bytes: u64,
+}
+
 /// What comes with an event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Detail<'a> {
@@ -104,8 +114,8 @@ pub(crate) enum Detail<'a> {
     Agent(AgentId),
     /// Where the work is.
     Step(WorkStep),
-    /// How the work ended, and how many lines its log has.
-    Outcome(&'a Outcome, u64),
+    /// How the work ended, and how much its log has.
+    Outcome(&'a Outcome, LogSize),
     /// What to tell people.
     Message(&'a str),
 }
@@ -197,9 +207,9 @@ pub(crate) async fn lock(tx: &mut Tx, job: JobId) -> Result<Option<JobRow>> {
     let conn = tx.conn();
     let sql = conn.pick(
         "SELECT id, deployment_id, team_id, target_id, agent_id, state, fence_incarnation, fence_epoch, interruption,
-            cancel_requested_at, started_at FROM jobs WHERE id = $1",
+            cancel_requested_at, started_at, building_since FROM jobs WHERE id = $1",
         "SELECT id, deployment_id, team_id, target_id, agent_id, state, fence_incarnation, fence_epoch, interruption,
-            cancel_requested_at, started_at FROM jobs WHERE id = $1 FOR NO KEY UPDATE",
+            cancel_requested_at, started_at, building_since FROM jobs WHERE id = $1 FOR NO KEY UPDATE",
     );
     Ok(optional!(conn, JobRow, sql, job.uuid())?)
 }

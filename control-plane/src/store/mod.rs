@@ -17,6 +17,7 @@ pub mod api_keys;
 pub(crate) mod audit;
 mod audit_verify;
 mod authorities;
+mod builds;
 pub(crate) mod certificates;
 mod claim;
 mod crowd;
@@ -35,11 +36,12 @@ mod migrations;
 pub mod open;
 pub mod page;
 pub mod people;
+pub mod plans;
 #[cfg(feature = "failpoints")]
 mod played;
 pub mod project_files;
 pub mod projects;
-pub(crate) mod quota;
+pub mod quota;
 mod refusals;
 pub(crate) mod releases;
 mod reports;
@@ -50,6 +52,7 @@ pub mod tenant;
 #[cfg(test)]
 pub(crate) mod tests;
 mod text;
+pub mod usage;
 
 use std::fmt;
 use std::fs::File;
@@ -70,13 +73,16 @@ pub use logs::{Appended, LogEnd, LogPage};
 pub use metrics::{MetricsRange, StoredSample};
 pub use open::{DatabaseConfig, OpenError};
 pub use page::{Listed, Page};
-pub use people::{Team, User};
+pub use people::{Team, User, UserRole};
+pub use plans::{NewLimit, Plan, PlanChange};
 pub use project_files::{FileEntry, FileSet};
 pub use projects::Project;
+pub use quota::{Quota, QuotaExceeded};
 pub use reports::Reaction;
 pub use secrets::SecretEntry;
 pub use targets::{Readiness, Target};
 pub use tenant::{Role, Tenant};
+pub use usage::{PastDays, Usage, UsagePeriod};
 
 use crate::vault::Vault;
 use crate::wake::Wake;

@@ -1,5 +1,7 @@
 //! People and teams, and the one-time link by which the first person comes in.
 
+use std::str::FromStr;
+
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use towline_pki::{hash_token, random_token};
@@ -32,6 +34,29 @@ pub struct User {
     pub role: String,
     /// When the person joined.
     pub created_at: DateTime<Utc>,
+}
+
+/// What a person may do in the installation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UserRole {
+    /// To work in teams.
+    User,
+    /// To change what holds for all teams, too.
+    Admin,
+}
+
+impl FromStr for UserRole {
+    type Err = StoreError;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "user" => Ok(Self::User),
+            "admin" => Ok(Self::Admin),
+            _ => Err(StoreError::Damaged(format!(
+                "{text:?} is no role of a person"
+            ))),
+        }
+    }
 }
 
 /// A team: the tenant.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use towline_shared::ids::ProjectId;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
-use super::{Resource, Result, Store, StoreError, Tenant, quota};
+use super::{QuotaExceeded, Resource, Result, Store, StoreError, Tenant, quota};
 use crate::domain::names::check_name;
 
 /// What a team deploys.
@@ -36,6 +36,22 @@ impl Store {
     /// Makes a project without files.
     pub async fn create_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
         check_name("name", name)?;
+        let made = self.insert_project(tenant, name).await;
+        if let Err(StoreError::QuotaExceeded(exceeded)) = &made {
+            self.note_refused_project(tenant, exceeded).await?;
+        }
+        made
+    }
+
+    async fn note_refused_project(&self, tenant: &Tenant, exceeded: &QuotaExceeded) -> Result<()> {
+        let mut tx = self.main().begin().await?;
+        let (subject, now) = (("team", tenant.team().uuid()), local_now());
+        let detail = json!({ "why": exceeded.to_string() });
+        audit::append_of(&mut tx, tenant, "project.refuse", subject, detail, now).await?;
+        tx.commit().await
+    }
+
+    async fn insert_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
         let mut tx = self.main().begin().await?;
         quota::check_projects(&mut tx, tenant.team()).await?;
         let (id, now) = (ProjectId::new(), local_now());

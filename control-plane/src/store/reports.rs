@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::audit::Actor;
 use super::db::{all, execute};
-use super::jobs::{self, Detail, LEASE, Moved};
+use super::jobs::{self, Detail, LEASE, LogSize, Moved};
 use super::{Result, Store, refusals, targets};
 use crate::job::state::Change;
 use crate::job::{Ending, Event, Reply};
@@ -94,7 +94,11 @@ impl Store {
             Outcome::Failed { .. } => Ending::Failed,
             Outcome::Cancelled { .. } => Ending::Cancelled,
         };
-        let detail = Detail::Outcome(&finished.outcome, log.next_line);
+        let size = LogSize {
+            lines: log.next_line,
+            bytes: self.log_bytes(attempt.job).await?,
+        };
+        let detail = Detail::Outcome(&finished.outcome, size);
         let event = Event::Finished(attempt.fence, ending);
         let moved = self.happen(agent, attempt, event, detail).await?;
         // The result of an outdated attempt ends nothing: the job may be at work again.

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::audit::Actor;
 use super::error::StoreError;
+use super::people::UserRole;
 
 /// A person's verified right to act for a team. Its fields are private and only the store makes
 /// it, so that a query without authorization does not compile.
@@ -19,6 +20,7 @@ pub struct Tenant {
     user: UserId,
     key: ApiKeyId,
     role: Role,
+    user_role: UserRole,
     address: Option<IpAddr>,
 }
 
@@ -37,12 +39,19 @@ pub enum Role {
 }
 
 impl Tenant {
-    pub(super) const fn new(team: TeamId, user: UserId, key: ApiKeyId, role: Role) -> Self {
+    pub(super) const fn new(
+        team: TeamId,
+        user: UserId,
+        key: ApiKeyId,
+        role: Role,
+        user_role: UserRole,
+    ) -> Self {
         Self {
             team,
             user,
             key,
             role,
+            user_role,
             address: None,
         }
     }
@@ -72,6 +81,11 @@ impl Tenant {
     /// What the person may do.
     pub const fn role(&self) -> Role {
         self.role
+    }
+
+    /// What the person may do in the installation, beside any team.
+    pub const fn user_role(&self) -> UserRole {
+        self.user_role
     }
 
     pub(crate) const fn actor(&self) -> Actor {

@@ -14,6 +14,7 @@ mod host;
 mod keys;
 mod logs;
 mod metrics;
+mod plans;
 mod problems;
 mod process;
 mod projects;

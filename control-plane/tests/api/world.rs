@@ -190,6 +190,10 @@ impl Somebody<'_> {
         self.with_json(Method::PUT, path, body).await
     }
 
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.with_json(Method::PATCH, path, body).await
+    }
+
     async fn with_json(&self, method: Method, path: &str, body: &Value) -> Answer {
         let request = self
             .request(method, path)

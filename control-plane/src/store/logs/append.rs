@@ -6,11 +6,15 @@ use towline_shared::log::{Fit, LogChunk, LogPosition};
 use towline_shared::protocol::v1::{Attempt, LogAck};
 use uuid::Uuid;
 
-use super::super::db::{Tx, optional};
-use super::super::{Result, Store, StoreError, refusals, targets};
+use super::super::db::{Tx, one, optional};
+use super::super::{Result, Store, StoreError, counted, refusals, targets};
 use super::chunk::{self, ChunkKind, StoredChunk};
 use super::row::{self, LogState};
 use crate::job::JobState;
+
+// Neither database reads the payloads for their lengths.
+const BYTES: &str =
+    "SELECT CAST(COALESCE(SUM(LENGTH(payload)), 0) AS BIGINT) FROM log_chunks WHERE job_id = $1";
 
 /// What became of chunks that an agent sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +72,13 @@ impl Store {
         let mut reader = self.telemetry().read().await?;
         let log = row::read(reader.conn(), job).await?;
         Ok(log.map_or_else(LogPosition::default, |log| log.position))
+    }
+
+    /// How many bytes of a job's log are stored.
+    pub(crate) async fn log_bytes(&self, job: JobId) -> Result<u64> {
+        let mut reader = self.telemetry().read().await?;
+        let (bytes,) = one!(reader.conn(), (i64,), BYTES, job.uuid())?;
+        Ok(counted(bytes))
     }
 
     /// Makes a log the new attempt's: earlier ones cannot append any more, not even with what is

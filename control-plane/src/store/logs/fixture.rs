@@ -19,6 +19,7 @@ use uuid::Uuid;
 
 use super::super::db::{execute, local_now};
 use super::super::open::TELEMETRY_FILE;
+use super::super::people::UserRole;
 use super::super::tenant::{Role, Tenant};
 use super::super::{DatabaseConfig, Store, stored};
 use crate::vault::Vault;
@@ -61,7 +62,13 @@ impl Fixture {
             connections: 8,
         };
         let store = Store::open(&config, vault).await.unwrap();
-        let tenant = Tenant::new(TeamId::new(), UserId::new(), ApiKeyId::new(), Role::Owner);
+        let tenant = Tenant::new(
+            TeamId::new(),
+            UserId::new(),
+            ApiKeyId::new(),
+            Role::Owner,
+            UserRole::User,
+        );
         let fixture = Self {
             store,
             tenant,
@@ -221,7 +228,13 @@ impl Fixture {
 
     /// Another team's member.
     pub(in crate::store) fn stranger() -> Tenant {
-        Tenant::new(TeamId::new(), UserId::new(), ApiKeyId::new(), Role::Owner)
+        Tenant::new(
+            TeamId::new(),
+            UserId::new(),
+            ApiKeyId::new(),
+            Role::Owner,
+            UserRole::User,
+        )
     }
 
     /// The file of logs and metrics; none on PostgreSQL.

@@ -15,7 +15,6 @@ on_both!(
     a_revocation_leaves_nothing_queued,
     the_same_key_gives_the_same_deployment,
     a_repeated_request_is_not_judged_again,
-    a_spent_plan_says_when_there_is_room,
     an_unreadable_secret_fails_its_job_alone,
     an_ended_deployment_is_done_again,
     an_unchanged_project_is_one_release,
@@ -211,42 +210,6 @@ async fn a_repeated_request_is_not_judged_again(world: &World) {
     assert_eq!(ask("key").await.unwrap().id, first.id);
     ops::revoke(store, tenant, host.id).await.unwrap();
     assert_eq!(ask("key").await.unwrap().id, first.id);
-}
-
-async fn a_spent_plan_says_when_there_is_room(world: &World) {
-    let (host, project) = (world.host("shop").await, world.project("web").await);
-    limit_deployments(world, 2).await;
-    let ask = || {
-        ops::deploy(
-            &world.store,
-            &world.tenant,
-            deployment(&project, &host),
-            None,
-        )
-    };
-    let oldest = ask().await.unwrap();
-    let second = ask().await.unwrap();
-    let remedy = |refused: OpsError| match refused {
-        OpsError::Store(StoreError::Conflict { remedy, .. }) => remedy,
-        other => panic!("{other}"),
-    };
-    let room_at = |deployment: &crate::store::Deployment| {
-        let at = deployment.created_at + chrono::TimeDelta::days(1);
-        at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
-    };
-    let refused = remedy(ask().await.unwrap_err());
-    assert!(refused.contains(&room_at(&oldest)), "{refused}");
-
-    let mut tx = world.store.main().begin().await.unwrap();
-    let sql = "UPDATE deployments SET created_at = $2 WHERE id = $1";
-    let yesterday = oldest.created_at - chrono::TimeDelta::days(1);
-    execute!(tx.conn(), sql, oldest.id.uuid(), yesterday).unwrap();
-    tx.commit().await.unwrap();
-    ask().await.unwrap();
-    let refused = remedy(ask().await.unwrap_err());
-    assert!(refused.contains(&room_at(&second)), "{refused}");
-    limit_deployments(world, 0).await;
-    assert_eq!(remedy(ask().await.unwrap_err()), "change the plan");
 }
 
 async fn limit_deployments(world: &World, limit: i64) {

@@ -1,10 +1,9 @@
-//! Projects, their files, secrets and quotas.
+//! Projects, their files and secrets.
 
 use towline_shared::spec::{FileMode, ProjectFile};
 
-use super::world::{COMPOSE, World, deployment, file, finished, on_both, succeeded};
-use crate::ops::{self, NewRemoval, OpsError};
-use crate::store::db::execute;
+use super::world::{COMPOSE, World, file, finished, on_both, succeeded};
+use crate::ops::{self, NewRemoval};
 use crate::store::{Page, Resource, StoreError};
 
 on_both!(
@@ -12,7 +11,6 @@ on_both!(
     a_name_is_taken_once,
     secrets_are_written_and_not_read,
     a_project_in_use_is_not_deleted,
-    two_racers_at_the_quota_make_one,
 );
 
 async fn files_are_replaced_as_a_whole(world: &World) {
@@ -171,40 +169,4 @@ async fn a_project_in_use_is_not_deleted(world: &World) {
             .is_empty()
     );
     store.prune().await.unwrap();
-}
-
-async fn two_racers_at_the_quota_make_one(world: &World) {
-    let (store, tenant) = (&world.store, &world.tenant);
-    let (host, project) = (world.host("shop").await, world.project("web").await);
-    let mut tx = store.main().begin().await.unwrap();
-    let sql =
-        "UPDATE plans SET max_projects = 2, max_deployments_per_day = 1 WHERE name = 'Enterprise'";
-    execute!(tx.conn(), sql).unwrap();
-    tx.commit().await.unwrap();
-
-    let (one, other) = tokio::join!(
-        store.create_project(tenant, "one"),
-        store.create_project(tenant, "other")
-    );
-    assert_eq!(
-        [one.is_ok(), other.is_ok()]
-            .into_iter()
-            .filter(|made| *made)
-            .count(),
-        1
-    );
-    let deploy = || ops::deploy(store, tenant, deployment(&project, &host), None);
-    let (one, other) = tokio::join!(deploy(), deploy());
-    assert_eq!(
-        [one.is_ok(), other.is_ok()]
-            .into_iter()
-            .filter(|made| *made)
-            .count(),
-        1
-    );
-    let refused = one.err().or(other.err()).unwrap();
-    assert!(
-        matches!(refused, OpsError::Store(StoreError::Conflict { .. })),
-        "{refused}"
-    );
 }
