@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         agents, cancel, completions, contexts, deploy, deployments, keys, login, logout, logs,
-        projects, ps, remove, retry, secrets, setup, targets, top, whoami,
+        projects, ps, remove, retry, secrets, setup, targets, top, usage, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -104,6 +104,8 @@ pub enum Command {
     Ps(ps::Ps),
     /// Show what hosts and containers use, live
     Top(top::Top),
+    /// Show what the team uses of its plan
+    Usage(usage::Usage),
     /// Print completions for a shell
     Completions(completions::Completions),
 }

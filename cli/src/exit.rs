@@ -2,6 +2,7 @@
 
 use std::{borrow::Cow, io};
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use serde::Serialize;
 
 /// The exit codes, as `towline --help` and the documentation list them.
@@ -62,8 +63,37 @@ pub struct Report {
     /// The HTTP status, when the control plane said it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub status: Option<u16>,
+    /// The quota that is used up.
+    #[serde(flatten)]
+    pub quota: Option<Quota>,
     #[serde(skip)]
     exit: Exit,
+}
+
+/// A quota that is used up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Quota {
+    /// How many the plan allows.
+    pub limit: u64,
+    /// How many there are.
+    pub used: u64,
+    /// When the count begins anew, if it does by itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resets_at: Option<DateTime<Utc>>,
+}
+
+impl Quota {
+    /// The quota in words.
+    pub fn sentence(&self) -> String {
+        let used = format!("used {} of {}", self.used, self.limit);
+        match self.resets_at {
+            Some(at) => {
+                let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+                format!("{used}; resets at {at}")
+            }
+            None => used,
+        }
+    }
 }
 
 impl Failure {
@@ -75,6 +105,7 @@ impl Failure {
             field: None,
             remedy: None,
             status: None,
+            quota: None,
             exit,
         }))
     }
@@ -102,6 +133,11 @@ impl Failure {
     /// Adds the HTTP status.
     pub fn status(self, status: u16) -> Self {
         self.with(|report| report.status = Some(status))
+    }
+
+    /// Adds the quota that is used up.
+    pub fn quota(self, quota: Option<Quota>) -> Self {
+        self.with(|report| report.quota = quota)
     }
 
     /// The exit code this failure ends with.

@@ -2,6 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod plane;
+#[path = "contract/usage.rs"]
+mod usage;
 
 use std::{
     fs,

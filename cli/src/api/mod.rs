@@ -20,6 +20,7 @@ pub mod setup;
 pub mod sse;
 pub mod targets;
 mod unreachable;
+pub mod usage;
 
 pub use client::{Client, EventStream};
 pub use reference::{find, list};

@@ -1,10 +1,11 @@
-//! Problem documents (RFC 9457) with our members `field` and `remedy`.
+//! Problem documents (RFC 9457) with our members `field`, `remedy` and those of a quota.
 
+use chrono::{DateTime, Utc};
 use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 
 use super::{projects::Finding, unreachable::address};
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, Quota};
 
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -13,6 +14,9 @@ struct Problem {
     detail: Option<String>,
     field: Option<String>,
     remedy: Option<String>,
+    limit: Option<u64>,
+    used: Option<u64>,
+    resets_at: Option<DateTime<Utc>>,
     findings: Vec<Finding>,
 }
 
@@ -22,10 +26,17 @@ pub(super) fn failure(status: StatusCode, body: &[u8]) -> Failure {
     let title = problem.title.unwrap_or_else(|| plain_title(status));
     let detail = problem.detail.filter(|detail| *detail != title);
     let findings = problem.findings.iter().map(Finding::sentence);
+    let quota = problem.limit.zip(problem.used).map(|(limit, used)| Quota {
+        limit,
+        used,
+        resets_at: problem.resets_at,
+    });
+    let findings = findings.chain(quota.as_ref().map(Quota::sentence));
     let details: Vec<_> = detail.into_iter().chain(findings).collect();
     let mut failure = Failure::new(exit(status), title)
         .status(status.as_u16())
-        .field(problem.field);
+        .field(problem.field)
+        .quota(quota);
     if !details.is_empty() {
         failure = failure.detail(details.join("\n"));
     }
@@ -87,6 +98,33 @@ mod tests {
             "remedy": "use another", "status": 422,
         });
         assert_eq!(serde_json::to_value(&report).ok(), Some(said));
+    }
+
+    #[test]
+    fn a_quota_is_told_in_words_and_in_numbers() {
+        let table = [
+            (
+                r#","resets_at":"2026-02-01T00:00:00Z""#,
+                "used 10 of 10; resets at 2026-02-01T00:00:00Z",
+            ),
+            ("", "used 10 of 10"),
+        ];
+        for (resets, words) in table {
+            let body = format!(
+                r#"{{"title":"Quota exceeded","detail":"no more","limit":10,"used":10{resets}}}"#
+            );
+            let Failure::Told(report) = failure(StatusCode::FORBIDDEN, body.as_bytes()) else {
+                panic!("nothing told")
+            };
+            let said = serde_json::to_value(&report).unwrap_or_default();
+            assert_eq!(said["detail"], format!("no more\n{words}"));
+            assert_eq!((&said["limit"], &said["used"]), (&10.into(), &10.into()));
+            assert_eq!(
+                said.get("resets_at").is_some(),
+                !resets.is_empty(),
+                "{said}"
+            );
+        }
     }
 
     #[test]

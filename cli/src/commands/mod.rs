@@ -20,6 +20,7 @@ pub mod setup;
 mod signals;
 pub mod targets;
 pub mod top;
+pub mod usage;
 mod watch;
 pub mod whoami;
 
@@ -112,6 +113,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Retry(command) => command.run(session).await,
         Command::Ps(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
+        Command::Usage(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),
     }
 }

@@ -21,6 +21,7 @@ use super::{
 pub fn router(world: Shared) -> Router {
     let with_key = Router::new()
         .route("/me", get(me))
+        .route("/usage", get(usage))
         .route("/targets", get(targets))
         .route("/targets/{id}", get(target_by_id))
         .route("/targets/{id}/containers", get(offline))
@@ -80,6 +81,20 @@ async fn me() -> Json<Value> {
         "user": { "id": PERSON, "email": "ann@example.org", "name": "Ann" },
         "team": { "id": PERSON, "name": "first" },
         "key": { "id": PERSON, "name": "setup" },
+    }))
+}
+
+async fn usage(Query(query): Query<Vec<(String, String)>>) -> Json<Value> {
+    assert_eq!(query, [("limit".into(), "7".into())]);
+    let day = |day: u8, deployments: u8, build_seconds: u16| {
+        json!({
+            "period_start": format!("2026-01-{day}T00:00:00Z"), "period_end": format!("2026-01-{}T00:00:00Z", day + 1),
+            "deployments": deployments, "builds": 2, "build_seconds": build_seconds, "log_bytes": 2048,
+        })
+    };
+    Json(json!({
+        "plan": { "id": PERSON, "name": "Free", "max_projects": 3, "max_deployments_per_day": 50, "price": 0 },
+        "projects": 2, "current": day(30, 9, 0), "items": [day(28, 50, 200)], "next_cursor": null,
     }))
 }
 
