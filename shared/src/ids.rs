@@ -71,6 +71,8 @@ ids! {
     DeploymentId,
     /// A single-use right to become an agent.
     EnrolmentTokenId,
+    /// A right to join a team, used once.
+    InvitationId,
     /// The unit an agent pulls.
     JobId,
     /// What a person's teams may use.

@@ -1,5 +1,8 @@
-//! Pure types and rules: names, uploaded archives, how often something may be done.
+//! Pure types and rules: names, roles, uploaded archives, how often something may be
+//! done.
 
 pub mod allowance;
 pub mod archive;
+pub mod membership;
 pub mod names;
+pub mod permission;

@@ -13,6 +13,7 @@ use super::input::From;
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::throttle::Throttle;
+use crate::domain::permission::Permission;
 use crate::store::{Tenant, UserRole};
 
 /// The longest API key that is looked at; ours have about 50 characters.
@@ -75,21 +76,17 @@ pub fn may_try(throttle: &Throttle, address: IpAddr) -> Result<(), Problem> {
     })
 }
 
-/// Refuses changes of projects and deployments to those who may only look.
-pub async fn deployers_change(tenant: Tenant, request: Request, next: Next) -> Response {
-    if request.method().is_safe() || tenant.role().may_deploy() {
+/// Refuses changes to those whose role does not allow them; all may look.
+pub async fn require(
+    State(permission): State<Permission>,
+    tenant: Tenant,
+    request: Request,
+    next: Next,
+) -> Response {
+    if request.method().is_safe() || tenant.role().may(permission) {
         next.run(request).await
     } else {
-        not_allowed(&tenant).into_response()
-    }
-}
-
-/// Refuses changes of agents, tokens and keys to those who do not administer the team.
-pub async fn administrators_change(tenant: Tenant, request: Request, next: Next) -> Response {
-    if request.method().is_safe() || tenant.role().may_administer() {
-        next.run(request).await
-    } else {
-        not_allowed(&tenant).into_response()
+        not_allowed(&tenant, permission).into_response()
     }
 }
 
@@ -106,9 +103,17 @@ pub async fn installation_admins_change(tenant: Tenant, request: Request, next: 
     .into_response()
 }
 
-fn not_allowed(tenant: &Tenant) -> Problem {
-    let detail = format!("the role {} in this team does not allow it", tenant.role());
-    Problem::new(Kind::Forbidden, detail).remedy("ask an owner or admin of the team")
+fn not_allowed(tenant: &Tenant, permission: Permission) -> Problem {
+    let detail = format!(
+        "the role {} in this team does not allow to {}",
+        tenant.role(),
+        permission.words()
+    );
+    let remedy = format!(
+        "it needs the role {} or more; ask an owner or admin of the team",
+        permission.least()
+    );
+    Problem::new(Kind::Forbidden, detail).remedy(remedy)
 }
 
 /// The tenant that [`authorize`] has noted. Without it there is none: a route that forgot its check

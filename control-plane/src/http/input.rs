@@ -183,8 +183,10 @@ named! {
     DeploymentId: "deployment",
     EnrolmentTokenId: "enrolment token",
     PlanId: "plan",
+    InvitationId: "open invitation",
     ProjectId: "project",
     TargetId: "target",
+    UserId: "member",
 }
 
 impl<S: Send + Sync, T: Named> FromRequestParts<S> for Id<T> {

@@ -24,6 +24,7 @@ const API_KEY: &str = "api_key";
     components(schemas(ProblemDocument)),
     tags(
         (name = "setup", description = "The first user and their key"),
+        (name = "team", description = "The people of the team, and those who are invited"),
         (name = "keys", description = "API keys of the team"),
         (name = "agents", description = "Enrolment and life of agents"),
         (name = "targets", description = "Where deploys go, and what runs there"),

@@ -303,6 +303,9 @@ impl From<StoreError> for Problem {
                 Self::new(Kind::Conflict, message).remedy(remedy)
             }
             StoreError::QuotaExceeded(exceeded) => exceeded.into(),
+            StoreError::Forbidden { message, remedy } => {
+                Self::new(Kind::Forbidden, message).remedy(remedy)
+            }
             StoreError::DiskFull(_) => Self::new(
                 Kind::InsufficientStorage,
                 "the control plane's disk is full; nothing was changed",

@@ -13,9 +13,11 @@ use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::{
     agents, api_keys, auth, containers, deployment_log, deployments, enrolment, enrolment_tokens,
-    files, health, me, metrics, openapi, plans, projects, request, secrets, setup, targets, usage,
+    files, health, invitations, me, members, metrics, openapi, plans, projects, request, secrets,
+    setup, targets, usage,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
+use crate::domain::permission::Permission;
 
 /// Below this path is the API.
 pub const API: &str = "/api/v1";
@@ -53,6 +55,7 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(health::ready))
         .routes(routes!(health::process_metrics))
         .routes(routes!(setup::page))
+        .routes(routes!(setup::join_page))
         .routes(routes!(setup::script))
         .routes(routes!(setup::style))
 }
@@ -61,18 +64,24 @@ fn beside_the_api() -> OpenApiRouter<Api> {
 fn public_api() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(setup::complete))
+        .routes(routes!(invitations::accept))
         .routes(routes!(enrolment::enroll))
         .routes(routes!(enrolment::renew))
         .routes(routes!(openapi::describe))
 }
 
-/// Everything else: an API key is checked before anything of the request is read.
+/// Everything else: an API key is checked before anything of the request is read. What changes
+/// something stands under the permission that it needs; all may look.
 fn private_api() -> OpenApiRouter<Api> {
+    let needs = |permission| from_fn_with_state(permission, auth::require);
     let mut private = OpenApiRouter::new()
         .merge(for_all())
         .merge(for_the_installation().route_layer(from_fn(auth::installation_admins_change)))
-        .merge(for_administrators().route_layer(from_fn(auth::administrators_change)))
-        .merge(for_deployers().route_layer(from_fn(auth::deployers_change)));
+        .merge(hosts().route_layer(needs(Permission::ManageHosts)))
+        .merge(keys().route_layer(needs(Permission::ManageKeys)))
+        .merge(people().route_layer(needs(Permission::ManageMembers)))
+        .merge(projects_and_files().route_layer(needs(Permission::ChangeProjects)))
+        .merge(deploys().route_layer(needs(Permission::Deploy)));
     openapi::require_key(private.get_openapi_mut());
     private
 }
@@ -89,6 +98,10 @@ fn for_all() -> OpenApiRouter<Api> {
         .routes(routes!(metrics::range))
         .routes(routes!(metrics::latest))
         .routes(routes!(metrics::prometheus))
+        // A person's own act, whatever their role in the team of the key.
+        .routes(routes!(invitations::join))
+        // Everybody may leave; who may take others out is judged with the member's role at hand.
+        .routes(routes!(members::remove))
 }
 
 /// For everybody to see, for administrators of the installation to change.
@@ -98,11 +111,8 @@ fn for_the_installation() -> OpenApiRouter<Api> {
         .routes(routes!(plans::change))
 }
 
-/// For every role to see, for administrators to change.
-fn for_administrators() -> OpenApiRouter<Api> {
+fn hosts() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
-        .routes(routes!(api_keys::list, api_keys::create))
-        .routes(routes!(api_keys::revoke))
         .routes(routes!(enrolment_tokens::list, enrolment_tokens::create))
         .routes(routes!(enrolment_tokens::revoke))
         .routes(routes!(agents::list))
@@ -110,8 +120,22 @@ fn for_administrators() -> OpenApiRouter<Api> {
         .routes(routes!(agents::revoke))
 }
 
-/// For every role to see, for developers to change.
-fn for_deployers() -> OpenApiRouter<Api> {
+fn keys() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(api_keys::list, api_keys::create))
+        .routes(routes!(api_keys::revoke))
+}
+
+fn people() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(members::list))
+        .routes(routes!(members::change))
+        .routes(routes!(members::give))
+        .routes(routes!(invitations::list, invitations::create))
+        .routes(routes!(invitations::revoke))
+}
+
+fn projects_and_files() -> OpenApiRouter<Api> {
     let files =
         routes!(files::list, files::replace).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES));
     let secret =
@@ -122,6 +146,10 @@ fn for_deployers() -> OpenApiRouter<Api> {
         .routes(files)
         .routes(routes!(secrets::list))
         .routes(secret)
+}
+
+fn deploys() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(deployments::create))
         .routes(routes!(deployments::remove))
         .routes(routes!(deployments::list))

@@ -67,7 +67,14 @@ pub async fn page() -> Response {
     ([POLICY], Html(include_str!("setup/page.html"))).into_response()
 }
 
-/// The page's script.
+/// The page behind an invitation's link.
+#[utoipa::path(get, path = "/join", tag = "setup", operation_id = "show_join_page",
+    responses((status = OK, body = String, content_type = "text/html")))]
+pub async fn join_page() -> Response {
+    ([POLICY], Html(include_str!("setup/join.html"))).into_response()
+}
+
+/// The pages' script.
 #[utoipa::path(get, path = "/setup.js", tag = "setup", operation_id = "show_setup_script",
     responses((status = OK, body = String, content_type = "text/javascript")))]
 pub async fn script() -> Response {
@@ -78,7 +85,7 @@ pub async fn script() -> Response {
         .into_response()
 }
 
-/// The page's style.
+/// The pages' style.
 #[utoipa::path(get, path = "/setup.css", tag = "setup", operation_id = "show_setup_style",
     responses((status = OK, body = String, content_type = "text/css")))]
 pub async fn style() -> Response {

@@ -1,7 +1,5 @@
 //! API keys: random, shown once, stored as their hash.
 
-use std::str::FromStr as _;
-
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::Value;
@@ -14,9 +12,10 @@ use super::audit;
 use super::db::{Tx, all, execute, local_now, optional};
 use super::page::{Listed, Page};
 use super::people::{Team, User};
-use super::tenant::{Role, Tenant};
+use super::tenant::Tenant;
 use super::{Resource, Result, Store, StoreError};
 use crate::domain::names::check_label;
+use crate::domain::permission::Role;
 
 /// The prefix of every key.
 const PREFIX: &str = "twlk";
@@ -132,7 +131,7 @@ impl Store {
         {
             self.note_use(owner.id, now);
         }
-        let role = Role::from_str(&owner.role)?;
+        let role: Role = owner.role.parse()?;
         Ok(Some(Tenant::new(
             owner.team_id.into(),
             owner.user_id.into(),

@@ -8,6 +8,7 @@ use towline_shared::spec::SpecError;
 
 use super::quota::QuotaExceeded;
 use crate::domain::names::InvalidName;
+use crate::domain::permission::UnknownRole;
 use crate::vault::VaultError;
 
 /// What can go wrong in the store.
@@ -37,6 +38,14 @@ pub enum StoreError {
     /// The plan allows no more of it.
     #[error(transparent)]
     QuotaExceeded(#[from] QuotaExceeded),
+    /// Who asks may not do it.
+    #[error("{message}")]
+    Forbidden {
+        /// What may not be done.
+        message: String,
+        /// What to do.
+        remedy: String,
+    },
     /// The disk is full: nothing was stored.
     #[error("the database's disk is full; nothing was stored: {0}")]
     DiskFull(DatabaseError),
@@ -76,6 +85,10 @@ pub enum Resource {
     EnrolmentToken,
     /// A plan.
     Plan,
+    /// An invitation into a team.
+    Invitation,
+    /// A member of a team.
+    Member,
     /// A project.
     Project,
     /// A secret of a project.
@@ -92,6 +105,8 @@ impl fmt::Display for Resource {
             Self::Deployment => "deployment",
             Self::EnrolmentToken => "enrolment token",
             Self::Plan => "plan",
+            Self::Invitation => "open invitation",
+            Self::Member => "member",
             Self::Project => "project",
             Self::Secret => "secret",
             Self::Target => "target",
@@ -121,6 +136,12 @@ impl DatabaseError {
             kind: DatabaseErrorKind::Unavailable,
             detail: "the database is closed".to_owned(),
         }
+    }
+}
+
+impl From<UnknownRole> for StoreError {
+    fn from(error: UnknownRole) -> Self {
+        Self::Damaged(error.to_string())
     }
 }
 

@@ -14,6 +14,7 @@ use super::api_keys::{self, NewApiKey};
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute, local_now, one};
 use super::{Result, Store, StoreError, installation};
+use crate::domain::permission::Role;
 
 /// The prefix of the set-up link's secret.
 const SETUP_PREFIX: &str = "twls";
@@ -131,19 +132,60 @@ pub(crate) async fn create_first_user(
     name: &str,
     now: DateTime<Utc>,
 ) -> Result<SetUp> {
-    let (user, team) = (UserId::new(), TeamId::new());
-    let (plan,) = one!(
-        tx.conn(),
-        (Uuid,),
-        "SELECT id FROM plans WHERE name = $1",
-        OWNERS_PLAN
-    )?;
-    execute!(
-        tx.conn(),
-        "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at) VALUES ($1, $2, $3, 'admin', $4, $5, $5)",
-        user.uuid(),
+    let new = NewUser {
         email,
         name,
+        role: "admin",
+        plan: OWNERS_PLAN,
+    };
+    let (user, team) = insert_user(tx, &new, now).await?;
+    let id = ApiKeyId::new();
+    let api_key = api_keys::insert(tx, id, team.id, user.id, "first key", None, now).await?;
+    let entry = Entry {
+        chain: installation::id(tx).await?,
+        team: None,
+        actor: Actor::User {
+            user: user.id,
+            address: None,
+        },
+        action: "installation.set_up",
+        subject: ("user", Some(user.id.uuid())),
+        detail: serde_json::Value::Null,
+    };
+    audit::append(tx, &entry, now).await?;
+    Ok(SetUp {
+        user,
+        team,
+        api_key,
+    })
+}
+
+/// Somebody to be made.
+pub(super) struct NewUser<'a> {
+    pub(super) email: &'a str,
+    pub(super) name: &'a str,
+    /// `user` or `admin` (of the installation).
+    pub(super) role: &'static str,
+    /// The plan's name.
+    pub(super) plan: &'static str,
+}
+
+/// Makes a person and the team of their own.
+pub(super) async fn insert_user(
+    tx: &mut Tx,
+    new: &NewUser<'_>,
+    now: DateTime<Utc>,
+) -> Result<(User, Team)> {
+    let (user, team) = (UserId::new(), TeamId::new());
+    let sql = "SELECT id FROM plans WHERE name = $1";
+    let (plan,) = one!(tx.conn(), (Uuid,), sql, new.plan)?;
+    execute!(
+        tx.conn(),
+        "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        user.uuid(),
+        new.email,
+        new.name,
+        new.role,
         plan,
         now
     )?;
@@ -151,56 +193,22 @@ pub(crate) async fn create_first_user(
         tx.conn(),
         "INSERT INTO teams (id, name, owner_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)",
         team.uuid(),
-        name,
+        new.name,
         user.uuid(),
         now
     )?;
-    execute!(
-        tx.conn(),
-        "INSERT INTO team_members (id, team_id, user_id, role, joined_at, created_at, updated_at)
-         VALUES ($1, $2, $3, 'owner', $4, $4, $4)",
-        Uuid::now_v7(),
-        team.uuid(),
-        user.uuid(),
-        now
-    )?;
-    let api_key = api_keys::insert(tx, ApiKeyId::new(), team, user, "first key", None, now).await?;
-    write_audit(tx, user, team, now).await?;
-    Ok(SetUp {
-        user: User {
-            id: user,
-            email: email.to_owned(),
-            name: name.to_owned(),
-            role: "admin".to_owned(),
-            created_at: now,
-        },
-        team: Team {
-            id: team,
-            name: name.to_owned(),
-        },
-        api_key,
-    })
-}
-
-async fn write_audit(tx: &mut Tx, user: UserId, team: TeamId, now: DateTime<Utc>) -> Result<()> {
-    let entries = [
+    insert_member(tx, team, user, Role::Owner, now).await?;
+    for (chain, action, subject) in [
         (
             installation::id(tx).await?,
-            None,
-            "installation.set_up",
+            "user.create",
             ("user", Some(user.uuid())),
         ),
-        (
-            team.uuid(),
-            Some(team),
-            "team.create",
-            ("team", Some(team.uuid())),
-        ),
-    ];
-    for (chain, team, action, subject) in entries {
+        (team.uuid(), "team.create", ("team", Some(team.uuid()))),
+    ] {
         let entry = Entry {
             chain,
-            team,
+            team: (chain == team.uuid()).then_some(team),
             actor: Actor::User {
                 user,
                 address: None,
@@ -211,31 +219,88 @@ async fn write_audit(tx: &mut Tx, user: UserId, team: TeamId, now: DateTime<Utc>
         };
         audit::append(tx, &entry, now).await?;
     }
+    let user = User {
+        id: user,
+        email: new.email.to_owned(),
+        name: new.name.to_owned(),
+        role: new.role.to_owned(),
+        created_at: now,
+    };
+    let team = Team {
+        id: team,
+        name: new.name.to_owned(),
+    };
+    Ok((user, team))
+}
+
+/// Puts a person into a team.
+pub(super) async fn insert_member(
+    tx: &mut Tx,
+    team: TeamId,
+    user: UserId,
+    role: Role,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    execute!(
+        tx.conn(),
+        "INSERT INTO team_members (id, team_id, user_id, role, joined_at, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $5, $5)",
+        Uuid::now_v7(),
+        team.uuid(),
+        user.uuid(),
+        role.as_str(),
+        now
+    )?;
     Ok(())
+}
+
+/// A person who exists.
+pub(super) async fn user(tx: &mut Tx, id: UserId) -> Result<User> {
+    let (email, name, role, created_at) = one!(
+        tx.conn(),
+        (String, String, String, DateTime<Utc>),
+        "SELECT email, name, role, created_at FROM users WHERE id = $1",
+        id.uuid()
+    )?;
+    Ok(User {
+        id,
+        email,
+        name,
+        role,
+        created_at,
+    })
 }
 
 /// Checks what a person says of themselves.
 pub(crate) fn check_person(email: &str, name: &str) -> Result<()> {
-    let invalid = |field, message: &str, remedy: &str| {
-        Err(StoreError::Invalid {
-            field,
-            message: message.to_owned(),
-            remedy: remedy.to_owned(),
-        })
-    };
+    check_email(email)?;
+    check_person_name(name)
+}
+
+/// Checks an e-mail address, as far as that is worth it: the proof is that mail arrives.
+pub(super) fn check_email(email: &str) -> Result<()> {
     let has_host = email
         .split_once('@')
         .is_some_and(|(user, host)| !user.is_empty() && !host.is_empty());
-    if !has_host || email.len() > 254 || email.chars().any(|c| c.is_whitespace() || c.is_control())
+    if has_host && email.len() <= 254 && !email.chars().any(|c| c.is_whitespace() || c.is_control())
     {
-        return invalid(
-            "email",
-            "this is no e-mail address",
-            "write name@example.org",
-        );
+        return Ok(());
     }
-    if name.trim().is_empty() || name.len() > 100 || name.chars().any(char::is_control) {
-        return invalid("name", "a name has 1 to 100 characters", "give your name");
+    Err(StoreError::Invalid {
+        field: "email",
+        message: "this is no e-mail address".to_owned(),
+        remedy: "write name@example.org".to_owned(),
+    })
+}
+
+/// Checks a person's name.
+pub(super) fn check_person_name(name: &str) -> Result<()> {
+    if !name.trim().is_empty() && name.len() <= 100 && !name.chars().any(char::is_control) {
+        return Ok(());
     }
-    Ok(())
+    Err(StoreError::Invalid {
+        field: "name",
+        message: "a name has 1 to 100 characters".to_owned(),
+        remedy: "give your name".to_owned(),
+    })
 }

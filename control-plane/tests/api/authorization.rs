@@ -5,22 +5,26 @@ use std::collections::BTreeSet;
 use axum::body::Body;
 use http::{Method, header};
 use serde_json::{Value, json};
+use towline_server::domain::permission::{Permission, Role};
 use uuid::Uuid;
 
 use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 10] = [
+const PUBLIC: [(&str, &str); 12] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("get", "/setup"),
+    ("get", "/join"),
     ("get", "/setup.js"),
     ("get", "/setup.css"),
     ("get", "/api/v1/openapi.json"),
     // The credential is the set-up link's secret.
     ("post", "/api/v1/setup"),
+    // The credential is the invitation's secret.
+    ("post", "/api/v1/invitations/accept"),
     // The credential is the enrolment token.
     ("post", "/api/v1/agent/enroll"),
     // The credential is the proof of the certificate's key.
@@ -77,6 +81,12 @@ async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::
         "/api/v1/projects" | "/api/v1/api-keys" | "/api/v1/enrolment-tokens" => {
             ("application/json", br#"{"name":"viewer"}"#.to_vec())
         }
+        "/api/v1/members/{id}" => ("application/json", br#"{"role":"viewer"}"#.to_vec()),
+        "/api/v1/invitations" => (
+            "application/json",
+            br#"{"email":"eve@example.org","role":"viewer"}"#.to_vec(),
+        ),
+        "/api/v1/invitations/join" => ("application/json", br#"{"token":"twli_guess"}"#.to_vec()),
         _ => ("application/json", b"{}".to_vec()),
     };
     let request = somebody
@@ -162,6 +172,14 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .post("/api/v1/enrolment-tokens", &json!({"name": "t"}))
         .await
         .expect(201);
+    let invitation = ada
+        .post(
+            "/api/v1/invitations",
+            &json!({"email": "cleo@example.org", "role": "viewer"}),
+        )
+        .await
+        .expect(201);
+    let member = ada.get("/api/v1/me").await.expect(200);
     let agent = host.agent.to_string();
     let target = host.target.to_string();
     let mut seen = 0;
@@ -172,12 +190,14 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     {
         let resource = route.path.split('/').nth(3).unwrap();
         let own = match resource {
-            // Plans are the installation's, and belong to no team.
-            "plans" => continue,
             "agents" => agent.as_str(),
             "api-keys" => key["id"].as_str().unwrap(),
             "deployments" => deploy["id"].as_str().unwrap(),
             "enrolment-tokens" => token["id"].as_str().unwrap(),
+            "invitations" => invitation["id"].as_str().unwrap(),
+            "members" => member["user"]["id"].as_str().unwrap(),
+            // Plans are the installation's, and belong to no team.
+            "plans" => continue,
             "projects" => project.as_str(),
             "targets" => target.as_str(),
             other => panic!("no own {other} for {}", route.path),
@@ -213,37 +233,71 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     }
 }
 
-#[tokio::test]
-async fn a_viewer_looks_and_changes_nothing() {
-    let world = World::open().await;
-    let viewer = world.another("viewer").await;
-    let developer = world.another("developer").await;
-    let id = Uuid::now_v7().to_string();
-    for route in routes(&world)
-        .await
-        .iter()
-        .filter(|route| !route.is_public())
-    {
-        let by_viewer = ask(&viewer, route, &id).await.status.as_u16();
-        if route.method == "get" {
-            assert_ne!(by_viewer, 403, "{} {}", route.method, route.path);
-        } else {
-            assert_eq!(by_viewer, 403, "{} {}", route.method, route.path);
-            let resource = route.path.split('/').nth(3).unwrap();
-            let administration = matches!(
-                resource,
-                "agents" | "api-keys" | "enrolment-tokens" | "plans"
-            );
-            let by_developer = ask(&developer, route, &id).await.status.as_u16();
-            assert_eq!(
-                by_developer == 403,
-                administration,
-                "{} {}",
-                route.method,
-                route.path
-            );
+/// Whom a route answers.
+enum For {
+    Everybody,
+    Roles(Permission),
+    /// Nobody of these roles: they are no administrators of the installation.
+    Administrators,
+}
+
+impl For {
+    fn allows(&self, role: Role) -> bool {
+        match self {
+            Self::Everybody => true,
+            Self::Roles(permission) => role.may(*permission),
+            Self::Administrators => false,
         }
     }
+}
+
+/// Whom each route answers, by its method and path: the test fails on a route that it does not know.
+fn whom(route: &Route) -> For {
+    let resource = route.path.split('/').nth(3).unwrap();
+    if route.method == "get" {
+        return For::Roles(Permission::Look);
+    }
+    For::Roles(match (resource, route.path.as_str()) {
+        (_, "/api/v1/invitations/join") => return For::Everybody,
+        ("plans", _) => return For::Administrators,
+        ("agents" | "enrolment-tokens", _) => Permission::ManageHosts,
+        ("api-keys", _) => Permission::ManageKeys,
+        ("invitations" | "members", _) => Permission::ManageMembers,
+        ("projects", path) if path.ends_with("/deployments") || path.ends_with("/removals") => {
+            Permission::Deploy
+        }
+        ("deployments", _) => Permission::Deploy,
+        ("projects", _) => Permission::ChangeProjects,
+        _ => panic!("whom does {} {} answer?", route.method, route.path),
+    })
+}
+
+#[tokio::test]
+async fn every_role_may_what_the_table_says_and_no_more() {
+    let world = World::open().await;
+    let id = Uuid::now_v7().to_string();
+    let routes = routes(&world).await;
+    let mut refused = 0;
+    for role in Role::ALL {
+        let somebody = world.another(role.as_str()).await;
+        for route in routes.iter().filter(|route| !route.is_public()) {
+            let allowed = whom(route).allows(role);
+            let answer = ask(&somebody, route, &id).await;
+            // Somebody else's membership is judged only when there is one.
+            let absent_member = route.method == "delete" && route.path == "/api/v1/members/{id}";
+            let is_refused = answer.status.as_u16() == 403;
+            assert_eq!(
+                is_refused,
+                !allowed && !absent_member,
+                "{role}: {} {} gives {}",
+                route.method,
+                route.path,
+                answer.status
+            );
+            refused += usize::from(is_refused);
+        }
+    }
+    assert!(refused > 25, "{refused}");
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ mod files;
 mod host;
 mod keys;
 mod logs;
+mod members;
 mod metrics;
 mod plans;
 mod problems;

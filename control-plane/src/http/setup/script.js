@@ -5,6 +5,9 @@ const show = (id, visible) => { element(id).hidden = !visible; };
 
 // The token stands behind the #, which is never sent with a request.
 const [token, fingerprint] = location.hash.slice(1).split(".");
+// The pages of the set-up and of an invitation differ in where they go and in the address they ask for.
+const form = element("form");
+const fields = ["email", "name"].filter((id) => element(id));
 
 function trouble(text) {
   element("trouble").textContent = text;
@@ -32,17 +35,18 @@ async function submit(event) {
   trouble("");
   element("submit").disabled = true;
   try {
-    const answer = await fetch("/api/v1/setup", {
+    const asked = Object.fromEntries(fields.map((id) => [id, element(id).value]));
+    const answer = await fetch(form.dataset.to, {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ token, email: element("email").value, name: element("name").value }),
+      body: JSON.stringify({ token, ...asked }),
     });
     const body = await answer.json();
     if (answer.ok) {
       finish(body);
     } else {
       trouble(complaint(body));
-      if (body.field === "email" || body.field === "name") element(body.field).focus();
+      if (fields.includes(body.field)) element(body.field).focus();
     }
   } catch {
     trouble("The control plane cannot be reached. See that it runs, and try again.");
@@ -62,12 +66,12 @@ async function copy(event) {
   }
 }
 
-element("form").addEventListener("submit", submit);
+form.addEventListener("submit", submit);
 for (const button of document.querySelectorAll("[data-copy]")) button.addEventListener("click", copy);
 
 if (token) {
   show("ask", true);
-  element("email").focus();
+  element(fields[0]).focus();
 } else {
-  trouble("This address is not complete. Open the whole set-up link that the control plane printed, with all that stands behind the #.");
+  trouble("This address is not complete. Open the whole link that you were given, with all that stands behind the #.");
 }

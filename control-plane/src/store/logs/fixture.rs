@@ -20,8 +20,9 @@ use uuid::Uuid;
 use super::super::db::{execute, local_now};
 use super::super::open::TELEMETRY_FILE;
 use super::super::people::UserRole;
-use super::super::tenant::{Role, Tenant};
+use super::super::tenant::Tenant;
 use super::super::{DatabaseConfig, Store, stored};
+use crate::domain::permission::Role;
 use crate::vault::Vault;
 
 const FREE_PLAN: Uuid = Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001);

@@ -21,6 +21,7 @@ mod deployments;
 mod enrolment;
 mod hello;
 mod lifecycle;
+mod membership;
 mod opening;
 mod people;
 mod plans;

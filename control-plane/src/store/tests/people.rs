@@ -3,8 +3,9 @@
 use chrono::{TimeDelta, Utc};
 
 use super::world::{World, on_both};
+use crate::domain::permission::Role;
 use crate::ops::{self, OpsError};
-use crate::store::{Page, Resource, Role, StoreError};
+use crate::store::{Page, Resource, StoreError};
 
 on_both!(
     a_link_sets_up_once,

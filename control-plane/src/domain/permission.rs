@@ -1,0 +1,164 @@
+//! The one table of what a role may do in a team. `docs/permissions.md` is written from it.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// What a person may do in a team: each role may do what those below it may, and more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// To look.
+    Viewer,
+    /// Projects and deployments.
+    Developer,
+    /// Everything but to make owners and to give the team away.
+    Admin,
+    /// Everything.
+    Owner,
+}
+
+/// Something that not everybody may do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Permission {
+    /// To see what the team has.
+    Look,
+    /// To deploy, remove, cancel and retry.
+    Deploy,
+    /// To make and delete projects, their files and secrets.
+    ChangeProjects,
+    /// To enrol and revoke agents.
+    ManageHosts,
+    /// To make and end API keys.
+    ManageKeys,
+    /// To invite people, to change their roles and to let them go.
+    ManageMembers,
+    /// To make owners, to take that from them, and to give the team away.
+    ManageOwners,
+}
+
+/// A word that names no role.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is no role of a team")]
+pub struct UnknownRole(String);
+
+impl Role {
+    /// All, the one who may most first.
+    pub const ALL: [Self; 4] = [Self::Owner, Self::Admin, Self::Developer, Self::Viewer];
+
+    /// Whether the role may do it.
+    pub fn may(self, permission: Permission) -> bool {
+        self >= permission.least()
+    }
+
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Owner => "owner",
+            Self::Admin => "admin",
+            Self::Developer => "developer",
+            Self::Viewer => "viewer",
+        }
+    }
+}
+
+impl Permission {
+    /// All, in the order of the docs.
+    pub const ALL: [Self; 7] = [
+        Self::Look,
+        Self::Deploy,
+        Self::ChangeProjects,
+        Self::ManageHosts,
+        Self::ManageKeys,
+        Self::ManageMembers,
+        Self::ManageOwners,
+    ];
+
+    /// The role that may do it and may least besides.
+    pub const fn least(self) -> Role {
+        match self {
+            Self::Look => Role::Viewer,
+            Self::Deploy | Self::ChangeProjects => Role::Developer,
+            Self::ManageHosts | Self::ManageKeys | Self::ManageMembers => Role::Admin,
+            Self::ManageOwners => Role::Owner,
+        }
+    }
+
+    /// In words.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Look => {
+                "see projects, deployments, logs, measurements, hosts, members and the names of secrets and keys"
+            }
+            Self::Deploy => "deploy, remove, cancel and retry",
+            Self::ChangeProjects => "make and delete projects, change their files and secrets",
+            Self::ManageHosts => "make enrolment tokens, revoke agents",
+            Self::ManageKeys => "make and end API keys",
+            Self::ManageMembers => "invite people, change their roles, let them go",
+            Self::ManageOwners => "make somebody an owner or no owner any more, give the team away",
+        }
+    }
+}
+
+/// The table as a page of the docs.
+pub fn page() -> String {
+    let row = |first: &str, cell: &dyn Fn(Role) -> String| {
+        let cells = Role::ALL.map(cell).join(" | ");
+        format!("| {first} | {cells} |")
+    };
+    let mut table = vec![
+        row("to …", &|role| role.to_string()),
+        "|---".repeat(1 + Role::ALL.len()) + "|",
+    ];
+    table.extend(Permission::ALL.map(|permission| {
+        let granted = |role: Role| if role.may(permission) { "yes" } else { "–" }.to_owned();
+        row(permission.words(), &granted)
+    }));
+    format!(
+        "# Who may do what\n\n\
+         Everybody is in a team by a role. This table is the code's own; a test keeps the page equal to it.\n\n\
+         {}\n\n\
+         Everybody may leave a team but the person it belongs to, who gives it away first: so no team is without an owner. \
+         A foreign thing and one that does not exist give the same answer.\n",
+        table.join("\n")
+    )
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = UnknownRole;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|role| role.as_str() == text)
+            .ok_or_else(|| UnknownRole(text.to_owned()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_page_of_the_docs_is_this_table() {
+        let written = include_str!("../../../docs/permissions.md");
+        assert_eq!(written, page(), "write this page to docs/permissions.md");
+    }
+
+    #[test]
+    fn each_role_may_more_than_the_next() {
+        let counts = Role::ALL.map(|role| {
+            let granted = Permission::ALL.into_iter();
+            granted.filter(|permission| role.may(*permission)).count()
+        });
+        assert_eq!(counts, [7, 6, 3, 1]);
+    }
+}

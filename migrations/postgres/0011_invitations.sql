@@ -1,0 +1,18 @@
+-- Invitations of people into teams.
+
+CREATE TABLE invitations (
+    id UUID PRIMARY KEY,
+    team_id UUID NOT NULL REFERENCES teams (id) ON DELETE CASCADE,
+    email TEXT NOT NULL,
+    role TEXT NOT NULL CHECK (role IN ('owner', 'admin', 'developer', 'viewer')),
+    token_hash TEXT NOT NULL UNIQUE,
+    invited_by UUID REFERENCES users (id) ON DELETE SET NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    accepted_at TIMESTAMPTZ,
+    revoked_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX invitations_team ON invitations (team_id, id);
+-- One open invitation of a person into a team.
+CREATE UNIQUE INDEX invitations_open ON invitations (team_id, lower(email)) WHERE accepted_at IS NULL AND revoked_at IS NULL;
