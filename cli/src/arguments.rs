@@ -6,8 +6,8 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        agents, cancel, completions, contexts, deploy, deployments, keys, login, logout, logs,
-        projects, ps, remove, retry, secrets, setup, targets, top, usage, whoami,
+        agents, cancel, completions, contexts, deploy, deployments, join, keys, login, logout,
+        logs, members, projects, ps, remove, retry, secrets, setup, targets, top, usage, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -63,6 +63,8 @@ pub struct Global {
 pub enum Command {
     /// Make the first user of a new installation, and log in
     Setup(setup::Setup),
+    /// Accept an invitation into a team, and log in
+    Join(join::Join),
     /// Log in to an installation with an API key
     Login(login::Login),
     /// Forget a stored login
@@ -75,6 +77,9 @@ pub enum Command {
     /// API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The people of the team
+    #[command(subcommand)]
+    Members(members::Members),
     /// Hosts that dial in
     #[command(subcommand)]
     Agents(agents::Agents),

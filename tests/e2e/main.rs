@@ -19,6 +19,7 @@ mod identity;
 mod links;
 mod logs;
 mod observation;
+mod teams;
 mod upgrades;
 
 use std::time::Duration;

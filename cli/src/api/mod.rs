@@ -11,6 +11,7 @@ pub mod deployments;
 pub mod enrolment_tokens;
 pub mod logs;
 pub mod me;
+pub mod members;
 pub mod metrics;
 mod problem;
 pub mod projects;

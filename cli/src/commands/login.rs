@@ -82,3 +82,23 @@ pub fn store(session: &Session, file: &ConfigFile, context: Context) -> Result<(
     config.current = Some(name.to_owned());
     file.write(&config)
 }
+
+/// Keeps a login beside those there are: as the command line says, else under the default name when
+/// that is free, else under this one. Gives the name.
+pub fn store_beside(
+    session: &Session,
+    file: &ConfigFile,
+    context: Context,
+    otherwise: &str,
+) -> Result<String, Failure> {
+    let mut config = file.read()?;
+    let name = match session.named_context() {
+        Some(name) => name,
+        None if config.contexts.contains_key(DEFAULT_CONTEXT) => otherwise,
+        None => DEFAULT_CONTEXT,
+    };
+    config.contexts.insert(name.to_owned(), context);
+    config.current = Some(name.to_owned());
+    file.write(&config)?;
+    Ok(name.to_owned())
+}

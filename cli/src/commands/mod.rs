@@ -6,10 +6,13 @@ pub mod completions;
 pub mod contexts;
 pub mod deploy;
 pub mod deployments;
+pub mod join;
 pub mod keys;
+mod link;
 pub mod login;
 pub mod logout;
 pub mod logs;
+pub mod members;
 mod period;
 pub mod projects;
 pub mod ps;
@@ -96,11 +99,13 @@ impl Session {
 pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
     match command {
         Command::Setup(command) => command.run(session).await,
+        Command::Join(command) => command.run(session).await,
         Command::Login(command) => command.run(session).await,
         Command::Logout(command) => command.run(session),
         Command::Whoami(command) => command.run(session).await,
         Command::Contexts(command) => command.run(session),
         Command::Keys(command) => command.run(session).await,
+        Command::Members(command) => command.run(session).await,
         Command::Agents(command) => command.run(session).await,
         Command::Targets(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
