@@ -56,7 +56,7 @@ pub fn compose(bytes: &[u8]) {
         let lines = files
             .iter()
             .find(|read| read.path == *file)
-            .map_or(0, |read| read.content.split(|&byte| byte == b'\n').count());
+            .map_or(0, |read| lines_of_yaml(&read.content));
         assert!(
             line.is_none_or(|line| line as usize <= lines + 1),
             "line {line:?} of {lines}"
@@ -66,6 +66,17 @@ pub fn compose(bytes: &[u8]) {
         let _ = within(limit, || locate(&files, "compose.yaml", text));
         let _ = is_reserved_variable(text);
     }
+}
+
+/// To YAML a line ends with a line feed, a carriage return, or the two together.
+fn lines_of_yaml(content: &[u8]) -> usize {
+    let mut breaks = 0;
+    let mut before = None;
+    for &byte in content {
+        breaks += usize::from(byte == b'\r' || (byte == b'\n' && before != Some(b'\r')));
+        before = Some(byte);
+    }
+    breaks + 1
 }
 
 type Error<'a> = (&'a str, Option<u32>, String, &'a str);
