@@ -172,7 +172,8 @@ async fn lock(tx: &mut Tx, tenant: &Tenant, user: UserId) -> Result<(Member, Rol
     Ok((member.into_member()?, role_now(tx, tenant).await?))
 }
 
-/// Two who change the memberships of a team take turns.
+/// Locks the team's row until the commit: two who change its memberships, or race for the last of its
+/// quota, take turns.
 pub(super) async fn lock_team(tx: &mut Tx, team: TeamId) -> Result<()> {
     let conn = tx.conn();
     let sql = conn.pick(

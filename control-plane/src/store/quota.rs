@@ -1,4 +1,6 @@
-//! What a team's plan allows. The check and the row it guards are one transaction.
+//! What a team's plan allows. The check and the row it guards are one transaction. Where there is a limit,
+//! the team's row stays locked until the commit: two racers at the limit come one after the other.
+//! Unlimited plans lock nothing.
 
 use std::fmt;
 
@@ -6,6 +8,7 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use towline_shared::ids::TeamId;
 
 use super::db::{Tx, one};
+use super::members::lock_team;
 use super::plans::{self, Plan};
 use super::usage::{self, Day, Metric};
 use super::{Result, StoreError, counted};
@@ -74,7 +77,7 @@ pub(crate) async fn check_projects(tx: &mut Tx, team: TeamId) -> Result<()> {
     let Some(limit) = plan.max_projects else {
         return Ok(());
     };
-    lock(tx, team).await?;
+    lock_team(tx, team).await?;
     let (used,) = one!(tx.conn(), (i64,), plans::PROJECTS, team.uuid())?;
     allow(&plan, Quota::Projects, limit, counted(used), None)
 }
@@ -85,7 +88,7 @@ pub(crate) async fn check_deployments(tx: &mut Tx, team: TeamId, now: DateTime<U
     let Some(limit) = plan.max_deployments_per_day else {
         return Ok(());
     };
-    lock(tx, team).await?;
+    lock_team(tx, team).await?;
     let today = Day::of(now);
     let used = usage::used(tx, team.uuid(), Metric::Deployments, today).await?;
     let resets_at = Some(today.end());
@@ -110,16 +113,4 @@ fn allow(
         used,
         resets_at,
     }))
-}
-
-/// Where there is a limit, the team's row stays locked until the commit: two racers at the limit
-/// come one after the other. Unlimited plans lock nothing.
-async fn lock(tx: &mut Tx, team: TeamId) -> Result<()> {
-    let conn = tx.conn();
-    let sql = conn.pick(
-        "SELECT 1 FROM teams WHERE id = $1",
-        "SELECT CAST(1 AS BIGINT) FROM teams WHERE id = $1 FOR NO KEY UPDATE",
-    );
-    one!(conn, (i64,), sql, team.uuid())?;
-    Ok(())
 }
