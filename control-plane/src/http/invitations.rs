@@ -121,10 +121,10 @@ pub async fn accept(
     match accepted.await {
         Ok(joined) => Ok((StatusCode::CREATED, Json(joined))),
         Err(error) => {
-            if matches!(error, StoreError::NotFound(Resource::Invitation)) {
+            if is_unknown(&error) {
                 api.sign_in.failed(address, Instant::now());
             }
-            Err(error.into())
+            Err(in_words(error))
         }
     }
 }
@@ -138,6 +138,21 @@ pub async fn join(
     tenant: Tenant,
     Body(request): Body<JoinTeam>,
 ) -> Result<(StatusCode, Json<SetUp>), Problem> {
-    let joined = api.store.join_team(&tenant, &request.token).await?;
-    Ok((StatusCode::CREATED, Json(joined)))
+    let joined = api.store.join_team(&tenant, &request.token).await;
+    Ok((StatusCode::CREATED, Json(joined.map_err(in_words)?)))
+}
+
+const fn is_unknown(error: &StoreError) -> bool {
+    matches!(error, StoreError::NotFound(Resource::Invitation))
+}
+
+/// Used, replaced, taken back, outdated and guessed links are one answer.
+fn in_words(error: StoreError) -> Problem {
+    let unknown = is_unknown(&error);
+    let problem = Problem::from(error);
+    if unknown {
+        problem.remedy("a link works once, for a week; ask whoever invited you for a new one")
+    } else {
+        problem
+    }
 }

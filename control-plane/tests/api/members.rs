@@ -32,11 +32,12 @@ async fn somebody_is_invited_joins_rises_and_leaves() {
         .await
         .expect(201);
     let bob = world.with_key(joined["api_key"]["key"].as_str().unwrap());
-    world
+    let again = world
         .nobody()
         .post("/api/v1/invitations/accept", &accept)
         .await
         .expect(404);
+    assert!(again["remedy"].as_str().unwrap().contains("works once"));
     let me = bob.get("/api/v1/me").await.expect(200);
     assert_eq!(me["role"], "viewer");
     let path = format!("/api/v1/members/{}", me["user"]["id"].as_str().unwrap());
