@@ -6,7 +6,7 @@ use towline_pki::Fingerprint;
 use super::Session;
 use crate::{
     api::{Client, address, me},
-    config::{ApiKey, ConfigFile, Context, DEFAULT_CONTEXT},
+    config::{ApiKey, Config, ConfigFile, Context, DEFAULT_CONTEXT},
     connection::{Connection, parse_url},
     exit::{Exit, Failure},
     output::plain,
@@ -77,28 +77,65 @@ impl Login {
 /// Keeps a login and makes it the current one.
 pub fn store(session: &Session, file: &ConfigFile, context: Context) -> Result<(), Failure> {
     let name = session.named_context().unwrap_or(DEFAULT_CONTEXT);
-    let mut config = file.read()?;
-    config.contexts.insert(name.to_owned(), context);
-    config.current = Some(name.to_owned());
-    file.write(&config)
+    keep(file, file.read()?, name, context)
 }
 
-/// Keeps a login beside those there are: as the command line says, else under the default name when
-/// that is free, else under this one. Gives the name.
+/// Keeps a login beside those there are: as the command line says, else under the default name, else
+/// under this one, with a number where that is taken, too. Gives the name.
 pub fn store_beside(
     session: &Session,
     file: &ConfigFile,
     context: Context,
     otherwise: &str,
 ) -> Result<String, Failure> {
-    let mut config = file.read()?;
-    let name = match session.named_context() {
-        Some(name) => name,
-        None if config.contexts.contains_key(DEFAULT_CONTEXT) => otherwise,
-        None => DEFAULT_CONTEXT,
-    };
+    let config = file.read()?;
+    let name = session.named_context().map_or_else(
+        || free_name(otherwise, |name| config.contexts.contains_key(name)),
+        str::to_owned,
+    );
+    keep(file, config, &name, context)?;
+    Ok(name)
+}
+
+fn free_name(otherwise: &str, is_taken: impl Fn(&str) -> bool) -> String {
+    let names = [DEFAULT_CONTEXT.to_owned(), otherwise.to_owned()];
+    let mut number = 1_u64;
+    names
+        .into_iter()
+        .find(|name| !is_taken(name))
+        .unwrap_or_else(|| {
+            loop {
+                number += 1;
+                let name = format!("{otherwise}-{number}");
+                if !is_taken(&name) {
+                    return name;
+                }
+            }
+        })
+}
+
+fn keep(
+    file: &ConfigFile,
+    mut config: Config,
+    name: &str,
+    context: Context,
+) -> Result<(), Failure> {
     config.contexts.insert(name.to_owned(), context);
     config.current = Some(name.to_owned());
-    file.write(&config)?;
-    Ok(name.to_owned())
+    file.write(&config)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_login_beside_others_takes_none_of_their_names() {
+        let mut taken: Vec<String> = Vec::new();
+        for expected in [DEFAULT_CONTEXT, "shop", "shop-2", "shop-3"] {
+            let name = free_name("shop", |name| taken.iter().any(|one| one == name));
+            assert_eq!(name, expected);
+            taken.push(name);
+        }
+    }
 }
