@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 use towline_pki::{hash_token, random_token};
-use towline_shared::ids::{ApiKeyId, InvitationId, TeamId, UserId};
+use towline_shared::ids::{ApiKeyId, InvitationId, TeamId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -191,12 +191,6 @@ impl Store {
         let mut tx = self.main().begin().await?;
         let now = local_now();
         let open = consume(&mut tx, token, now).await?;
-        if find_user(&mut tx, &open.email).await?.is_some() {
-            return Err(StoreError::Conflict {
-                message: format!("{} has an account here already", open.email),
-                remedy: "log in to it first, then join with it: `towline join LINK`".to_owned(),
-            });
-        }
         let new = NewUser {
             email: &open.email,
             name,
@@ -282,11 +276,6 @@ async fn enter(
         },
         api_key,
     })
-}
-
-async fn find_user(tx: &mut Tx, email: &str) -> Result<Option<UserId>> {
-    let sql = "SELECT id FROM users WHERE lower(email) = lower($1)";
-    Ok(optional!(tx.conn(), (Uuid,), sql, email)?.map(|(id,)| id.into()))
 }
 
 async fn refuse_member(tx: &mut Tx, team: TeamId, email: &str) -> Result<()> {

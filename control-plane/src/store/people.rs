@@ -179,9 +179,10 @@ pub(super) async fn insert_user(
     let (user, team) = (UserId::new(), TeamId::new());
     let sql = "SELECT id FROM plans WHERE name = $1";
     let (plan,) = one!(tx.conn(), (Uuid,), sql, new.plan)?;
-    execute!(
+    let made = execute!(
         tx.conn(),
-        "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)",
+        "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)
+         ON CONFLICT DO NOTHING",
         user.uuid(),
         new.email,
         new.name,
@@ -189,6 +190,12 @@ pub(super) async fn insert_user(
         plan,
         now
     )?;
+    if made == 0 {
+        return Err(StoreError::Conflict {
+            message: format!("{} has an account here already", new.email),
+            remedy: "log in to it first, then join with it: `towline join LINK`".to_owned(),
+        });
+    }
     execute!(
         tx.conn(),
         "INSERT INTO teams (id, name, owner_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)",
