@@ -9,9 +9,8 @@ use towline_tests::story::{Installation, Project};
 
 use crate::container::Bare;
 use crate::report::{Row, median_and_p99};
+use crate::salt;
 
-/// Salt's median from a command's request to its process, in ms (the figures of the performance bars).
-const PEER_DISPATCH_MS: f64 = 92.0;
 const LIMIT: Duration = Duration::from_mins(1);
 
 /// Measures first deploys (compose takes a service that has started for one that runs; so do these, and one row says
@@ -39,6 +38,7 @@ pub fn measure(story: &Installation, rounds: usize) -> Vec<Row> {
             .push(deploy(&project, &watched, &mut figures.dispatch));
         story.engine.remove_project(&project.name);
     }
+    figures.salt = salt::dispatches(3 * rounds);
     figures.rows()
 }
 
@@ -50,6 +50,7 @@ struct Figures {
     watched: Vec<f64>,
     bare_same: Vec<f64>,
     dispatch: Vec<f64>,
+    salt: Vec<f64>,
 }
 
 impl Figures {
@@ -77,7 +78,7 @@ impl Figures {
             row("deploy of nothing new", self.same, self.bare_same, 1.3),
             Row {
                 p99: Some(p99),
-                against: Some(("Salt's LocalClient.cmd (noted)".into(), PEER_DISPATCH_MS)),
+                against: Some(("Salt's LocalClient.cmd".into(), median_and_p99(self.salt).0)),
                 at_most: Some(0.05),
                 ..Row::figure("POST to the agent's first action", "ms", dispatch)
             },
@@ -87,6 +88,7 @@ impl Figures {
 
 fn deploy(project: &Project<'_>, body: &Value, dispatch: &mut Vec<f64>) -> f64 {
     let mut shown = Value::Null;
+    let asked = Utc::now();
     let took = milliseconds(|| {
         let deployment = project.deployment(&project.request_deployment(body).ok());
         let end = deployment
@@ -95,14 +97,9 @@ fn deploy(project: &Project<'_>, body: &Value, dispatch: &mut Vec<f64>) -> f64 {
         shown = end.data;
     });
     assert_eq!(shown["status"], "succeeded", "{shown}");
-    dispatch.push(between(&shown, "created_at", "started_at"));
+    let started: DateTime<Utc> = shown["started_at"].as_str().unwrap().parse().unwrap();
+    dispatch.push((started - asked).num_microseconds().unwrap() as f64 / 1e3);
     took
-}
-
-fn between(shown: &Value, from: &str, to: &str) -> f64 {
-    let at = |field: &str| -> DateTime<Utc> { shown[field].as_str().unwrap().parse().unwrap() };
-    let micros = (at(to) - at(from)).num_microseconds().unwrap();
-    micros as f64 / 1e3
 }
 
 fn milliseconds(work: impl FnOnce()) -> f64 {

@@ -24,29 +24,35 @@ const LIMIT: Duration = Duration::from_mins(5);
 pub fn measure(story: &mut Installation, lines: u64) -> Vec<Row> {
     let script = SCRIPT.replace("LINES", &lines.to_string());
     let folder = ComposeFolder::of(&[Service::script("flood", &script).done_when("test -e /done")]);
-    let (mut ours, mut theirs, mut raw) = (Vec::new(), Vec::new(), 0);
+    let (mut ours, mut theirs, mut timed, mut raw) = (Vec::new(), Vec::new(), Vec::new(), 0);
     let before = telemetry(story);
     for round in 0..ROUNDS {
         let project = story.project(&format!("flood{round}"), &folder);
         ours.push(lines as f64 / stored(story, &project, lines));
         story.engine.remove_project(&project.name);
-        let (took, bytes) = followed(story, &folder, lines);
+        let (took, bytes) = followed(story, &folder, lines, &["logs", "-f"]);
         theirs.push(lines as f64 / took);
         raw += bytes;
+        let (took, _) = followed(story, &folder, lines, &["logs", "-f", "--timestamps"]);
+        timed.push(lines as f64 / took);
     }
     // The compaction runs every few seconds.
     std::thread::sleep(Duration::from_secs(25));
     let weight = telemetry(story) - before;
     let all = lines as f64 * ROUNDS as f64;
+    let ours = median_and_p99(ours).0;
     vec![
         Row {
             against: Some(("docker logs -f".into(), median_and_p99(theirs).0)),
             at_least: Some(0.95),
-            ..Row::figure(
-                "log lines, written to stored",
-                "lines/s",
-                median_and_p99(ours).0,
-            )
+            ..Row::figure("log lines, written to stored", "lines/s", ours)
+        },
+        Row {
+            against: Some((
+                "docker logs -f --timestamps".into(),
+                median_and_p99(timed).0,
+            )),
+            ..Row::figure("the same, beside lines with their times", "lines/s", ours)
         },
         Row {
             against: Some(("raw text".into(), raw as f64 / all)),
@@ -72,12 +78,13 @@ fn stored(story: &Installation, project: &Project<'_>, lines: u64) -> f64 {
     took
 }
 
-/// Seconds from the word to the last line's coming out of `docker logs -f`, and the bytes of all.
-fn followed(story: &Installation, folder: &ComposeFolder, lines: u64) -> (f64, u64) {
+/// Seconds from the word to the last line's coming out of `docker logs`, and the bytes of all.
+fn followed(story: &Installation, folder: &ComposeFolder, lines: u64, how: &[&str]) -> (f64, u64) {
     let bare = Bare::of(&story.engine, folder);
     bare.start();
     let container = running(|| story.engine.containers(Bare::PROJECT));
-    let mut follow = story.engine.docker(&["logs", "-f", &container]);
+    let mut follow = story.engine.docker(how);
+    follow.arg(&container);
     let mut child = follow.stdout(Stdio::piped()).spawn().unwrap();
     let mut out = child.stdout.take().unwrap();
     let begun = go(story, &container);

@@ -19,6 +19,7 @@ mod footprint;
 mod lag;
 mod logs;
 mod report;
+mod salt;
 
 use std::path::PathBuf;
 

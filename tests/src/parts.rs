@@ -79,6 +79,17 @@ impl Parts {
         self.root.join("busybox-rootfs.tar")
     }
 
+    /// The Python that has Salt, which only `tests/setup --bench` brings.
+    pub fn salt(&self) -> PathBuf {
+        let python = self.root.join("salt/bin/python");
+        assert!(
+            python.is_file(),
+            "{} is not there: run tests/setup --bench",
+            python.display()
+        );
+        python
+    }
+
     /// tini: process 1 of an engine's namespaces.
     pub fn init(&self) -> PathBuf {
         self.root.join("docker-old/usr/bin/tini-static")
