@@ -109,12 +109,17 @@ impl Store {
     }
 
     async fn offer(&self, attempt: Attempt) -> Result<Offer> {
-        let (spec, project) = self.spec(attempt.job).await?;
+        let what = async {
+            let (spec, project) = self.spec(attempt.job).await?;
+            Ok((spec, self.open_secrets(project.into()).await?))
+        };
+        // The two are in databases of their own; an agent waits for both.
+        let ((spec, secrets), log) = tokio::try_join!(what, self.open_log(attempt))?;
         Ok(Offer {
             attempt,
             spec,
-            secrets: self.open_secrets(project.into()).await?,
-            log: self.open_log(attempt).await?,
+            secrets,
+            log,
         })
     }
 
