@@ -6,8 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        agents, cancel, completions, contexts, deploy, deployments, join, keys, login, logout,
-        logs, members, projects, ps, remove, retry, secrets, setup, targets, top, usage, whoami,
+        activity, agents, cancel, completions, contexts, deploy, deployments, join, keys, login,
+        logout, logs, members, projects, ps, remove, retry, secrets, setup, targets, top, usage,
+        whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -111,6 +112,11 @@ pub enum Command {
     Top(top::Top),
     /// Show what the team uses of its plan
     Usage(usage::Usage),
+    /// Show what was done in the team
+    Activity(activity::Activity),
+    /// The audit log of the team
+    #[command(subcommand)]
+    Audit(activity::Audit),
     /// Print completions for a shell
     Completions(completions::Completions),
 }

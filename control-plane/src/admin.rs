@@ -2,10 +2,12 @@
 
 pub mod rotate_ca;
 
+use std::io::Write as _;
+
 use crate::config::Config;
 use crate::error::StartError;
 use crate::serve::open_store;
-use crate::store::{Result, Store, StoreError};
+use crate::store::{AuditExport, Result, Span, Store, StoreError};
 
 /// Opens the store for one piece of work, and closes it whatever came of that.
 async fn with_store<T>(
@@ -44,4 +46,27 @@ pub async fn verify_audit(config: Config) -> std::result::Result<(), StartError>
     } else {
         Err(StartError::Audit(report.broken.len()))
     }
+}
+
+/// Writes the entries of the audit log to stdout, one JSON document a line.
+pub async fn export_audit(config: Config, span: Span) -> std::result::Result<(), StartError> {
+    let mut stdout = std::io::stdout().lock();
+    with_store(&config, async |store| {
+        let mut export = AuditExport::of_all(span);
+        loop {
+            let entries = store.export_audit(&mut export).await?;
+            if entries.is_empty() {
+                return Ok(stdout.flush());
+            }
+            let mut text = Vec::new();
+            for entry in &entries {
+                entry.write_line(&mut text)?;
+            }
+            if let Err(error) = stdout.write_all(&text) {
+                return Ok(Err(error));
+            }
+        }
+    })
+    .await?
+    .map_err(Into::into)
 }

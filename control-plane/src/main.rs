@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use clap::Parser as _;
 use towline_server::config::{
-    AdminCommand, Cli, Command, ConfigArgs, FinishArgs, RotationStep, ServeArgs,
+    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotationStep, ServeArgs,
 };
 use towline_server::error::StartError;
+use towline_server::store::Span;
 use towline_server::{admin, serve, telemetry};
 
 /// How long blocking calls may keep the process alive that has done its work.
@@ -42,6 +43,11 @@ fn run(command: Command) -> Result<(), StartError> {
         Command::Admin {
             command: AdminCommand::VerifyAudit(from),
         } => start(from, admin::verify_audit),
+        Command::Admin {
+            command: AdminCommand::ExportAudit(ExportArgs { from, since, until }),
+        } => start(from, |config| {
+            admin::export_audit(config, Span { since, until })
+        }),
         Command::Admin {
             command: AdminCommand::RotateCa { step },
         } => match step {

@@ -178,6 +178,26 @@ impl Client {
         Ok(())
     }
 
+    /// Reads an answer of any length, piece by piece. It must go on coming, and come whole.
+    pub async fn download(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        mut write: impl FnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), Failure> {
+        let mut response = self.opened(self.request(Method::GET, path, query)).await?;
+        loop {
+            let piece = timeout(SILENCE_LIMIT, response.chunk())
+                .await
+                .map_err(|_| unreachable::too_slow(&self.base))?
+                .map_err(|error| unreachable::failure(&self.base, &error, Part::Answer))?;
+            match piece {
+                Some(piece) => write(&piece)?,
+                None => return Ok(()),
+            }
+        }
+    }
+
     /// Opens a stream of events, behind the event with the given id.
     pub async fn events(
         &self,
@@ -191,18 +211,24 @@ impl Client {
             headers.insert("last-event-id", HeaderValue::from(id));
         }
         let request = self.request(Method::GET, path, query).headers(headers);
+        Ok(EventStream {
+            response: self.opened(request).await?,
+            parser: sse::Parser::default(),
+            base: self.base.clone(),
+        })
+    }
+
+    /// An answer whose body is still to come.
+    async fn opened(&self, request: RequestBuilder) -> Result<Response, Failure> {
         let response = timeout(ANSWER_LIMIT, request.send())
             .await
             .map_err(|_| unreachable::too_slow(&self.base))?
             .map_err(|error| unreachable::failure(&self.base, &error, Part::Request))?;
-        if response.status() != StatusCode::OK {
-            return Err(self.refusal(response).await);
+        if response.status() == StatusCode::OK {
+            Ok(response)
+        } else {
+            Err(self.refusal(response).await)
         }
-        Ok(EventStream {
-            response,
-            parser: sse::Parser::default(),
-            base: self.base.clone(),
-        })
     }
 
     fn request(&self, method: Method, path: &[&str], query: Query<'_>) -> RequestBuilder {

@@ -3,6 +3,7 @@
 //! What a newer control plane says beyond these types is kept (`more`), so that `--json` shows the
 //! answer whole.
 
+pub mod activity;
 pub mod agents;
 pub mod api_keys;
 mod client;

@@ -1,5 +1,6 @@
 //! One file per command or group of commands.
 
+pub mod activity;
 pub mod agents;
 pub mod cancel;
 pub mod completions;
@@ -119,6 +120,8 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Ps(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
         Command::Usage(command) => command.run(session).await,
+        Command::Activity(command) => command.run(session).await,
+        Command::Audit(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
 
 use super::{Config, ConfigError, Settings};
@@ -40,6 +41,8 @@ pub enum AdminCommand {
     RaiseIncarnation(ConfigArgs),
     /// Check that no entry of the audit log was changed or removed.
     VerifyAudit(ConfigArgs),
+    /// Write the audit log to stdout, oldest entry first, as JSON, one a line.
+    ExportAudit(ExportArgs),
     /// Exchange the certificate authority without losing an agent.
     RotateCa {
         /// How far.
@@ -68,6 +71,20 @@ pub struct FinishArgs {
     /// Do it now, for the old authority's key is known to others; agents that live by it must be enrolled again
     #[arg(long)]
     pub force: bool,
+}
+
+/// What `export-audit` takes.
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub from: ConfigArgs,
+    /// Entries from then on (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub since: Option<DateTime<Utc>>,
+    /// Entries before then (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    pub until: Option<DateTime<Utc>>,
 }
 
 /// Where the configuration comes from.

@@ -18,7 +18,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 pub use agents::{AgentListener, AgentSettings, HostPort};
-pub use command::{AdminCommand, Cli, Command, ConfigArgs, FinishArgs, RotationStep, ServeArgs};
+pub use command::{
+    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotationStep, ServeArgs,
+};
 pub use database::{Database, DatabaseSettings, DatabaseUrl};
 pub use file::ConfigFileError;
 pub use log::{LogFormat, LogSettings, Logging};

@@ -1,6 +1,7 @@
 //! Pure types and rules: names, roles, uploaded archives, how often something may be
 //! done.
 
+pub mod activity;
 pub mod allowance;
 pub mod archive;
 pub mod membership;

@@ -35,6 +35,8 @@ pub enum Permission {
     ManageKeys,
     /// To invite people, to change their roles and to let them go.
     ManageMembers,
+    /// To read the audit log.
+    ReadAudit,
     /// To make owners, to take that from them, and to give the team away.
     ManageOwners,
 }
@@ -66,13 +68,14 @@ impl Role {
 
 impl Permission {
     /// All, in the order of the docs.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Look,
         Self::Deploy,
         Self::ChangeProjects,
         Self::ManageHosts,
         Self::ManageKeys,
         Self::ManageMembers,
+        Self::ReadAudit,
         Self::ManageOwners,
     ];
 
@@ -81,7 +84,9 @@ impl Permission {
         match self {
             Self::Look => Role::Viewer,
             Self::Deploy | Self::ChangeProjects => Role::Developer,
-            Self::ManageHosts | Self::ManageKeys | Self::ManageMembers => Role::Admin,
+            Self::ManageHosts | Self::ManageKeys | Self::ManageMembers | Self::ReadAudit => {
+                Role::Admin
+            }
             Self::ManageOwners => Role::Owner,
         }
     }
@@ -97,6 +102,7 @@ impl Permission {
             Self::ManageHosts => "make enrolment tokens, revoke agents",
             Self::ManageKeys => "make and end API keys",
             Self::ManageMembers => "invite people, change their roles, let them go",
+            Self::ReadAudit => "read the audit log, with the addresses that people came from",
             Self::ManageOwners => "make somebody an owner or no owner any more, give the team away",
         }
     }
@@ -159,6 +165,6 @@ mod tests {
             let granted = Permission::ALL.into_iter();
             granted.filter(|permission| role.may(*permission)).count()
         });
-        assert_eq!(counts, [7, 6, 3, 1]);
+        assert_eq!(counts, [8, 7, 3, 1]);
     }
 }

@@ -3,11 +3,11 @@
 use std::net::IpAddr;
 use std::time::Instant;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, header};
+use http::{HeaderMap, Method, header};
 
 use super::input::From;
 use super::problem::{Kind, Problem};
@@ -78,7 +78,7 @@ pub fn may_try(throttle: &Throttle, address: IpAddr) -> Result<(), Problem> {
 
 /// Refuses changes to those whose role does not allow them; all may look.
 pub async fn require(
-    State(permission): State<Permission>,
+    State((api, permission)): State<(Api, Permission)>,
     tenant: Tenant,
     request: Request,
     next: Next,
@@ -86,7 +86,21 @@ pub async fn require(
     if request.method().is_safe() || tenant.role().may(permission) {
         next.run(request).await
     } else {
-        not_allowed(&tenant, permission).into_response()
+        not_allowed(&api, &tenant, permission, Tried::of(&request)).await
+    }
+}
+
+/// Refuses those whose role does not allow it, also where nothing changes.
+pub async fn require_even_to_look(
+    State((api, permission)): State<(Api, Permission)>,
+    tenant: Tenant,
+    request: Request,
+    next: Next,
+) -> Response {
+    if tenant.role().may(permission) {
+        next.run(request).await
+    } else {
+        not_allowed(&api, &tenant, permission, Tried::of(&request)).await
     }
 }
 
@@ -103,7 +117,35 @@ pub async fn installation_admins_change(tenant: Tenant, request: Request, next: 
     .into_response()
 }
 
-fn not_allowed(tenant: &Tenant, permission: Permission) -> Problem {
+/// What somebody asked for.
+struct Tried {
+    method: Method,
+    /// With the names of its variables, not their values.
+    route: String,
+}
+
+impl Tried {
+    fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>();
+        Self {
+            method: request.method().clone(),
+            route: route.map_or_else(String::new, |route| route.as_str().to_owned()),
+        }
+    }
+}
+
+/// What was tried is written down.
+async fn not_allowed(api: &Api, tenant: &Tenant, permission: Permission, tried: Tried) -> Response {
+    let noted = api
+        .store
+        .note_refused_access(tenant, tried.method.as_str(), &tried.route);
+    match noted.await {
+        Ok(()) => role_does_not_allow(tenant, permission).into_response(),
+        Err(error) => Problem::from(error).into_response(),
+    }
+}
+
+fn role_does_not_allow(tenant: &Tenant, permission: Permission) -> Problem {
     let detail = format!(
         "the role {} in this team does not allow to {}",
         tenant.role(),

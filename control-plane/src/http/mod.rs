@@ -4,8 +4,10 @@
 //! handlers. Whatever is not in the short list of public routes needs an API key, and gets it checked
 //! before anything of the request is read.
 
+mod activity;
 mod agents;
 mod api_keys;
+mod audit;
 mod auth;
 mod containers;
 mod deployment_log;

@@ -31,6 +31,7 @@ const API_KEY: &str = "api_key";
         (name = "projects", description = "What a team deploys: its files and secrets"),
         (name = "deployments", description = "Bringing a project to a state on a target"),
         (name = "plans", description = "What teams may use, and what they have used"),
+        (name = "activity", description = "What was done, and the audit log"),
         (name = "metrics", description = "What agents measure"),
         (name = "process", description = "The control plane itself"),
     )

@@ -1,12 +1,13 @@
 //! Lists, one page at a time.
 
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use utoipa::IntoParams;
 use uuid::Uuid;
 
 use super::problem::Problem;
 use crate::store::page::{DEFAULT_LIMIT, MAX_LIMIT};
-use crate::store::{Listed, Page};
+use crate::store::{Listed, Page, Span};
 
 /// Which page of a list.
 #[derive(Debug, Default, Deserialize, IntoParams)]
@@ -38,6 +39,16 @@ pub fn page(limit: Option<u32>, cursor: Option<Uuid>) -> Result<Page, Problem> {
             "limit",
             format!("{other} is not between 1 and {MAX_LIMIT}"),
         )),
+    }
+}
+
+/// Checks a range of time.
+pub fn span(since: Option<DateTime<Utc>>, until: Option<DateTime<Utc>>) -> Result<Span, Problem> {
+    match (since, until) {
+        (Some(from), Some(to)) if from > to => {
+            Err(Problem::invalid("since", "it lies behind `until`"))
+        }
+        _ => Ok(Span { since, until }),
     }
 }
 

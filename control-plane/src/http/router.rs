@@ -12,9 +12,9 @@ use super::openapi::Description;
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::{
-    agents, api_keys, auth, containers, deployment_log, deployments, enrolment, enrolment_tokens,
-    files, health, invitations, me, members, metrics, openapi, plans, projects, request, secrets,
-    setup, targets, usage,
+    activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
+    enrolment_tokens, files, health, invitations, me, members, metrics, openapi, plans, projects,
+    request, secrets, setup, targets, usage,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -25,7 +25,7 @@ pub const API: &str = "/api/v1";
 /// The whole of the public listener.
 pub fn router(api: Api) -> Result<Router, serde_json::Error> {
     let check = from_fn_with_state(api.clone(), auth::authorize);
-    let (router, document) = routes(private_api().route_layer(check)).split_for_parts();
+    let (router, document) = routes(private_api(&api).route_layer(check)).split_for_parts();
     Ok(router
         .fallback(nothing_here)
         .method_not_allowed_fallback(no_such_method)
@@ -72,13 +72,17 @@ fn public_api() -> OpenApiRouter<Api> {
 
 /// Everything else: an API key is checked before anything of the request is read. What changes
 /// something stands under the permission that it needs; all may look.
-fn private_api() -> OpenApiRouter<Api> {
-    let needs = |permission| from_fn_with_state(permission, auth::require);
+fn private_api(api: &Api) -> OpenApiRouter<Api> {
+    let needs = |permission| from_fn_with_state((api.clone(), permission), auth::require);
     let mut private = OpenApiRouter::new()
         .merge(for_all())
         .merge(for_the_installation().route_layer(from_fn(auth::installation_admins_change)))
         .merge(hosts().route_layer(needs(Permission::ManageHosts)))
         .merge(keys().route_layer(needs(Permission::ManageKeys)))
+        .merge(audit_log().route_layer(from_fn_with_state(
+            (api.clone(), Permission::ReadAudit),
+            auth::require_even_to_look,
+        )))
         .merge(people().route_layer(needs(Permission::ManageMembers)))
         .merge(projects_and_files().route_layer(needs(Permission::ChangeProjects)))
         .merge(deploys().route_layer(needs(Permission::Deploy)));
@@ -91,6 +95,7 @@ fn for_all() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(me::show))
         .routes(routes!(usage::show))
+        .routes(routes!(activity::list))
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
         .routes(routes!(containers::list))
@@ -124,6 +129,12 @@ fn keys() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
+}
+
+fn audit_log() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(audit::list))
+        .routes(routes!(audit::export))
 }
 
 fn people() -> OpenApiRouter<Api> {

@@ -9,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 use towline_shared::ids::{AgentId, TeamId, UserId};
 use uuid::Uuid;
 
+use super::activity;
 use super::db::{Tx, execute, optional};
 use super::{Result, Tenant};
 
@@ -181,6 +182,7 @@ pub(crate) async fn append(tx: &mut Tx, entry: &Entry<'_>, now: DateTime<Utc>) -
         row.hash.as_slice(),
         row.created_at
     )?;
+    activity::append(tx, &row, entry.actor).await?;
     execute!(
         tx.conn(),
         "UPDATE audit_heads SET seq = $2, hash = $3, updated_at = $4 WHERE id = $1",

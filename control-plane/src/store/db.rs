@@ -198,6 +198,8 @@ macro_rules! execute {
     ($conn:expr, $sql:expr $(, $arg:expr)* $(,)?) => {
         match $conn {
             $crate::store::db::Conn::Sqlite(conn) => {
+                #[cfg(test)]
+                $crate::store::tests::explain::explain(&mut *conn, module_path!(), $sql).await;
                 sqlx::query($sql)$(.bind($arg))*.execute(conn).await.map(|done| done.rows_affected())
             }
             $crate::store::db::Conn::Postgres(conn) => {
@@ -211,6 +213,8 @@ macro_rules! fetch {
     ($how:ident, $conn:expr, $row:ty, $sql:expr $(, $arg:expr)* $(,)?) => {
         match $conn {
             $crate::store::db::Conn::Sqlite(conn) => {
+                #[cfg(test)]
+                $crate::store::tests::explain::explain(&mut *conn, module_path!(), $sql).await;
                 sqlx::query_as::<_, $row>($sql)$(.bind($arg))*.$how(conn).await
             }
             $crate::store::db::Conn::Postgres(conn) => {

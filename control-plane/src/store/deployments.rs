@@ -68,6 +68,13 @@ pub struct Named {
     pub name: String,
 }
 
+impl Named {
+    /// What a join has found, or nothing.
+    pub(super) fn both(id: Option<Uuid>, name: Option<String>) -> Option<Self> {
+        id.zip(name).map(|(id, name)| Self { id, name })
+    }
+}
+
 /// Whether a project comes or goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -192,13 +199,41 @@ impl TryFrom<Row> for Deployment {
             created_at: row.created_at,
             started_at: row.started_at,
             finished_at: row.finished_at,
-            triggered_by: row
-                .user_id
-                .zip(row.user_name)
-                .map(|(id, name)| named(id, name)),
+            triggered_by: Named::both(row.user_id, row.user_name),
             log_lines: row.log_lines.map(counted),
             job: row.log.into(),
         })
+    }
+}
+
+/// The statement of a list, with the condition whose index is entered: neither database would choose one by parameters
+/// that may be absent.
+macro_rules! list_deployments {
+    ($first:literal) => {
+        concat!(
+            select_deployments!("WHERE d.team_id = $1 AND "),
+            $first,
+            " AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3) AND ($4 IS NULL OR d.target_id = $4)
+                AND ($5 IS NULL OR d.status = $5)
+             ORDER BY d.id DESC LIMIT $6"
+        )
+    };
+}
+
+impl DeploymentFilter {
+    pub(super) const fn statement(&self) -> &'static str {
+        match self {
+            Self {
+                project: Some(_), ..
+            } => list_deployments!("d.project_id = $3"),
+            Self {
+                target: Some(_), ..
+            } => list_deployments!("d.target_id = $4"),
+            Self {
+                status: Some(_), ..
+            } => list_deployments!("d.status = $5"),
+            _ => list_deployments!("TRUE"),
+        }
     }
 }
 
@@ -241,11 +276,7 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            select_deployments!(
-                "WHERE d.team_id = $1 AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3)
-                AND ($4 IS NULL OR d.target_id = $4) AND ($5 IS NULL OR d.status = $5)
-             ORDER BY d.id DESC LIMIT $6"
-            ),
+            filter.statement(),
             tenant.team().uuid(),
             page.before(),
             filter.project.map(ProjectId::uuid),

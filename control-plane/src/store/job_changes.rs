@@ -16,8 +16,8 @@ use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
 use super::{Result, StoreError, builds, stored, targets};
-use crate::job::JobState;
 use crate::job::state::{Change, Requeue};
+use crate::job::{Ending, JobState};
 
 /// How long a job waits after its agent could not take it.
 pub(super) const RETRY_AFTER: TimeDelta = TimeDelta::seconds(5);
@@ -350,9 +350,18 @@ async fn write_audit(
         actor,
         action,
         subject: ("deployment", Some(row.deployment_id)),
-        detail: json!({ "from": row.state, "fence": row.fence()?.to_string(), "change": detail }),
+        detail: json!({ "from": row.state, "fence": row.fence()?.to_string(), "change": detail, "to": ends_as(change) }),
     };
     audit::append(tx, &entry, now).await
+}
+
+const fn ends_as(change: Change) -> Option<JobState> {
+    match change {
+        Change::End(Ending::Succeeded) => Some(JobState::Succeeded),
+        Change::End(Ending::Cancelled) | Change::CancelNow => Some(JobState::Cancelled),
+        Change::End(Ending::Failed) | Change::Fail(_) => Some(JobState::Failed),
+        _ => None,
+    }
 }
 
 fn describe(change: Change) -> (&'static str, Value) {

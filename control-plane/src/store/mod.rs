@@ -11,10 +11,12 @@
 pub(crate) mod db;
 pub(crate) mod sqlite_writer;
 
+pub mod activity;
 pub mod agent_sessions;
 pub mod agents;
 pub mod api_keys;
 pub(crate) mod audit;
+mod audit_list;
 mod audit_verify;
 mod authorities;
 mod builds;
@@ -63,9 +65,11 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::histogram::Histogram;
 
+pub use activity::{Activity, ActivityFilter};
 pub use agent_sessions::{Admission, Before, Standing};
 pub use agents::{Agent, AgentStatus};
 pub use api_keys::{ApiKey, Me, NewApiKey};
+pub use audit_list::{AuditEntry, AuditExport, AuditFilter};
 pub use audit_verify::AuditReport;
 pub use authorities::{Dependent, Retirement};
 pub use deployments::{Deployment, DeploymentFilter, DeploymentKind, Image, Named};
@@ -76,7 +80,7 @@ pub use logs::{Appended, LogEnd, LogPage};
 pub use members::Member;
 pub use metrics::{MetricsRange, StoredSample};
 pub use open::{DatabaseConfig, OpenError};
-pub use page::{Listed, Page};
+pub use page::{Listed, Page, Span};
 pub use people::{Team, User, UserRole};
 pub use plans::{NewLimit, Plan, PlanChange};
 pub use project_files::{FileEntry, FileSet};
@@ -108,8 +112,8 @@ struct Inner {
     wake: Wake,
     /// Measurements that wait to be written.
     samples: Mutex<metrics::Pending>,
-    /// How many refusals of each agent are still written down.
-    refusals: Mutex<refusals::Budget>,
+    /// How many refusals of each agent and person are still written down.
+    refusals: refusals::Budget,
     crowd: crowd::Crowd,
     /// Held until the store is closed: a second server on the same files is refused.
     lock: Option<File>,
@@ -177,7 +181,7 @@ impl Store {
         &self.inner.samples
     }
 
-    fn refusals(&self) -> &Mutex<refusals::Budget> {
+    fn refusals(&self) -> &refusals::Budget {
         &self.inner.refusals
     }
 }

@@ -134,7 +134,7 @@ async fn open_sqlite(config: &DatabaseConfig, vault: Vault) -> Result<Inner, Ope
         vault,
         wake: Wake::local(),
         samples: Mutex::new(metrics::Pending::default()),
-        refusals: Mutex::new(refusals::budget()),
+        refusals: refusals::Budget::full(),
         crowd: Crowd::default(),
         lock: Some(lock),
     })
@@ -215,7 +215,7 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
         vault,
         wake,
         samples: Mutex::new(metrics::Pending::default()),
-        refusals: Mutex::new(refusals::budget()),
+        refusals: refusals::Budget::full(),
         crowd: Crowd::default(),
         lock: None,
     })

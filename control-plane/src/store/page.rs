@@ -1,5 +1,6 @@
 //! Lists in pages: newest first, each page going on behind the last item of the one before.
 
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -57,9 +58,58 @@ pub struct Listed<T> {
     pub next_cursor: Option<Uuid>,
 }
 
+/// A range of time, open where nothing is given.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Span {
+    /// From then on.
+    pub since: Option<DateTime<Utc>>,
+    /// Before then.
+    pub until: Option<DateTime<Utc>>,
+}
+
+/// How far the clocks of processes and database may lie apart: an id tells the time of its making by one, `created_at`
+/// by the other.
+const APART: TimeDelta = TimeDelta::hours(1);
+
+impl Span {
+    /// The least identifier that something of the range can have: the index is entered there.
+    pub(crate) fn first_id(self) -> Uuid {
+        self.since.map_or(Uuid::nil(), |since| id_at(since - APART))
+    }
+
+    /// An identifier that nothing of the range reaches.
+    pub(crate) fn id_behind(self) -> Uuid {
+        self.until.map_or(Uuid::max(), |until| id_at(until + APART))
+    }
+}
+
+/// The least UUIDv7 of a millisecond (RFC 9562, section 5.7: its first 48 bits are the time).
+fn id_at(moment: DateTime<Utc>) -> Uuid {
+    let milliseconds = u128::try_from(moment.timestamp_millis()).unwrap_or(0);
+    Uuid::from_u128(milliseconds.min((1 << 48) - 1) << 80)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_range_of_time_is_a_range_of_ids() {
+        let (id, now) = (Uuid::now_v7(), Utc::now());
+        let span = |since, until| Span {
+            since: Some(now + since),
+            until: Some(now + until),
+        };
+        let (hours, holds) = (TimeDelta::hours, |span: Span| {
+            span.first_id() <= id && id < span.id_behind()
+        });
+        assert!(holds(span(hours(0), hours(0))));
+        assert!(!holds(span(hours(2), hours(3))));
+        assert!(!holds(span(hours(-3), hours(-2))));
+        assert!(holds(Span::default()));
+        let far = DateTime::<Utc>::MIN_UTC + TimeDelta::days(1);
+        assert_eq!(id_at(far), Uuid::nil());
+    }
 
     #[test]
     fn a_page_knows_whether_another_follows() {

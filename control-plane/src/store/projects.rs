@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use towline_shared::ids::ProjectId;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -70,8 +70,8 @@ impl Store {
                 remedy: "choose another name, or use that project".to_owned(),
             });
         }
-        let subject = ("project", id.uuid());
-        audit::append_of(&mut tx, tenant, "project.create", subject, Value::Null, now).await?;
+        let (subject, detail) = (("project", id.uuid()), json!({ "name": name }));
+        audit::append_of(&mut tx, tenant, "project.create", subject, detail, now).await?;
         tx.commit().await?;
         Ok(Project {
             id,
@@ -125,13 +125,22 @@ impl Store {
         let mut tx = self.main().begin().await?;
         lock(&mut tx, tenant, project).await?;
         refuse_in_use(&mut tx, project).await?;
-        execute!(
+        let (name,) = one!(
             tx.conn(),
-            "DELETE FROM projects WHERE id = $1",
+            (String,),
+            "DELETE FROM projects WHERE id = $1 RETURNING name",
             project.uuid()
         )?;
-        let (subject, now) = (("project", project.uuid()), local_now());
-        audit::append_of(&mut tx, tenant, "project.delete", subject, Value::Null, now).await?;
+        let (subject, detail) = (("project", project.uuid()), json!({ "name": name }));
+        audit::append_of(
+            &mut tx,
+            tenant,
+            "project.delete",
+            subject,
+            detail,
+            local_now(),
+        )
+        .await?;
         tx.commit().await
     }
 }

@@ -1,8 +1,8 @@
-//! What agents are refused, in the audit log.
+//! What agents and people are refused, in the audit log.
 //!
 //! A host that was taken over can say whatever it likes under its certificate. Nothing of that is
 //! heeded, and each act that no agent of ours would do is an entry, so that people see it. What is
-//! free to be said without end must not fill the disk, so each agent has [`AT_ONCE`] entries and
+//! free to be said without end must not fill the disk, so each agent and each person has [`AT_ONCE`] entries and
 //! one more every [`EVERY`]; those beyond are counted, and the next entry tells how many they were:
 //! at most some 150 KB a day for an agent that never rests. The count is of this process, so that
 //! it costs nothing while all is well.
@@ -10,17 +10,18 @@
 //! What messages that cross on the wire bring about is no entry: a report on a job that was
 //! cancelled a moment ago is answered, not accused.
 
-use std::sync::PoisonError;
+use std::hash::Hash;
+use std::sync::{Mutex, PoisonError};
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use towline_shared::ids::{AgentId, TeamId};
+use towline_shared::ids::{AgentId, TeamId, UserId};
 use towline_shared::protocol::v1::Attempt;
 use uuid::Uuid;
 
 use super::audit::{self, Actor, Entry};
 use super::db::{local_now, optional};
-use super::{Result, Store};
+use super::{Result, Store, Tenant};
 use crate::domain::allowance::Allowances;
 use crate::job::{Event, Job, JobState};
 
@@ -31,11 +32,30 @@ const EVERY: TimeDelta = TimeDelta::minutes(5);
 /// The most bytes of a reason that are kept.
 const MAX_REASON: usize = 300;
 
-/// How many entries each agent may still bring about.
-pub(super) type Budget = Allowances<AgentId>;
+/// How many entries each may still bring about.
+#[derive(Debug)]
+pub(super) struct Budget {
+    agents: Mutex<Allowances<AgentId>>,
+    people: Mutex<Allowances<UserId>>,
+}
 
-pub(super) fn budget() -> Budget {
-    Allowances::new(AT_ONCE, EVERY)
+impl Budget {
+    pub(super) fn full() -> Self {
+        Self {
+            agents: Mutex::new(Allowances::new(AT_ONCE, EVERY)),
+            people: Mutex::new(Allowances::new(AT_ONCE, EVERY)),
+        }
+    }
+}
+
+/// Uses an allowance once, and adds to the detail how many before went unwritten; nothing when none is left.
+fn within<K: Hash + Eq>(budget: &Mutex<Allowances<K>>, who: K, mut detail: Value) -> Option<Value> {
+    let mut budget = budget.lock().unwrap_or_else(PoisonError::into_inner);
+    let unwritten = budget.spend(who, local_now())?;
+    if unwritten > 0 {
+        detail["unwritten_before"] = unwritten.into();
+    }
+    Some(detail)
 }
 
 /// A report that is refused because the job is another agent's, or nobody's. The two are one reason:
@@ -114,20 +134,35 @@ impl Store {
             .await
     }
 
-    async fn note_refusal(&self, agent: AgentId, action: &str, mut detail: Value) -> Result<()> {
-        let spent = {
-            let mut budget = self
-                .refusals()
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner);
-            budget.spend(agent, local_now())
-        };
-        let Some(unwritten) = spent else {
+    /// A person asked for what their role does not allow.
+    pub async fn note_refused_access(
+        &self,
+        tenant: &Tenant,
+        method: &str,
+        route: &str,
+    ) -> Result<()> {
+        let detail = json!({ "method": method, "route": route, "role": tenant.role() });
+        let Some(detail) = within(&self.refusals().people, tenant.user(), detail) else {
             return Ok(());
         };
-        if unwritten > 0 {
-            detail["unwritten_before"] = unwritten.into();
-        }
+        let mut tx = self.main().begin().await?;
+        let subject = ("team", tenant.team().uuid());
+        audit::append_of(
+            &mut tx,
+            tenant,
+            "access.refuse",
+            subject,
+            detail,
+            local_now(),
+        )
+        .await?;
+        tx.commit().await
+    }
+
+    async fn note_refusal(&self, agent: AgentId, action: &str, detail: Value) -> Result<()> {
+        let Some(detail) = within(&self.refusals().agents, agent, detail) else {
+            return Ok(());
+        };
         let mut tx = self.main().begin().await?;
         let sql = "SELECT team_id FROM agents WHERE id = $1";
         let Some((team,)) = optional!(tx.conn(), (Uuid,), sql, agent.uuid())? else {

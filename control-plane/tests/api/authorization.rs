@@ -254,6 +254,9 @@ impl For {
 /// Whom each route answers, by its method and path: the test fails on a route that it does not know.
 fn whom(route: &Route) -> For {
     let resource = route.path.split('/').nth(3).unwrap();
+    if resource == "audit" {
+        return For::Roles(Permission::ReadAudit);
+    }
     if route.method == "get" {
         return For::Roles(Permission::Look);
     }

@@ -13,14 +13,17 @@
 
 pub(crate) mod world;
 
+mod activity;
 mod agents;
 mod audit;
 mod authorities;
 mod claims;
 mod deployments;
 mod enrolment;
+pub(crate) mod explain;
 mod hello;
 mod lifecycle;
+mod listing;
 mod membership;
 mod opening;
 mod people;
