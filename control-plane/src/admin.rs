@@ -1,6 +1,8 @@
-//! What an operator does to an installation from its own machine, while no server runs on it.
+//! What an operator does to an installation from its own machine, while no server runs on it; the
+//! master key is exchanged while servers run.
 
 pub mod rotate_ca;
+pub mod rotate_master_key;
 
 use std::io::Write as _;
 
@@ -17,10 +19,14 @@ async fn with_store<T>(
     let store = open_store(config).await?;
     let done = work(&store).await;
     store.close().await;
-    done.map_err(|error| match error {
+    done.map_err(refused)
+}
+
+fn refused(error: StoreError) -> StartError {
+    match error {
         StoreError::Conflict { message, remedy } => StartError::Refused { message, remedy },
         error => error.into(),
-    })
+    }
 }
 
 /// After a restored backup: makes every fence given out from now on higher than any given out since the

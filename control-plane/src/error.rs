@@ -32,16 +32,6 @@ pub enum StartError {
         /// What to do.
         remedy: &'static str,
     },
-    /// Others on the machine can read the master key.
-    #[error(
-        "the master key {path} can be read by others (mode {mode:o}); run `chmod 600 {path}`, and change its secrets if somebody did"
-    )]
-    ExposedKey {
-        /// The file.
-        path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-    },
     /// A listener's port is taken.
     #[error(
         "{address} for the {listener} is in use by another program; stop that program, or choose another port with {flag}"

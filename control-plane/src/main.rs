@@ -4,8 +4,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use towline_server::admin::rotate_master_key;
 use towline_server::config::{
-    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotationStep, ServeArgs,
+    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotateMasterKeyArgs,
+    RotationStep, ServeArgs,
 };
 use towline_server::error::StartError;
 use towline_server::store::Span;
@@ -48,6 +50,21 @@ fn run(command: Command) -> Result<(), StartError> {
         } => start(from, |config| {
             admin::export_audit(config, Span { since, until })
         }),
+        Command::Admin {
+            command:
+                AdminCommand::RotateMasterKey(RotateMasterKeyArgs {
+                    from,
+                    dry_run,
+                    prepare,
+                }),
+        } => {
+            let step = match (dry_run, prepare) {
+                (true, _) => rotate_master_key::Step::Show,
+                (false, true) => rotate_master_key::Step::Prepare,
+                (false, false) => rotate_master_key::Step::Rotate,
+            };
+            start(from, move |config| rotate_master_key::run(config, step))
+        }
         Command::Admin {
             command: AdminCommand::RotateCa { step },
         } => match step {

@@ -24,6 +24,7 @@ use crate::vault::Vault;
 use certificates::Certificates;
 use lane::Lane;
 use listeners::Listeners;
+use master_key::Absent;
 
 /// Readers of SQLite, or connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
@@ -37,18 +38,27 @@ const CLOSE: Duration = Duration::from_secs(2);
 
 /// Opens the store as the configuration says.
 pub async fn open_store(config: &Config) -> Result<Store, StartError> {
-    let key = master_key::read(config).await?;
-    let vault = Vault::load_or_create(&config.data_dir, key.as_ref().map(|key| key.as_str()))?;
-    let database = DatabaseConfig {
+    let vault = master_key::vault(config, Absent::Make).await?;
+    Ok(Store::open(&database(config), vault).await?)
+}
+
+/// The keys of an installation that is there already.
+pub async fn open_vault(config: &Config) -> Result<Vault, StartError> {
+    master_key::vault(config, Absent::Fail).await
+}
+
+/// Opens the store of an installation whose servers may be running.
+pub async fn open_store_beside(config: &Config, vault: Vault) -> Result<Store, StartError> {
+    Ok(Store::open_beside(&database(config), vault).await?)
+}
+
+fn database(config: &Config) -> DatabaseConfig {
+    let url = config.database.url.as_ref();
+    DatabaseConfig {
         data_dir: config.data_dir.clone(),
-        url: config
-            .database
-            .url
-            .as_ref()
-            .map(|url| url.reveal().to_owned()),
+        url: url.map(|url| url.reveal().to_owned()),
         connections: CONNECTIONS,
-    };
-    Ok(Store::open(&database, vault).await?)
+    }
 }
 
 /// Runs the control plane until it is told to stop.

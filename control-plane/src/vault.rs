@@ -2,37 +2,50 @@
 //!
 //! Each value is encrypted under a key of its own, and that key under the master key, both with
 //! XChaCha20-Poly1305 and the value's place as associated data: a value that is moved to another
-//! row, or back to an older version, does not open. The master key never enters the database.
+//! row, or back to an older version, does not open. The master key never enters the database. When
+//! it is exchanged only the values' keys are encrypted anew; the values stay as they are.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Write as _};
-use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
+mod keys;
+
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use chacha20poly1305::aead::{Aead as _, KeyInit as _, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::store::open::MAIN_FILE;
+pub use keys::Turn;
+use keys::{MasterKey, Source};
 
 /// The name of the master key's file in the data directory.
 pub const MASTER_KEY_FILE: &str = "master.key";
-/// The version of the master key that new values are sealed under.
-pub const KEY_VERSION: i64 = 1;
+/// The version of an installation's first master key.
+pub const FIRST_KEY: i64 = 1;
 
+/// What stands in the associated data of a value where that of its key has the master key's
+/// version: a value is not encrypted anew when the master key is exchanged.
+const VALUE_FORMAT: i64 = 1;
 const KEY: usize = 32;
 const NONCE: usize = 24;
 const TAG: usize = 16;
 /// An encrypted key: its nonce, the key, its tag.
 const WRAPPED: usize = NONCE + KEY + TAG;
 
-/// Seals and opens values under the master key.
+/// Seals and opens values under the master keys it has. Clones are the same vault.
 #[derive(Clone)]
 pub struct Vault {
-    master: Zeroizing<[u8; KEY]>,
+    source: Source,
+    ring: Arc<RwLock<Ring>>,
+}
+
+struct Ring {
+    /// As the source gives them.
+    given: Vec<MasterKey>,
+    /// By their version. A key that the source gives no more is kept: rows may have been read while
+    /// they were under it.
+    known: BTreeMap<i64, MasterKey>,
 }
 
 /// Where a value stands. It opens there and nowhere else.
@@ -91,67 +104,181 @@ pub enum VaultError {
         /// The table.
         table: String,
     },
+    /// The master key was exchanged, and this process was not given the new one.
+    #[error(
+        "this server has no version {version} of the master key; give it the file that `towline-server admin rotate-master-key` wrote, or start it with the new key"
+    )]
+    UnknownKey {
+        /// The version.
+        version: i64,
+    },
+    /// The key comes from where this program cannot put another.
+    #[error(
+        "the master key comes from the environment or a program, where a new one must come from, too: start the servers with the new key as TOWLINE_MASTER_KEY and the present one as TOWLINE_MASTER_KEY_PREVIOUS (a program prints both, the new one first), then run this again in the same way"
+    )]
+    Given,
+    /// Another process changes the master key.
+    #[error(
+        "another process exchanges the master key at this moment; wait for its end, then run this again if it did not finish"
+    )]
+    Busy,
 }
 
 impl Vault {
     /// Takes the master key from the environment if it is given there, otherwise from its file in
     /// the data directory, which is made at the first start.
     pub fn load_or_create(data_dir: &Path, from_env: Option<&str>) -> Result<Self, VaultError> {
-        match from_env {
-            Some(text) => Self::from_base64(text),
-            None => Self::from_file(&data_dir.join(MASTER_KEY_FILE)),
+        if let Some(text) = from_env {
+            return Ok(Self::new(Source::Given, keys::parse(text)?));
+        }
+        let path = data_dir.join(MASTER_KEY_FILE);
+        let given = keys::read_or_create(&path)?;
+        Ok(Self::new(Source::File(path), given))
+    }
+
+    /// Takes the master key from a file of the operator's.
+    pub fn of_file(path: &Path) -> Result<Self, VaultError> {
+        let given = keys::read(path)?;
+        Ok(Self::new(Source::File(path.to_owned()), given))
+    }
+
+    fn new(source: Source, given: Vec<MasterKey>) -> Self {
+        let known = BTreeMap::new();
+        Self {
+            source,
+            ring: Arc::new(RwLock::new(Ring { given, known })),
         }
     }
 
-    fn from_base64(text: &str) -> Result<Self, VaultError> {
-        let bytes = Zeroizing::new(
-            STANDARD
-                .decode(text.trim())
-                .map_err(|_| VaultError::Malformed)?,
-        );
-        let master = <[u8; KEY]>::try_from(bytes.as_slice()).map_err(|_| VaultError::Malformed)?;
-        Ok(Self {
-            master: Zeroizing::new(master),
+    /// Asks the source once more, if it is a file.
+    pub fn reload(&self) -> Result<(), VaultError> {
+        if let Source::File(path) = &self.source {
+            let given = keys::read(path)?;
+            self.change(|ring| ring.given = given);
+        }
+        Ok(())
+    }
+
+    /// Learns which versions the keys are, from all versions and their fingerprints.
+    pub fn learn<'a>(&self, versions: impl IntoIterator<Item = (i64, &'a str)>) {
+        self.change(|ring| {
+            for (version, fingerprint) in versions {
+                let given = ring.given.iter();
+                let mut given = given.filter(|key| key.fingerprint == fingerprint);
+                if let Some(key) = given.next() {
+                    ring.known.insert(version, key.clone());
+                }
+            }
+        });
+    }
+
+    /// Whether it has this version of the master key.
+    pub fn knows(&self, version: i64) -> bool {
+        self.look(|ring| ring.known.contains_key(&version))
+    }
+
+    /// The fingerprints of the keys that the source gives, the newest key's first.
+    pub fn fingerprints(&self) -> Vec<String> {
+        self.look(|ring| {
+            let given = ring.given.iter();
+            given.map(|key| key.fingerprint.clone()).collect()
         })
     }
 
-    fn from_file(path: &Path) -> Result<Self, VaultError> {
-        let failed = |cause| VaultError::File {
-            path: path.to_owned(),
-            cause,
-        };
-        match File::open(path) {
-            Ok(file) => read_key(file, path),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-                if path.with_file_name(MAIN_FILE).exists() {
-                    return Err(VaultError::Missing {
-                        path: path.to_owned(),
-                    });
-                }
-                create_key(path)
-            }
-            Err(error) => Err(failed(error)),
-        }
+    /// Takes the right to change the keys' file.
+    pub fn take_turn(&self) -> Result<Turn, VaultError> {
+        keys::take_turn(&self.source)
     }
 
-    /// Seals a value for a place.
-    pub fn seal(&self, place: Place<'_>, plain: &[u8]) -> Result<Vec<u8>, VaultError> {
+    /// Makes a key and puts it first into the file. Gives its fingerprint.
+    pub fn add_key(&self, _turn: &Turn) -> Result<String, VaultError> {
+        let Source::File(path) = &self.source else {
+            return Err(VaultError::Given);
+        };
+        let mut given = keys::read(path)?;
+        let key = MasterKey::generate()?;
+        let fingerprint = key.fingerprint.clone();
+        given.insert(0, key);
+        keys::write(path, &given)?;
+        self.change(|ring| ring.given = given);
+        Ok(fingerprint)
+    }
+
+    /// Leaves only these keys in the file.
+    pub fn keep_keys(&self, _turn: &Turn, kept: &[&str]) -> Result<(), VaultError> {
+        let Source::File(path) = &self.source else {
+            return Err(VaultError::Given);
+        };
+        let mut given = keys::read(path)?;
+        given.retain(|key| kept.contains(&key.fingerprint.as_str()));
+        keys::write(path, &given)?;
+        self.change(|ring| ring.given = given);
+        Ok(())
+    }
+
+    /// Seals a value for a place, under a version of the master key.
+    pub fn seal(
+        &self,
+        version: i64,
+        place: Place<'_>,
+        plain: &[u8],
+    ) -> Result<Vec<u8>, VaultError> {
+        let master = self.key(version)?;
         let key = Zeroizing::new(random::<KEY>()?);
-        let context = place.context();
         let mut sealed = Vec::with_capacity(WRAPPED + NONCE + plain.len() + TAG);
-        sealed.extend(encrypt(&self.master, &context, key.as_slice(), place)?);
-        sealed.extend(encrypt(&key, &context, plain, place)?);
+        let context = place.context(version);
+        sealed.extend(encrypt(&master.bytes, &context, key.as_slice(), place)?);
+        sealed.extend(encrypt(&key, &place.context(VALUE_FORMAT), plain, place)?);
         Ok(sealed)
     }
 
     /// Opens a value at its place.
-    pub fn open(&self, place: Place<'_>, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, VaultError> {
-        let refused = || place.refused();
-        let (wrapped, body) = sealed.split_at_checked(WRAPPED).ok_or_else(refused)?;
-        let context = place.context();
-        let key = decrypt(&self.master, &context, wrapped, place)?;
-        let key = <[u8; KEY]>::try_from(key.as_slice()).map_err(|_| refused())?;
-        decrypt(&Zeroizing::new(key), &context, body, place)
+    pub fn open(
+        &self,
+        version: i64,
+        place: Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+        open_with(&self.key(version)?, version, place, sealed)
+    }
+
+    /// Puts a value from one version of the master key under another.
+    pub fn rewrap(
+        &self,
+        (from, to): (i64, i64),
+        place: Place<'_>,
+        sealed: &[u8],
+    ) -> Result<Vec<u8>, VaultError> {
+        let (old, new) = (self.key(from)?, self.key(to)?);
+        let (key, body) = unwrap(&old, from, place, sealed)?;
+        // What cannot be read is not said to be under the new key.
+        decrypt(&key, &place.context(VALUE_FORMAT), body, place)?;
+        let wrapped = encrypt(&new.bytes, &place.context(to), key.as_slice(), place)?;
+        Ok([&wrapped, body].concat())
+    }
+
+    /// The fingerprint of the key under which a value opens as under the installation's first one.
+    pub fn first_key_of(&self, place: Place<'_>, sealed: &[u8]) -> Option<String> {
+        self.look(|ring| {
+            let opens = |key: &&MasterKey| open_with(key, FIRST_KEY, place, sealed).is_ok();
+            ring.given
+                .iter()
+                .find(opens)
+                .map(|key| key.fingerprint.clone())
+        })
+    }
+
+    fn key(&self, version: i64) -> Result<MasterKey, VaultError> {
+        self.look(|ring| ring.known.get(&version).cloned())
+            .ok_or(VaultError::UnknownKey { version })
+    }
+
+    fn look<T>(&self, look: impl FnOnce(&Ring) -> T) -> T {
+        look(&self.ring.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Ring)) {
+        change(&mut self.ring.write().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
@@ -163,13 +290,13 @@ impl std::fmt::Debug for Vault {
 
 impl Place<'_> {
     /// The lengths keep two places apart whose names run together.
-    fn context(&self) -> Vec<u8> {
+    fn context(&self, key: i64) -> Vec<u8> {
         let mut context = Vec::with_capacity(self.table.len() + 40);
         context.extend_from_slice(&(self.table.len() as u64).to_le_bytes());
         context.extend_from_slice(self.table.as_bytes());
         context.extend_from_slice(self.id.as_bytes());
         context.extend_from_slice(&self.version.to_le_bytes());
-        context.extend_from_slice(&KEY_VERSION.to_le_bytes());
+        context.extend_from_slice(&key.to_le_bytes());
         context
     }
 
@@ -178,6 +305,30 @@ impl Place<'_> {
             table: self.table.to_owned(),
         }
     }
+}
+
+fn open_with(
+    master: &MasterKey,
+    version: i64,
+    place: Place<'_>,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, VaultError> {
+    let (key, body) = unwrap(master, version, place, sealed)?;
+    decrypt(&key, &place.context(VALUE_FORMAT), body, place)
+}
+
+/// A value's own key, and the value as it is encrypted.
+fn unwrap<'a>(
+    master: &MasterKey,
+    version: i64,
+    place: Place<'_>,
+    sealed: &'a [u8],
+) -> Result<(Zeroizing<[u8; KEY]>, &'a [u8]), VaultError> {
+    let refused = || place.refused();
+    let (wrapped, body) = sealed.split_at_checked(WRAPPED).ok_or_else(refused)?;
+    let key = decrypt(&master.bytes, &place.context(version), wrapped, place)?;
+    let key = <[u8; KEY]>::try_from(key.as_slice()).map_err(|_| refused())?;
+    Ok((Zeroizing::new(key), body))
 }
 
 fn encrypt(
@@ -222,138 +373,5 @@ fn random<const N: usize>() -> Result<[u8; N], VaultError> {
     Ok(bytes)
 }
 
-fn read_key(mut file: File, path: &Path) -> Result<Vault, VaultError> {
-    let failed = |cause| VaultError::File {
-        path: path.to_owned(),
-        cause,
-    };
-    let mode = file.metadata().map_err(failed)?.permissions().mode() & 0o777;
-    if mode & 0o077 != 0 {
-        return Err(VaultError::Exposed {
-            path: path.to_owned(),
-            mode,
-        });
-    }
-    let mut text = Zeroizing::new(String::new());
-    file.read_to_string(&mut text).map_err(failed)?;
-    Vault::from_base64(&text)
-}
-
-/// The key is whole under its name or not there: a crash in between leaves no empty key.
-fn create_key(path: &Path) -> Result<Vault, VaultError> {
-    let failed = |cause| VaultError::File {
-        path: path.to_owned(),
-        cause,
-    };
-    let master = Zeroizing::new(random::<KEY>()?);
-    let partial = path.with_extension("key.new");
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(&partial)
-        .map_err(failed)?;
-    let text = Zeroizing::new(STANDARD.encode(master.as_slice()));
-    file.write_all(text.as_bytes()).map_err(failed)?;
-    file.sync_all().map_err(failed)?;
-    std::fs::rename(&partial, path).map_err(failed)?;
-    let folder = path.parent().unwrap_or(Path::new("."));
-    File::open(folder)
-        .and_then(|folder| folder.sync_all())
-        .map_err(failed)?;
-    Ok(Vault { master })
-}
-
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn place(table: &str, id: u128, version: i64) -> Place<'_> {
-        Place {
-            table,
-            id: Uuid::from_u128(id),
-            version,
-        }
-    }
-
-    #[test]
-    fn a_value_opens_at_its_place_only() {
-        let dir = tempfile::tempdir().unwrap();
-        let vault = Vault::load_or_create(dir.path(), None).unwrap();
-        let sealed = vault.seal(place("secrets", 1, 1), b"hunter2").unwrap();
-        assert!(!sealed.windows(7).any(|part| part == b"hunter2"));
-        assert_eq!(
-            vault
-                .open(place("secrets", 1, 1), &sealed)
-                .unwrap()
-                .as_slice(),
-            b"hunter2"
-        );
-        for other in [
-            place("secret", 1, 1),
-            place("secrets", 2, 1),
-            place("secrets", 1, 2),
-        ] {
-            assert!(vault.open(other, &sealed).is_err(), "{other:?}");
-        }
-        for index in 0..sealed.len() {
-            let mut changed = sealed.clone();
-            changed[index] ^= 1;
-            assert!(
-                vault.open(place("secrets", 1, 1), &changed).is_err(),
-                "byte {index}"
-            );
-        }
-        assert!(vault.open(place("secrets", 1, 1), &sealed[..40]).is_err());
-    }
-
-    #[test]
-    fn no_key_is_made_for_a_database_that_has_lost_its_own() {
-        let dir = tempfile::tempdir().unwrap();
-        std::fs::write(dir.path().join(MAIN_FILE), "a database").unwrap();
-        assert!(matches!(
-            Vault::load_or_create(dir.path(), None),
-            Err(VaultError::Missing { .. })
-        ));
-        assert!(!dir.path().join(MASTER_KEY_FILE).exists());
-    }
-
-    #[test]
-    fn the_key_is_made_once_and_for_its_owner() {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join(MASTER_KEY_FILE);
-        let sealed = Vault::load_or_create(dir.path(), None)
-            .unwrap()
-            .seal(place("t", 1, 1), b"x")
-            .unwrap();
-        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-        assert_eq!(mode & 0o777, 0o600);
-        let again = Vault::load_or_create(dir.path(), None).unwrap();
-        assert!(again.open(place("t", 1, 1), &sealed).is_ok());
-        let text = std::fs::read_to_string(&path).unwrap();
-        assert!(
-            Vault::load_or_create(dir.path(), Some(&text))
-                .unwrap()
-                .open(place("t", 1, 1), &sealed)
-                .is_ok()
-        );
-
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(
-            Vault::load_or_create(dir.path(), None),
-            Err(VaultError::Exposed { mode: 0o640, .. })
-        ));
-    }
-
-    #[test]
-    fn a_key_that_is_none_is_refused() {
-        let dir = tempfile::tempdir().unwrap();
-        for text in ["", "hunter2", "AAAA", &STANDARD.encode([0; 31])] {
-            let refused = Vault::load_or_create(dir.path(), Some(text));
-            assert!(matches!(refused, Err(VaultError::Malformed)), "{text:?}");
-        }
-        assert!(!dir.path().join(MASTER_KEY_FILE).exists());
-    }
-}
+mod tests;

@@ -18,7 +18,9 @@ mod hosts;
 mod identity;
 mod links;
 mod logs;
+mod master_key;
 mod observation;
+mod secrets;
 mod teams;
 mod upgrades;
 

@@ -62,11 +62,20 @@ impl Cli {
 
     /// Runs it to its end, without a terminal.
     pub fn run(&self, arguments: &[&str]) -> Ended {
+        self.end(arguments, Stdio::null())
+    }
+
+    /// The same with something to read on its standard input.
+    pub fn run_with(&self, arguments: &[&str], input: &str) -> Ended {
+        let file = self.home.join("input");
+        std::fs::write(&file, input).expect("the input can be written");
+        let input = std::fs::File::open(&file).expect("the input can be read");
+        self.end(arguments, input.into())
+    }
+
+    fn end(&self, arguments: &[&str], input: Stdio) -> Ended {
         let mut command = self.command(arguments);
-        let output = command
-            .stdin(Stdio::null())
-            .output()
-            .expect("towline starts");
+        let output = command.stdin(input).output().expect("towline starts");
         Ended {
             command: format!("towline {}", arguments.join(" ")),
             code: output.status.code(),

@@ -172,8 +172,13 @@ impl Client {
 
     /// Takes something away.
     pub async fn delete(&self, path: &[&str]) -> Result<(), Failure> {
-        let answer: serde::de::IgnoredAny =
-            self.answer(self.request(Method::DELETE, path, &[])).await?;
+        self.delete_one_of(path, &[]).await
+    }
+
+    /// Takes the one of several things away that a query names.
+    pub async fn delete_one_of(&self, path: &[&str], query: Query<'_>) -> Result<(), Failure> {
+        let request = self.request(Method::DELETE, path, query);
+        let answer: serde::de::IgnoredAny = self.answer(request).await?;
         let _ = answer;
         Ok(())
     }

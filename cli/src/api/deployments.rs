@@ -21,6 +21,9 @@ pub struct Deployment {
     pub project: Named,
     /// The target.
     pub target: Named,
+    /// For which environment.
+    #[serde(default)]
+    pub environment: Option<String>,
     /// `deploy` or `remove`.
     #[serde(default)]
     pub kind: Option<String>,
@@ -151,6 +154,9 @@ impl Status {
 pub struct NewDeployment {
     /// The target's id.
     pub target: Uuid,
+    /// For which environment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
     /// How long a service without a health check must stay up, in milliseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub settle_ms: Option<u64>,

@@ -42,3 +42,9 @@ pub struct Named {
     #[serde(flatten)]
     more: More,
 }
+
+/// A list that is never longer than one page.
+#[derive(Debug, serde::Deserialize)]
+struct Whole<T> {
+    items: Vec<T>,
+}

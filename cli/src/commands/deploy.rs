@@ -38,7 +38,10 @@ pub struct Deploy {
     /// The project's name or id; it is made when no project has the name [default: the folder's name]
     #[arg(long, short)]
     project: Option<String>,
-    /// Set a secret of the project before: NAME=VALUE, NAME=@FILE, or NAME=@- for stdin. Others may
+    /// For which environment, such as production: its secrets outdo those for all environments
+    #[arg(long, short, value_name = "ENVIRONMENT")]
+    env: Option<String>,
+    /// Set a secret of the project, with --env of that environment, before: NAME=VALUE, NAME=@FILE, or NAME=@- for stdin. Others may
     /// see a VALUE in the list of processes
     #[arg(long = "secret", value_name = "NAME=VALUE", value_parser = SecretArgument::parse)]
     secrets: Vec<SecretArgument>,
@@ -175,7 +178,13 @@ impl Deploy {
             );
         }
         for (name, value) in &values {
-            secrets::set(&client, project.id, name, value).await?;
+            let name = secrets::Name {
+                project: project.id,
+                key: name,
+                scope: None,
+                environment: self.env.as_deref(),
+            };
+            secrets::set(&client, name, value).await?;
         }
         let deployment = self.create(&client, project.id, target.id).await?;
         note(
@@ -226,6 +235,7 @@ impl Deploy {
     ) -> Result<Deployment, Failure> {
         let new = NewDeployment {
             target,
+            environment: self.env.clone(),
             settle_ms: self
                 .settle
                 .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),

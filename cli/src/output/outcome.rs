@@ -163,6 +163,10 @@ pub fn details(deployment: &Deployment, surface: Surface) -> String {
         ("id", deployment.id.to_string()),
         ("project", deployment.project.name.clone()),
         ("target", deployment.target.name.clone()),
+        (
+            "environment",
+            deployment.environment.clone().unwrap_or_default(),
+        ),
         ("kind", deployment.kind.clone().unwrap_or_default()),
         ("status", deployment.status.as_str().to_owned()),
         ("step", deployment.step.clone().unwrap_or_default()),

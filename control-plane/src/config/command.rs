@@ -4,11 +4,14 @@ use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Parser, Subcommand};
+use zeroize::Zeroizing;
 
 use super::{Config, ConfigError, Settings};
 
 /// Holds the master key itself. It is no flag, because argument lists are read by others.
 const MASTER_KEY_VARIABLE: &str = "TOWLINE_MASTER_KEY";
+/// While it is exchanged, the key before that one.
+const PREVIOUS_KEY_VARIABLE: &str = "TOWLINE_MASTER_KEY_PREVIOUS";
 
 /// Towline's control plane: API, agent endpoint, scheduler and certificate authority.
 #[derive(Debug, Parser)]
@@ -43,6 +46,8 @@ pub enum AdminCommand {
     VerifyAudit(ConfigArgs),
     /// Write the audit log to stdout, oldest entry first, as JSON, one a line.
     ExportAudit(ExportArgs),
+    /// Exchange the master key while the servers run, or go on with an exchange that broke off.
+    RotateMasterKey(RotateMasterKeyArgs),
     /// Exchange the certificate authority without losing an agent.
     RotateCa {
         /// How far.
@@ -60,6 +65,20 @@ pub enum RotationStep {
     Status(ConfigArgs),
     /// Trust the old authority no more, once no agent lives by it
     Finish(FinishArgs),
+}
+
+/// What `rotate-master-key` takes.
+#[derive(Debug, Args)]
+pub struct RotateMasterKeyArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub from: ConfigArgs,
+    /// Show what is encrypted under which version of the key, and change nothing
+    #[arg(long, conflicts_with = "prepare")]
+    pub dry_run: bool,
+    /// Only put the new key into the key's file, to be copied to the other servers before it is used
+    #[arg(long)]
+    pub prepare: bool,
 }
 
 /// What `rotate-ca finish` takes.
@@ -112,7 +131,24 @@ pub struct ServeArgs {
 impl ConfigArgs {
     /// Reads the configuration.
     pub fn load(mut self) -> Result<Config, ConfigError> {
-        self.settings.master_key.value = std::env::var(MASTER_KEY_VARIABLE).ok().map(Into::into);
+        self.settings.master_key.value = keys_of_the_environment()?;
         Config::load(self.settings, self.config.as_deref())
+    }
+}
+
+fn keys_of_the_environment() -> Result<Option<Zeroizing<String>>, ConfigError> {
+    let read = |name| std::env::var(name).ok().map(Zeroizing::new);
+    let previous = read(PREVIOUS_KEY_VARIABLE).filter(|key| !key.is_empty());
+    match (read(MASTER_KEY_VARIABLE), previous) {
+        (key, None) => Ok(key),
+        (Some(key), Some(previous)) => {
+            let both = [key.as_str(), previous.as_str()].join("\n");
+            Ok(Some(Zeroizing::new(both)))
+        }
+        (None, Some(_)) => Err(ConfigError::Setting {
+            setting: PREVIOUS_KEY_VARIABLE,
+            problem: "it is set without TOWLINE_MASTER_KEY".into(),
+            remedy: "set TOWLINE_MASTER_KEY to the new key, too",
+        }),
     }
 }

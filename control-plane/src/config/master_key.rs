@@ -26,7 +26,7 @@ pub enum MasterKeySource {
 #[derive(Clone, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct MasterKeySettings {
-    /// File with the master key (32 bytes, base64) [default: master.key in the data directory, made at the first start]
+    /// File with the master key (32 bytes, base64; while it is exchanged the new one above the old) [default: master.key in the data directory, made at the first start]
     #[arg(
         id = "master_key_file",
         long = "master-key-file",

@@ -19,7 +19,8 @@ use serde::{Deserialize, Serialize};
 
 pub use agents::{AgentListener, AgentSettings, HostPort};
 pub use command::{
-    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotationStep, ServeArgs,
+    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotateMasterKeyArgs,
+    RotationStep, ServeArgs,
 };
 pub use database::{Database, DatabaseSettings, DatabaseUrl};
 pub use file::ConfigFileError;

@@ -7,3 +7,4 @@ pub mod archive;
 pub mod membership;
 pub mod names;
 pub mod permission;
+pub mod secrets;

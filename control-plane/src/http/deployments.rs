@@ -62,6 +62,8 @@ impl From<store::Deployment> for Deployment {
 pub struct CreateDeployment {
     /// The target's id or name.
     target: String,
+    /// For which environment (`production`): its secrets outdo those for all environments.
+    environment: Option<String>,
     /// How long a service without a health check must stay up to count as running, in milliseconds.
     settle_ms: Option<u32>,
     /// How long the deployment may take before it counts as failed, in seconds.
@@ -121,6 +123,7 @@ pub async fn create(
     let new = NewDeployment {
         project,
         target: new.target,
+        environment: new.environment,
         settle_ms: new.settle_ms,
         deadline_s: new.deadline_s,
         interruption: new.interruption,
@@ -200,7 +203,7 @@ pub async fn cancel(
     ))
 }
 
-/// Does the same once more, as a new deployment.
+/// Does the same once more, as a new deployment, with the secrets of today.
 #[utoipa::path(post, path = "/deployments/{id}/retry", tag = "deployments", operation_id = "retry_deployment",
     params(("id" = Uuid, Path, description = "The deployment")),
     responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment"))),

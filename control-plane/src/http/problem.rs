@@ -16,6 +16,7 @@ use utoipa::ToSchema;
 use super::findings::Finding;
 use crate::ops::OpsError;
 use crate::store::{QuotaExceeded, StoreError};
+use crate::vault::VaultError;
 
 /// The media type of a problem document.
 const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
@@ -318,6 +319,13 @@ impl From<StoreError> for Problem {
                     .retry_after(Duration::from_secs(1))
                     .cause(error)
             }
+            StoreError::Vault(VaultError::UnknownKey { .. }) => Self::new(
+                Kind::Unavailable,
+                "the master key is being exchanged, and this server does not have the new one yet",
+            )
+            .remedy("try again in a moment; if it stays so, tell who runs the control plane")
+            .retry_after(Duration::from_secs(5))
+            .cause(error),
             other => Self::internal(other),
         }
     }

@@ -157,6 +157,8 @@ fn projects_and_files() -> OpenApiRouter<Api> {
         .routes(files)
         .routes(routes!(secrets::list))
         .routes(secret)
+        .routes(routes!(secrets::versions))
+        .routes(routes!(secrets::restore))
 }
 
 fn deploys() -> OpenApiRouter<Api> {

@@ -1,6 +1,6 @@
 //! Deploying a project to a target: judged first, queued only if it can work.
 
-use serde_json::json;
+use serde_json::{Value, json};
 use towline_shared::compose::{self, Finding, Severity};
 use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
@@ -10,9 +10,10 @@ use super::submit::{
     Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
 };
 use super::{OpsError, refusal};
+use crate::domain::secrets::check_environment;
 use crate::store::jobs::interruption_name;
 use crate::store::targets::{Servant, missing_tool};
-use crate::store::{Deployment, Project, Store, Tenant};
+use crate::store::{Deployment, Project, Store, StoreError, Tenant};
 
 /// A deployment that somebody asks for.
 #[derive(Clone, Debug)]
@@ -21,6 +22,8 @@ pub struct NewDeployment {
     pub project: ProjectId,
     /// The target, by id or name.
     pub target: String,
+    /// For which environment, whose secrets outdo those for all.
+    pub environment: Option<String>,
     /// How long a service without a health check must stay up, in milliseconds.
     pub settle_ms: Option<u32>,
     /// How long it may take, in seconds.
@@ -51,15 +54,18 @@ async fn judge_and_submit(
     let settle_ms = check_settle(new.settle_ms)?;
     let deadline_s = check_deadline(new.deadline_s)?;
     let interruption = new.interruption.unwrap_or(Interruption::Resume);
-    let request = json!([
-        "deploy",
-        new.project,
-        new.target,
-        settle_ms,
-        deadline_s,
-        interruption_name(interruption)
-    ]);
-    let key = Key::of(idempotency_key, &request)?;
+    check_environment(new.environment.as_deref()).map_err(StoreError::from)?;
+    let mut request = vec![
+        json!("deploy"),
+        json!(new.project),
+        json!(new.target),
+        json!(settle_ms),
+        json!(deadline_s),
+        json!(interruption_name(interruption)),
+    ];
+    // Without one it is what it was before there were environments: keys outlive an upgrade.
+    request.extend(new.environment.as_deref().map(Value::from));
+    let key = Key::of(idempotency_key, &Value::Array(request))?;
     if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
         return Ok(first);
     }
@@ -70,6 +76,7 @@ async fn judge_and_submit(
     let submission = Submission {
         project: &project,
         target: servant.target.id,
+        environment: new.environment.as_deref(),
         work: Wish::Deploy {
             compose_file: &compose_file,
             files,

@@ -51,6 +51,7 @@ async fn check_and_submit(
     let submission = Submission {
         project: &project,
         target: servant.target.id,
+        environment: None,
         work: Wish::Remove(new.volumes),
         deadline_s,
         interruption: Interruption::Resume,

@@ -1,4 +1,5 @@
-//! Doing an ended deployment again: the same release to the same target on the same terms.
+//! Doing an ended deployment again: the same release to the same target on the same terms, with the
+//! secrets of today: who rotates one means that the former value is used no more.
 
 use towline_shared::ids::DeploymentId;
 use towline_shared::spec::VolumeFate;
@@ -62,6 +63,7 @@ async fn submit_again(
     let submission = Submission {
         project: &project,
         target: servant.target.id,
+        environment: terms.environment.as_deref(),
         work,
         deadline_s: duration(terms.deadline_s)?,
         interruption: jobs::interruption(&terms.interruption)?,

@@ -33,6 +33,7 @@ const MAX_KEY: usize = 200;
 pub(super) struct Submission<'a> {
     pub(super) project: &'a Project,
     pub(super) target: TargetId,
+    pub(super) environment: Option<&'a str>,
     pub(super) work: Wish<'a>,
     pub(super) deadline_s: u32,
     pub(super) interruption: Interruption,
@@ -216,6 +217,7 @@ async fn insert(
         project,
         target,
         release,
+        environment: submission.environment,
         kind,
         settle_ms,
         deadline_s: submission.deadline_s,
@@ -289,6 +291,7 @@ async fn write_audit(
             "project": row.project,
             "kind": row.kind,
             "release": row.release,
+            "environment": row.environment,
             "retry_of": row.retry_of,
         }),
     };

@@ -1,6 +1,6 @@
 //! Where the master key comes from.
 
-use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,20 +11,51 @@ use zeroize::Zeroizing;
 
 use crate::config::{Config, MasterKeySource};
 use crate::error::StartError;
+use crate::vault::{MASTER_KEY_FILE, Vault, VaultError};
 
 /// How long a program may take to give the key.
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The key, if it comes from elsewhere than the data directory, in base64. Makes the data directory, so
-/// that the vault can make the key there.
-pub async fn read(config: &Config) -> Result<Option<Zeroizing<String>>, StartError> {
-    make_data_dir(&config.data_dir)?;
-    match &config.master_key {
-        MasterKeySource::DataDirectory => Ok(None),
-        MasterKeySource::Environment(key) => Ok(Some(key.clone())),
-        MasterKeySource::File(path) => from_file(path).map(Some),
-        MasterKeySource::Command(command) => from_command(command).await.map(Some),
+/// What to do when there is no key in the data directory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absent {
+    /// To make one: this may be the first start.
+    Make,
+    /// To fail: there is an installation already.
+    Fail,
+}
+
+/// The vault with the keys from where the configuration says. Makes the data directory at the first
+/// start.
+pub async fn vault(config: &Config, absent: Absent) -> Result<Vault, StartError> {
+    if absent == Absent::Make {
+        make_data_dir(&config.data_dir)?;
     }
+    match &config.master_key {
+        MasterKeySource::DataDirectory if absent == Absent::Fail => {
+            of_file(&config.data_dir.join(MASTER_KEY_FILE))
+        }
+        MasterKeySource::DataDirectory => Ok(Vault::load_or_create(&config.data_dir, None)?),
+        MasterKeySource::Environment(keys) => given(config, keys),
+        MasterKeySource::File(path) => of_file(path),
+        MasterKeySource::Command(command) => given(config, &from_command(command).await?),
+    }
+}
+
+fn given(config: &Config, keys: &str) -> Result<Vault, StartError> {
+    Ok(Vault::load_or_create(&config.data_dir, Some(keys))?)
+}
+
+fn of_file(path: &Path) -> Result<Vault, StartError> {
+    Vault::of_file(path).map_err(|error| match error {
+        VaultError::File { path, cause } => StartError::File {
+            path,
+            done: "read",
+            cause,
+            remedy: "name the master key's file with --master-key-file",
+        },
+        error => error.into(),
+    })
 }
 
 fn make_data_dir(path: &Path) -> Result<(), StartError> {
@@ -38,28 +69,6 @@ fn make_data_dir(path: &Path) -> Result<(), StartError> {
         cause,
         remedy: "give another with --data-dir, or make its parent writable for this user",
     })
-}
-
-fn from_file(path: &Path) -> Result<Zeroizing<String>, StartError> {
-    let failed = |cause| StartError::File {
-        path: path.to_owned(),
-        done: "read",
-        cause,
-        remedy: "name the master key's file with --master-key-file",
-    };
-    let mode = std::fs::metadata(path)
-        .map_err(failed)?
-        .permissions()
-        .mode();
-    if mode & 0o077 != 0 {
-        return Err(StartError::ExposedKey {
-            path: path.to_owned(),
-            mode: mode & 0o777,
-        });
-    }
-    std::fs::read_to_string(path)
-        .map(Zeroizing::new)
-        .map_err(failed)
 }
 
 async fn from_command(command: &[String]) -> Result<Zeroizing<String>, StartError> {

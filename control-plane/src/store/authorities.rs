@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, all, execute, local_now, one};
 use super::{Result, Store, StoreError, counted, installation};
-use crate::vault::{KEY_VERSION, Place};
+use crate::vault::Place;
 
 const COMMON_NAME: &str = "Towline authority";
 
@@ -38,6 +38,7 @@ struct Row {
     id: Uuid,
     certificate: String,
     key_encrypted: Vec<u8>,
+    key_version: i64,
 }
 
 /// The current one, and during a rotation the one that goes.
@@ -85,11 +86,11 @@ impl Store {
     /// Where the rotation of the authority stands.
     pub async fn rotation(&self) -> Result<Rotation> {
         let trusted = self.trusted().await?.ok_or_else(missing)?;
-        let current = self.open_authority(&trusted.current)?;
+        let current = self.open_authority(&trusted.current).await?;
         Ok(match trusted.retiring {
             None => Rotation::Single(current.root().clone()),
             Some(row) => Rotation::Overlap {
-                old: self.open_authority(&row)?.root().clone(),
+                old: self.open_authority(&row).await?.root().clone(),
                 new: current.root().clone(),
             },
         })
@@ -98,7 +99,7 @@ impl Store {
     /// The authority that signs agents.
     pub async fn agent_authority(&self) -> Result<Authority> {
         let trusted = self.trusted().await?.ok_or_else(missing)?;
-        self.open_authority(&trusted.current)
+        self.open_authority(&trusted.current).await
     }
 
     /// The authority that signs the listeners, and whose fingerprint tokens carry: the one that
@@ -106,6 +107,7 @@ impl Store {
     pub async fn server_authority(&self) -> Result<Authority> {
         let trusted = self.trusted().await?.ok_or_else(missing)?;
         self.open_authority(trusted.retiring.as_ref().unwrap_or(&trusted.current))
+            .await
     }
 
     /// The agents that still live by the authority that goes, at most `limit`, those first that will
@@ -181,7 +183,7 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            "SELECT id, certificate, key_encrypted FROM authorities WHERE state <> 'retired'
+            "SELECT id, certificate, key_encrypted, key_version FROM authorities WHERE state <> 'retired'
              ORDER BY CASE state WHEN 'current' THEN 0 ELSE 1 END"
         )?;
         let mut rows = rows.into_iter();
@@ -191,8 +193,10 @@ impl Store {
         }))
     }
 
-    fn open_authority(&self, row: &Row) -> Result<Authority> {
-        let key = self.vault().open(place(row.id), &row.key_encrypted)?;
+    async fn open_authority(&self, row: &Row) -> Result<Authority> {
+        let key = self
+            .unseal(place(row.id), row.key_version, &row.key_encrypted)
+            .await?;
         let key = std::str::from_utf8(&key)
             .map_err(|_| StoreError::Damaged("an authority's key is no text".to_owned()))?;
         Ok(Authority::from_pem(&row.certificate, key)?)
@@ -206,8 +210,8 @@ impl Store {
     ) -> Result<()> {
         let id = Uuid::now_v7();
         let key = self
-            .vault()
-            .seal(place(id), authority.key_pem().as_bytes())?;
+            .seal(tx, place(id), authority.key_pem().as_bytes())
+            .await?;
         execute!(
             tx.conn(),
             "INSERT INTO authorities (id, fingerprint, certificate, key_encrypted, key_version, state, created_at, updated_at)
@@ -215,8 +219,8 @@ impl Store {
             id,
             authority.fingerprint().to_string(),
             authority.cert_pem(),
-            key.as_slice(),
-            KEY_VERSION,
+            key.bytes.as_slice(),
+            key.key_version,
             now
         )?;
         Ok(())

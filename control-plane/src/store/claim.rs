@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::audit::Actor;
 use super::db::{Tx, all, execute, now, one, optional};
 use super::jobs::{self, Detail};
-use super::{Result, Store, StoreError, stored, targets};
+use super::{Result, Store, StoreError, secret_uses, stored, targets};
 use crate::job::Event;
 
 impl Store {
@@ -100,6 +100,7 @@ impl Store {
             // It was cancelled between the two statements.
             return Ok(None);
         }
+        secret_uses::give(&mut tx, &row, now).await?;
         tx.commit().await?;
         self.announce(&moved);
         Ok(Some(Attempt {
@@ -109,12 +110,12 @@ impl Store {
     }
 
     async fn offer(&self, attempt: Attempt) -> Result<Offer> {
-        let what = async {
-            let (spec, project) = self.spec(attempt.job).await?;
-            Ok((spec, self.open_secrets(project.into()).await?))
-        };
-        // The two are in databases of their own; an agent waits for both.
-        let ((spec, secrets), log) = tokio::try_join!(what, self.open_log(attempt))?;
+        // The log is in a database of its own; an agent waits for all three.
+        let (spec, secrets, log) = tokio::try_join!(
+            self.spec(attempt.job),
+            self.given_secrets(attempt.job),
+            self.open_log(attempt)
+        )?;
         Ok(Offer {
             attempt,
             spec,
@@ -123,23 +124,19 @@ impl Store {
         })
     }
 
-    async fn spec(&self, job: JobId) -> Result<(SealedSpec, Uuid)> {
+    async fn spec(&self, job: JobId) -> Result<SealedSpec> {
         let mut reader = self.main().read().await?;
-        let (spec, digest, project) = one!(
+        let (spec, digest) = one!(
             reader.conn(),
-            (Option<Vec<u8>>, Vec<u8>, Uuid),
-            "SELECT j.spec, j.spec_digest, d.project_id FROM jobs j JOIN deployments d ON d.id = j.deployment_id
-             WHERE j.id = $1",
+            (Option<Vec<u8>>, Vec<u8>),
+            "SELECT spec, spec_digest FROM jobs WHERE id = $1",
             job.uuid()
         )?;
         let digest = <[u8; 32]>::try_from(digest.as_slice())
             .map_err(|_| StoreError::Damaged(format!("the digest of job {job}")))?;
         // A job that ended between the claim and now is offered empty; its agent refuses it and
         // is told to forget it.
-        Ok((
-            SealedSpec::from_parts(spec.unwrap_or_default(), digest),
-            project,
-        ))
+        Ok(SealedSpec::from_parts(spec.unwrap_or_default(), digest))
     }
 }
 

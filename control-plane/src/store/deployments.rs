@@ -23,6 +23,8 @@ pub struct Deployment {
     pub project: Named,
     /// Where it goes.
     pub target: Named,
+    /// For which environment; its secrets outdo those for all.
+    pub environment: Option<String>,
     /// Whether the project comes or goes.
     pub kind: DeploymentKind,
     /// Where it is.
@@ -131,7 +133,7 @@ pub struct DeploymentFilter {
 macro_rules! select_deployments {
     ($rest:literal) => {
         concat!(
-            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.kind, d.status,
+            "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.environment, d.kind, d.status,
                 d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
                 d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
                 d.log_lines, d.log
@@ -150,6 +152,7 @@ struct Row {
     project_name: String,
     target_id: Uuid,
     target_name: String,
+    environment: Option<String>,
     kind: String,
     status: String,
     step: Option<String>,
@@ -182,6 +185,7 @@ impl TryFrom<Row> for Deployment {
             id: row.id.into(),
             project: named(row.project_id, row.project_name),
             target: named(row.target_id, row.target_name),
+            environment: row.environment,
             kind: if row.kind == "remove" {
                 DeploymentKind::Remove
             } else {
@@ -301,7 +305,7 @@ impl Store {
         let terms = optional!(
             reader.conn(),
             Terms,
-            "SELECT settle_ms, deadline_s, interruption, volumes FROM deployments WHERE id = $1 AND team_id = $2",
+            "SELECT settle_ms, deadline_s, interruption, volumes, environment FROM deployments WHERE id = $1 AND team_id = $2",
             id.uuid(),
             tenant.team().uuid()
         )?;
@@ -316,6 +320,7 @@ pub(crate) struct Terms {
     pub(crate) deadline_s: i64,
     pub(crate) interruption: String,
     pub(crate) volumes: Option<String>,
+    pub(crate) environment: Option<String>,
 }
 
 /// A new deployment's row.
@@ -325,6 +330,7 @@ pub(crate) struct NewRow<'a> {
     pub(crate) project: ProjectId,
     pub(crate) target: TargetId,
     pub(crate) release: Option<ReleaseId>,
+    pub(crate) environment: Option<&'a str>,
     pub(crate) kind: DeploymentKind,
     pub(crate) settle_ms: u32,
     pub(crate) deadline_s: u32,
@@ -343,8 +349,9 @@ pub(crate) async fn insert(
     execute!(
         tx.conn(),
         "INSERT INTO deployments (id, team_id, project_id, target_id, release_id, platform, kind, status, log,
-            settle_ms, deadline_s, interruption, volumes, attempts, triggered_by, retry_of, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $14)",
+            settle_ms, deadline_s, interruption, volumes, attempts, triggered_by, retry_of, environment, created_at,
+            updated_at)
+         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15)",
         row.id.uuid(),
         tenant.team().uuid(),
         row.project.uuid(),
@@ -358,6 +365,7 @@ pub(crate) async fn insert(
         row.volumes,
         row.triggered_by.uuid(),
         row.retry_of.map(DeploymentId::uuid),
+        row.environment,
         now
     )?;
     Ok(())

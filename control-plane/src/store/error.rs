@@ -9,6 +9,7 @@ use towline_shared::spec::SpecError;
 use super::quota::QuotaExceeded;
 use crate::domain::names::InvalidName;
 use crate::domain::permission::UnknownRole;
+use crate::domain::secrets::UnknownScope;
 use crate::vault::VaultError;
 
 /// What can go wrong in the store.
@@ -93,6 +94,8 @@ pub enum Resource {
     Project,
     /// A secret of a project.
     Secret,
+    /// A former value of a secret.
+    SecretVersion,
     /// A target.
     Target,
 }
@@ -109,6 +112,7 @@ impl fmt::Display for Resource {
             Self::Member => "member",
             Self::Project => "project",
             Self::Secret => "secret",
+            Self::SecretVersion => "kept version of this secret",
             Self::Target => "target",
         })
     }
@@ -136,6 +140,12 @@ impl DatabaseError {
             kind: DatabaseErrorKind::Unavailable,
             detail: "the database is closed".to_owned(),
         }
+    }
+}
+
+impl From<UnknownScope> for StoreError {
+    fn from(error: UnknownScope) -> Self {
+        Self::Damaged(error.to_string())
     }
 }
 
@@ -187,7 +197,10 @@ fn kind(error: &sqlx::Error) -> DatabaseErrorKind {
 impl StoreError {
     /// Whether trying again cannot help: what is stored cannot be read.
     pub(crate) const fn is_for_good(&self) -> bool {
-        matches!(self, Self::Damaged(_) | Self::Vault(_) | Self::Spec(_))
+        matches!(
+            self,
+            Self::Damaged(_) | Self::Vault(VaultError::Sealed { .. }) | Self::Spec(_)
+        )
     }
 }
 

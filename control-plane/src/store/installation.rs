@@ -5,24 +5,34 @@ use uuid::Uuid;
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute, local_now, one, optional};
 use super::open::OpenError;
-use super::{Result, Store, StoreError, counted, stored};
-use crate::vault::{KEY_VERSION, Place};
+use super::{KeyState, Result, Store, StoreError, counted, master_keys, stored};
+use crate::vault::{FIRST_KEY, Place};
 
 const TABLE: &str = "installation";
 /// What the proof of the master key opens to.
 const PROOF: &[u8] = b"towline";
+const ROW: &str = "SELECT id, key_check, key_version FROM installation";
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    id: Uuid,
+    key_check: Vec<u8>,
+    key_version: i64,
+}
 
 impl Store {
     /// Makes the installation's row at the first start, and later checks the master key by it.
     pub(super) async fn ensure_installation(&self) -> std::result::Result<(), OpenError> {
-        let row = self.installation_row().await?;
-        let (id, proof) = match row {
+        let row = match self.installation_row().await? {
             Some(row) => row,
             None => self.create_installation().await?,
         };
+        self.ensure_first_key(&row).await?;
+        self.learn_keys().await?;
+        self.check_keys().await?;
         let opened = self
             .vault()
-            .open(place(id), &proof)
+            .open(row.key_version, place(row.id), &row.key_check)
             .map_err(|_| OpenError::MasterKey)?;
         if opened.as_slice() == PROOF {
             Ok(())
@@ -31,19 +41,18 @@ impl Store {
         }
     }
 
-    async fn installation_row(&self) -> Result<Option<(Uuid, Vec<u8>)>> {
+    async fn installation_row(&self) -> Result<Option<Row>> {
         let mut reader = self.main().read().await?;
-        Ok(optional!(
-            reader.conn(),
-            (Uuid, Vec<u8>),
-            "SELECT id, key_check FROM installation"
-        )?)
+        Ok(optional!(reader.conn(), Row, ROW)?)
     }
 
     /// Two replicas may start at once: the first one's row counts.
-    async fn create_installation(&self) -> Result<(Uuid, Vec<u8>)> {
+    async fn create_installation(&self) -> Result<Row> {
         let id = Uuid::now_v7();
-        let proof = self.vault().seal(place(id), PROOF)?;
+        let fingerprints = self.vault().fingerprints();
+        let first = fingerprints.first().map_or("", String::as_str);
+        self.vault().learn([(FIRST_KEY, first)]);
+        let proof = self.vault().seal(FIRST_KEY, place(id), PROOF)?;
         let mut tx = self.main().begin().await?;
         let now = local_now();
         execute!(
@@ -52,16 +61,39 @@ impl Store {
              VALUES ($1, 1, 1, $2, $3, $4, $4) ON CONFLICT (singleton) DO NOTHING",
             id,
             proof.as_slice(),
-            KEY_VERSION,
+            FIRST_KEY,
             now
         )?;
-        let row = one!(
-            tx.conn(),
-            (Uuid, Vec<u8>),
-            "SELECT id, key_check FROM installation"
-        )?;
+        let row = one!(tx.conn(), Row, ROW)?;
         tx.commit().await?;
         Ok(row)
+    }
+
+    /// Writes down which key is the first one: that which opens the proof.
+    async fn ensure_first_key(&self, row: &Row) -> std::result::Result<(), OpenError> {
+        if !self.master_keys().await?.is_empty() {
+            return Ok(());
+        }
+        let fingerprint = self
+            .vault()
+            .first_key_of(place(row.id), &row.key_check)
+            .ok_or(OpenError::MasterKey)?;
+        let mut tx = self.main().begin().await?;
+        master_keys::insert(&mut tx, FIRST_KEY, &fingerprint, local_now()).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Everything that is sealed must open: in the middle of a rotation that takes two keys.
+    async fn check_keys(&self) -> std::result::Result<(), OpenError> {
+        let keys = self.master_keys().await?;
+        let needed = keys.iter().filter(|key| key.state != KeyState::Retired);
+        let (held, missing): (Vec<_>, Vec<_>) =
+            needed.partition(|key| self.vault().knows(key.version));
+        match missing.first() {
+            None => Ok(()),
+            Some(_) if held.is_empty() => Err(OpenError::MasterKey),
+            Some(missing) => Err(OpenError::KeyOfRotation(missing.version)),
+        }
     }
 
     /// Outdates every fence that was ever given out. To be called after a restore from backup.

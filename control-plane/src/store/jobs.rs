@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::Fence;
 use towline_shared::failpoint::reach;
-use towline_shared::ids::{AgentId, DeploymentId, JobId, ProjectId, TargetId, TeamId};
+use towline_shared::ids::{AgentId, DeploymentId, JobId, TargetId, TeamId};
 use towline_shared::outcome::{Outcome, Step as WorkStep};
 use towline_shared::protocol::v1::Attempt;
 use towline_shared::spec::Interruption;
@@ -191,14 +191,6 @@ impl Store {
             Ok((state, counted(count)))
         };
         rows.into_iter().map(count).collect()
-    }
-
-    /// The project that a job works for.
-    pub(crate) async fn project_of(&self, job: JobId) -> Result<Option<ProjectId>> {
-        let mut reader = self.main().read().await?;
-        let sql = "SELECT d.project_id FROM deployments d WHERE d.log = $1";
-        let row = optional!(reader.conn(), (Uuid,), sql, job.uuid())?;
-        Ok(row.map(|(project,)| project.into()))
     }
 }
 

@@ -42,6 +42,25 @@ pub(super) async fn migrate_postgres(pool: &PgPool) -> Result<(), OpenError> {
     run(&POSTGRES, pool).await
 }
 
+/// The present version of a PostgreSQL database.
+pub(super) fn newest() -> i64 {
+    newest_in(|_| true)
+}
+
+/// The present version of an SQLite file.
+pub(super) fn newest_of(part: Part) -> i64 {
+    newest_in(|migration| part.has(migration))
+}
+
+/// Both databases have the same migrations.
+fn newest_in(is_counted: impl Fn(&Migration) -> bool) -> i64 {
+    let versions = POSTGRES.iter().filter(|migration| is_counted(migration));
+    versions
+        .map(|migration| migration.version)
+        .max()
+        .unwrap_or(0)
+}
+
 async fn run<'a, A>(migrator: &Migrator, database: A) -> Result<(), OpenError>
 where
     A: Acquire<'a>,

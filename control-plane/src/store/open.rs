@@ -15,9 +15,9 @@ use sqlx::sqlite::{
 use sqlx::{Connection as _, PgConnection, PgPool, SqliteConnection};
 
 use super::crowd::Crowd;
-use super::db::{Db, PostgresDb, commit_times};
+use super::db::{Conn, Db, PostgresDb, commit_times, one};
 use super::error::StoreError;
-use super::migrations::{Part, migrate_postgres, migrate_sqlite};
+use super::migrations::{Part, migrate_postgres, migrate_sqlite, newest, newest_of};
 use super::sqlite_writer::SqliteWriter;
 use super::{Inner, Store, metrics, refusals};
 use crate::vault::Vault;
@@ -100,15 +100,62 @@ pub enum OpenError {
         "the master key is not the one this database was made with; put the right master.key back into the data directory, or set TOWLINE_MASTER_KEY"
     )]
     MasterKey,
+    /// A rotation of the master key has not ended, and one of its two keys is missing.
+    #[error(
+        "the master key is being exchanged, and version {0} of it is missing; give both keys: in master.key one beneath the other, or as TOWLINE_MASTER_KEY and TOWLINE_MASTER_KEY_PREVIOUS"
+    )]
+    KeyOfRotation(i64),
+    /// There is nothing to work on.
+    #[error(
+        "there is no installation in {path}; name its folder with --data-dir, or its database with --database"
+    )]
+    Absent {
+        /// The folder.
+        path: PathBuf,
+    },
+    /// The tables are of another version, and a server may be using them.
+    #[error(
+        "the database is of another version than this program; start this version's server first, or use the program of the server that runs"
+    )]
+    OtherSchema,
+}
+
+/// What the one who opens it does with the store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Purpose {
+    /// Serves by it, or works on it while no other server has its files.
+    Own,
+    /// Works on it while a server may be running: takes no lock, and leaves the tables as they are.
+    Beside,
 }
 
 impl Store {
     /// Opens the store, and makes it at the first start.
     pub async fn open(config: &DatabaseConfig, vault: Vault) -> Result<Self, OpenError> {
         make_folder(&config.data_dir)?;
+        let store = Self::open_for(config, vault, Purpose::Own).await?;
+        store.forget_sessions_of_the_dead().await?;
+        Ok(store)
+    }
+
+    /// Opens the store of an installation whose servers may be running. It is for short work.
+    pub async fn open_beside(config: &DatabaseConfig, vault: Vault) -> Result<Self, OpenError> {
+        if config.url.is_none() && !config.data_dir.join(MAIN_FILE).exists() {
+            return Err(OpenError::Absent {
+                path: config.data_dir.clone(),
+            });
+        }
+        Self::open_for(config, vault, Purpose::Beside).await
+    }
+
+    async fn open_for(
+        config: &DatabaseConfig,
+        vault: Vault,
+        purpose: Purpose,
+    ) -> Result<Self, OpenError> {
         let inner = match &config.url {
-            Some(url) => open_postgres(url, config.connections, vault).await?,
-            None => open_sqlite(config, vault)
+            Some(url) => open_postgres(url, config.connections, vault, purpose).await?,
+            None => open_sqlite(config, vault, purpose)
                 .await
                 .map_err(|error| name_disk(error, &config.data_dir))?,
         };
@@ -119,28 +166,43 @@ impl Store {
             .ensure_installation()
             .await
             .map_err(|error| name_disk(error, &config.data_dir))?;
-        store.forget_sessions_of_the_dead().await?;
         Ok(store)
     }
 }
 
-async fn open_sqlite(config: &DatabaseConfig, vault: Vault) -> Result<Inner, OpenError> {
-    let lock = lock(&config.data_dir)?;
-    let main = open_file(config, MAIN_FILE, Part::Main).await?;
-    let telemetry = open_file(config, TELEMETRY_FILE, Part::Telemetry).await?;
-    Ok(Inner {
+async fn open_sqlite(
+    config: &DatabaseConfig,
+    vault: Vault,
+    purpose: Purpose,
+) -> Result<Inner, OpenError> {
+    let lock = match purpose {
+        Purpose::Own => Some(lock(&config.data_dir)?),
+        Purpose::Beside => None,
+    };
+    let main = open_file(config, MAIN_FILE, Part::Main, purpose).await?;
+    let telemetry = open_file(config, TELEMETRY_FILE, Part::Telemetry, purpose).await?;
+    Ok(inner(main, telemetry, vault, Wake::local(), lock))
+}
+
+fn inner(main: Db, telemetry: Db, vault: Vault, wake: Wake, lock: Option<File>) -> Inner {
+    Inner {
         main,
         telemetry,
         vault,
-        wake: Wake::local(),
+        wake,
         samples: Mutex::new(metrics::Pending::default()),
         refusals: refusals::Budget::full(),
         crowd: Crowd::default(),
-        lock: Some(lock),
-    })
+        lock,
+    }
 }
 
-async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db, OpenError> {
+async fn open_file(
+    config: &DatabaseConfig,
+    name: &str,
+    part: Part,
+    purpose: Purpose,
+) -> Result<Db, OpenError> {
     let synchronous = match part {
         Part::Main => SqliteSynchronous::Full,
         Part::Telemetry => SqliteSynchronous::Normal,
@@ -167,7 +229,10 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
     let mut connection = SqliteConnection::connect_with(&writer)
         .await
         .map_err(StoreError::from)?;
-    migrate_sqlite(&mut connection, part).await?;
+    match purpose {
+        Purpose::Own => migrate_sqlite(&mut connection, part).await?,
+        Purpose::Beside => check(Conn::Sqlite(&mut connection), newest_of(part)).await?,
+    }
     let readers = SqlitePoolOptions::new()
         .max_connections(config.connections.max(1))
         // A file does not go away as a server may.
@@ -182,7 +247,12 @@ async fn open_file(config: &DatabaseConfig, name: &str, part: Part) -> Result<Db
     })
 }
 
-async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inner, OpenError> {
+async fn open_postgres(
+    url: &str,
+    connections: u32,
+    vault: Vault,
+    purpose: Purpose,
+) -> Result<Inner, OpenError> {
     if !["postgres://", "postgresql://"]
         .iter()
         .any(|scheme| url.starts_with(scheme))
@@ -201,24 +271,31 @@ async fn open_postgres(url: &str, connections: u32, vault: Vault) -> Result<Inne
         .connect_with(options)
         .await
         .map_err(StoreError::from)?;
-    migrate_postgres(&pool).await?;
+    match purpose {
+        Purpose::Own => migrate_postgres(&pool).await?,
+        Purpose::Beside => {
+            let mut connection = pool.acquire().await.map_err(StoreError::from)?;
+            check(Conn::Postgres(&mut connection), newest()).await?;
+        }
+    }
     let wake = Wake::postgres(&pool);
-    Ok(Inner {
-        main: Db::Postgres(PostgresDb {
-            pool: pool.clone(),
-            commits: commit_times(),
-        }),
-        telemetry: Db::Postgres(PostgresDb {
+    let db = |pool| {
+        Db::Postgres(PostgresDb {
             pool,
             commits: commit_times(),
-        }),
-        vault,
-        wake,
-        samples: Mutex::new(metrics::Pending::default()),
-        refusals: refusals::Budget::full(),
-        crowd: Crowd::default(),
-        lock: None,
-    })
+        })
+    };
+    Ok(inner(db(pool.clone()), db(pool), vault, wake, None))
+}
+
+/// Whether the tables are those that this program makes.
+async fn check(conn: Conn<'_>, expected: i64) -> Result<(), OpenError> {
+    let sql = "SELECT MAX(version) FROM _sqlx_migrations WHERE success";
+    match one!(conn, (Option<i64>,), sql) {
+        Ok((Some(version),)) if version == expected => Ok(()),
+        Ok(_) => Err(OpenError::OtherSchema),
+        Err(error) => Err(StoreError::from(error).into()),
+    }
 }
 
 /// The pool would try until its time is over; one try says at once what is wrong.

@@ -78,6 +78,9 @@ async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::
             json!({"target": Uuid::now_v7()}).to_string().into_bytes(),
         ),
         "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
+        "/api/v1/projects/{id}/secrets/{key}/restore" => {
+            ("application/json", br#"{"version":1}"#.to_vec())
+        }
         "/api/v1/projects" | "/api/v1/api-keys" | "/api/v1/enrolment-tokens" => {
             ("application/json", br#"{"name":"viewer"}"#.to_vec())
         }

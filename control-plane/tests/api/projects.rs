@@ -91,3 +91,76 @@ async fn secrets_are_set_listed_and_never_shown() {
     ada.delete(&path).await.expect(204);
     ada.delete(&path).await.expect(404);
 }
+
+#[tokio::test]
+async fn secrets_have_environments_scopes_and_versions() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let project = ada.project("shop", &[]).await;
+    let secrets = format!("/api/v1/projects/{project}/secrets");
+    let path = format!("{secrets}/PASSWORD");
+    for (scope, environment) in [
+        ("deploy", None),
+        ("deploy", Some("production")),
+        ("build", None),
+        ("pipeline", None),
+    ] {
+        let body = json!({"value": "hunter2", "scope": scope, "environment": environment});
+        let set = ada.put(&path, &body).await.expect(200);
+        assert_eq!(set["scope"], scope);
+        assert_eq!(set["environment"], json!(environment));
+        assert_eq!((&set["version"], &set["outdated"]), (&json!(1), &json!([])));
+    }
+    let listed = ada.get(&secrets).await.expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 4);
+
+    let body = json!({"value": "hunter3", "environment": "production"});
+    ada.put(&path, &body).await.expect(200);
+    let kept = async |query: &str| {
+        let kept = ada
+            .get(&format!("{path}/versions{query}"))
+            .await
+            .expect(200);
+        kept["items"].as_array().unwrap().len()
+    };
+    assert_eq!(kept("?environment=production").await, 2);
+    assert_eq!((kept("").await, kept("?scope=build").await), (1, 1));
+    let restore = format!("{path}/restore");
+    let wish = json!({"version": 1, "environment": "production"});
+    let restored = ada.post(&restore, &wish).await.expect(200);
+    assert_eq!(restored["version"], 3);
+    ada.post(&restore, &json!({"version": 1})).await.expect(404);
+
+    for (body, field) in [
+        (json!({"value": "v", "scope": "run"}), "scope"),
+        (json!({"value": "v", "environment": "a b"}), "environment"),
+        (json!({"value": "v", "environment": ""}), "environment"),
+        (json!({"value": "v", "envrionment": "a"}), "envrionment"),
+    ] {
+        let problem = ada.put(&path, &body).await.expect(422);
+        assert_eq!(problem["field"], field, "{body}");
+    }
+    for (query, field) in [
+        ("scope=run", "scope"),
+        ("environment=", "environment"),
+        ("env=a", "env"),
+    ] {
+        let problem = ada.delete(&format!("{path}?{query}")).await.expect(422);
+        assert_eq!(problem["field"], field, "{query}");
+    }
+    for (body, field) in [
+        (json!({}), "version"),
+        (json!({"version": "1"}), "version"),
+        (json!({"version": 1, "value": "v"}), "value"),
+    ] {
+        let problem = ada.post(&restore, &body).await.expect(422);
+        assert_eq!(problem["field"], field, "{body}");
+    }
+    let production = format!("{path}?environment=production");
+    ada.delete(&production).await.expect(204);
+    ada.delete(&production).await.expect(404);
+    ada.delete(&path).await.expect(204);
+    let listed = ada.get(&secrets).await.expect(200);
+    assert_eq!(listed["items"].as_array().unwrap().len(), 2);
+    assert!(!listed.to_string().contains("hunter"));
+}

@@ -194,6 +194,7 @@ impl Plane for Real {
                 Secrets::One => self.secretive,
             },
             target: self.hosts[wish.host].target.clone(),
+            environment: None,
             settle_ms: None,
             deadline_s: None,
             interruption: Some(wish.interruption),

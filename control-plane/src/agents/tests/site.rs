@@ -178,6 +178,7 @@ impl Site {
         let new = NewDeployment {
             project: self.project,
             target: host.name.into(),
+            environment: None,
             settle_ms: None,
             deadline_s: None,
             interruption: None,

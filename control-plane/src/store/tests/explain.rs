@@ -8,13 +8,19 @@ use std::sync::{LazyLock, Mutex};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// Tables with a handful of rows.
-const SMALL: [&str; 4] = ["authorities", "installation", "plans", "setup_links"];
+const SMALL: [&str; 5] = [
+    "authorities",
+    "installation",
+    "master_keys",
+    "plans",
+    "setup_links",
+];
 
 /// Indexes of nothing but what is at work or due, which is never much; each statement takes all of it, or the first.
 const OF_THE_LIVE: [&str; 4] = ["jobs_live", "jobs_queue", "jobs_leases", "logs_to_compact"];
 
 /// Statements that are there to take all rows, or seem to.
-const WHOLE: [&str; 5] = [
+const WHOLE: [&str; 6] = [
     // When the server starts.
     "UPDATE agents SET session_id = NULL WHERE session_id IS NOT NULL",
     // When the first person is made.
@@ -22,6 +28,7 @@ const WHOLE: [&str; 5] = [
     // What an operator asks for.
     "SELECT id FROM (SELECT id FROM audit_heads",
     "UPDATE deployment_targets SET fence_epoch = 0",
+    "SELECT key_version, COUNT(*) FROM",
     // The plan has the check of those who name a target whose id changes; it stays.
     "INSERT INTO deployment_targets",
 ];

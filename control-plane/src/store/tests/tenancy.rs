@@ -61,6 +61,13 @@ async fn a_stranger_finds_nothing(world: &World) {
     assert!(is_absent(
         store.delete_secret(stranger, project.id, "PASSWORD").await
     ));
+    let name = "PASSWORD".into();
+    assert!(is_absent(
+        store.secret_versions(stranger, project.id, name).await
+    ));
+    assert!(is_absent(
+        store.restore_secret(stranger, project.id, name, 1).await
+    ));
     assert!(is_absent(store.deployment(stranger, shown.id).await));
     assert!(is_absent(store.log_range(stranger, shown.id, 0, 10).await));
     assert!(is_absent(store.log_tail(stranger, shown.id, 10).await));

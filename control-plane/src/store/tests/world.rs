@@ -272,6 +272,7 @@ pub(crate) fn deployment(project: &Project, host: &Host) -> NewDeployment {
     NewDeployment {
         project: project.id,
         target: host.target.to_string(),
+        environment: None,
         settle_ms: None,
         deadline_s: None,
         interruption: None,
