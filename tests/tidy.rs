@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Where each library may be named in product code.
-const LIBRARIES: [(&str, &[&str]); 3] = [
+const LIBRARIES: [(&str, &[&str]); 4] = [
     (
         "sqlx",
         &[
@@ -57,6 +57,7 @@ const LIBRARIES: [(&str, &[&str]); 3] = [
             "control-plane/src/wake/",
         ],
     ),
+    ("argon2", &["control-plane/src/passwords.rs"]),
     ("rcgen", &["pki/src/"]),
     ("bollard", &["agent/src/executor/docker"]),
 ];

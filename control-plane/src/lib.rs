@@ -9,6 +9,7 @@ pub mod http;
 pub mod job;
 pub mod logs;
 pub mod ops;
+pub mod passwords;
 pub mod serve;
 pub mod store;
 pub mod telemetry;

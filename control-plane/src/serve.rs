@@ -95,6 +95,7 @@ async fn run(
         stopping: stopping.clone(),
         url: listeners.url.clone(),
         agent_address: listeners.agent_address.clone(),
+        sign_up: config.accounts.sign_up,
         pin: certificates.pin(),
     });
     let router = http::router(api)?;

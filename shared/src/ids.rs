@@ -83,6 +83,8 @@ ids! {
     ReleaseId,
     /// A write-only value of a project.
     SecretId,
+    /// A person's sign-in by password.
+    SessionId,
     /// Where a deploy goes.
     TargetId,
     /// The tenant.

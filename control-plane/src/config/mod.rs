@@ -4,6 +4,7 @@
 //! configuration is what results, everything decided. The same settings struct is read from flags and
 //! environment (by clap) and from the file (by serde), so that the three can never know different names.
 
+mod accounts;
 mod agents;
 mod command;
 mod database;
@@ -17,6 +18,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use accounts::{AccountSettings, Accounts, SignUp};
 pub use agents::{AgentListener, AgentSettings, HostPort};
 pub use command::{
     AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotateMasterKeyArgs,
@@ -43,6 +45,8 @@ pub struct Config {
     pub public: PublicListener,
     /// The listener for enrolled agents.
     pub agents: AgentListener,
+    /// How people come in.
+    pub accounts: Accounts,
     /// Where the rows are.
     pub database: Database,
     /// Where the key comes from that encrypts secrets at rest.
@@ -64,6 +68,9 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub agents: AgentSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub accounts: AccountSettings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub database: DatabaseSettings,
@@ -103,6 +110,7 @@ impl Settings {
             data_dir: self.data_dir.or(below.data_dir),
             public: self.public.over(below.public),
             agents: self.agents.over(below.agents),
+            accounts: self.accounts.over(below.accounts),
             database: self.database.over(below.database),
             master_key: self.master_key.over(below.master_key),
             log: self.log.over(below.log),
@@ -126,6 +134,7 @@ impl Config {
         Ok(Self {
             public: settings.public.resolve()?,
             agents: settings.agents.resolve(),
+            accounts: settings.accounts.resolve(),
             database: settings.database.resolve(),
             master_key: settings.master_key.resolve()?,
             log: settings.log.resolve(),

@@ -48,6 +48,7 @@ fn what_is_wrong_in_a_file_is_named() {
         ("[public]\nlisten = 'localhost'", "listen"),
         ("[public]\nurl = 'http://a'", "https://host"),
         ("[database]\nurl = 'mysql://a'", "PostgreSQL"),
+        ("[accounts]\nsign-up = 'yes'", "closed"),
         ("[log]\nformat = 'xml'", "xml"),
         ("[master-key]\nvalue = 'x'", "value"),
         ("[agents]\naddress = 'host'", "host:port"),
@@ -150,7 +151,7 @@ fn a_database_password_does_not_print() {
 #[test]
 fn a_printed_configuration_reads_as_itself() {
     let full = "data-dir = '/d'\n[public]\nlisten = '127.0.0.1:1'\nurl = 'https://a'\ntls-cert = 'c'\n\
-        tls-key = 'k'\n[agents]\nlisten = '127.0.0.1:2'\naddress = 'a:2'\n[master-key]\ncommand = ['a', 'b']";
+        tls-key = 'k'\n[agents]\nlisten = '127.0.0.1:2'\naddress = 'a:2'\n[accounts]\nsign-up = 'open'\n[master-key]\ncommand = ['a', 'b']";
     for text in [full, ""] {
         let config = Config::resolve(settings(text)).unwrap();
         let printed = config.to_toml().unwrap();

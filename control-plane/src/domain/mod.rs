@@ -1,4 +1,4 @@
-//! Pure types and rules: names, roles, uploaded archives, how often something may be
+//! Pure types and rules: names, passwords, roles, uploaded archives, how often something may be
 //! done.
 
 pub mod activity;
@@ -6,5 +6,6 @@ pub mod allowance;
 pub mod archive;
 pub mod membership;
 pub mod names;
+pub mod password;
 pub mod permission;
 pub mod secrets;

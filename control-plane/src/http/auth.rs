@@ -1,53 +1,124 @@
 //! The one place that decides who asks.
 
 use std::net::IpAddr;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::extract::{FromRequestParts, MatchedPath, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, HeaderName, Method, Uri, header};
+use towline_shared::ids::TeamId;
 
+use super::cookie;
 use super::input::From;
 use super::problem::{Kind, Problem};
 use super::state::Api;
-use super::throttle::Throttle;
+use super::throttle::{Guessed, Network, Throttle};
 use crate::domain::permission::Permission;
-use crate::store::{Tenant, UserRole};
+use crate::store::{Asker, Person, Resource, Tenant, UserRole};
 
 /// The longest API key that is looked at; ours have about 50 characters.
 const MAX_KEY: usize = 200;
 
-/// Checks the API key of a request before anything else of it is read, and notes whose it is.
+/// Names the team that a session acts for.
+const TEAM: HeaderName = HeaderName::from_static("towline-team");
+
+/// Checks the API key or the session of a request before anything else of it is read, and notes whose it
+/// is.
 pub async fn authorize(
     State(api): State<Api>,
     From(address): From,
     mut request: Request,
     next: Next,
 ) -> Response {
-    match tenant(&api, address, request.headers()).await {
-        Ok(tenant) => {
+    let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+    match asker(&api, address, method, uri, headers).await {
+        Ok(Asker::Member(tenant)) => {
+            let tenant = tenant.from_address(address);
+            request.extensions_mut().insert(tenant.person().clone());
             request.extensions_mut().insert(tenant);
-            next.run(request).await
         }
-        Err(problem) => problem.into_response(),
+        Ok(Asker::Alone(person)) => {
+            request
+                .extensions_mut()
+                .insert(person.from_address(address));
+        }
+        Err(problem) => return problem.into_response(),
+    }
+    next.run(request).await
+}
+
+/// By a key or by a session, never by both: which of them counts must not be a guess.
+async fn asker(
+    api: &Api,
+    address: IpAddr,
+    method: &Method,
+    uri: &Uri,
+    headers: &HeaderMap,
+) -> Result<Asker, Problem> {
+    match (
+        headers.contains_key(header::AUTHORIZATION),
+        cookie::token(headers)?,
+    ) {
+        (true, Some(_)) => Err(Problem::new(
+            Kind::Malformed,
+            "the request carries both an API key and a session",
+        )
+        .remedy("send one of the two")),
+        (false, Some(token)) => {
+            cookie::refuse_foreign(method, uri, headers, &api.url)?;
+            by_session(api, address, token, team(headers)?).await
+        }
+        (_, None) => by_key(api, address, bearer(headers)?, team(headers)?).await,
     }
 }
 
-async fn tenant(api: &Api, address: IpAddr, headers: &HeaderMap) -> Result<Tenant, Problem> {
-    let key = bearer(headers)?;
+async fn by_key(
+    api: &Api,
+    address: IpAddr,
+    key: &str,
+    team: Option<TeamId>,
+) -> Result<Asker, Problem> {
     may_try(&api.sign_in, address)?;
-    if let Some(tenant) = api.store.authenticate(key).await? {
-        return Ok(tenant.from_address(address));
+    match api.store.authenticate(key).await? {
+        Some(tenant) if team.is_none_or(|team| team == tenant.team()) => Ok(Asker::Member(tenant)),
+        Some(_) => {
+            Err(Problem::not_found("team")
+                .remedy("an API key is for one team; leave Towline-Team out"))
+        }
+        None => {
+            api.sign_in.failed(address, Instant::now());
+            let remedy =
+                "make another with `towline keys create`, or ask somebody of the team for one";
+            let detail = "the API key is not valid, or not any more";
+            Err(Problem::new(Kind::Unauthorized, detail).remedy(remedy))
+        }
+    }
+}
+
+async fn by_session(
+    api: &Api,
+    address: IpAddr,
+    token: &str,
+    team: Option<TeamId>,
+) -> Result<Asker, Problem> {
+    may_try(&api.sign_in, address)?;
+    if let Some(asker) = api.store.authenticate_session(token, team).await? {
+        return Ok(asker);
     }
     api.sign_in.failed(address, Instant::now());
-    let remedy = "make another with `towline keys create`, or ask somebody of the team for one";
-    Err(Problem::new(
-        Kind::Unauthorized,
-        "the API key is not valid, or not any more",
-    )
-    .remedy(remedy))
+    Err(Problem::new(Kind::Unauthorized, "the session has ended").remedy("sign in again"))
+}
+
+/// One that is no id names no team.
+fn team(headers: &HeaderMap) -> Result<Option<TeamId>, Problem> {
+    let Some(value) = headers.get(TEAM) else {
+        return Ok(None);
+    };
+    let id = value.to_str().ok().and_then(|text| text.parse().ok());
+    id.map(Some)
+        .ok_or_else(|| Problem::not_found(Resource::Team))
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
@@ -58,22 +129,64 @@ fn bearer(headers: &HeaderMap) -> Result<&str, Problem> {
         .filter(|(scheme, key)| scheme.eq_ignore_ascii_case("bearer") && key.len() <= MAX_KEY)
         .map(|(_, key)| key.trim())
         .filter(|key| !key.is_empty())
-        .ok_or_else(|| {
-            Problem::new(Kind::Unauthorized, "the request carries no API key")
-                .remedy("send the header Authorization: Bearer <API key>")
-        })
+        .ok_or_else(no_credential)
+}
+
+fn no_credential() -> Problem {
+    Problem::new(
+        Kind::Unauthorized,
+        "the request carries no API key and no session",
+    )
+    .remedy("send the header Authorization: Bearer <API key>, or sign in")
 }
 
 /// Refuses an address that has failed too often.
-pub fn may_try(throttle: &Throttle, address: IpAddr) -> Result<(), Problem> {
-    throttle.check(address, Instant::now()).map_err(|wait| {
-        Problem::new(
-            Kind::TooManyRequests,
-            "too many failed attempts from this address",
-        )
+pub fn may_try(throttle: &Throttle<Network>, address: IpAddr) -> Result<(), Problem> {
+    throttle
+        .check(address, Instant::now())
+        .map_err(|wait| too_many("from this address", wait))
+}
+
+/// Refuses for a while who has tried too often.
+pub fn too_many(whose: &str, wait: Duration) -> Problem {
+    let detail = format!("too many failed attempts {whose}");
+    Problem::new(Kind::TooManyRequests, detail)
         .remedy("wait as long as Retry-After says")
         .retry_after(wait)
-    })
+}
+
+/// An attempt at a password or a code. It is paid for by the account and the network, whether or not
+/// there is such an account.
+#[must_use]
+pub struct Attempt<'a> {
+    api: &'a Api,
+    account: Guessed,
+    address: IpAddr,
+}
+
+impl<'a> Attempt<'a> {
+    /// Pays for an attempt at the account of this e-mail address.
+    pub fn at(api: &'a Api, email: &str, address: IpAddr) -> Result<Self, Problem> {
+        let (account, now) = (Guessed::account(email), Instant::now());
+        api.accounts
+            .attempt(account, now)
+            .map_err(|wait| too_many("at this account", wait))?;
+        if let Err(wait) = api.sign_in.attempt(address, now) {
+            api.accounts.succeeded(account);
+            return Err(too_many("from this address", wait));
+        }
+        Ok(Self {
+            api,
+            account,
+            address,
+        })
+    }
+
+    /// It was right, or nothing was tried after all.
+    pub fn give_back(self) {
+        self.api.accounts.succeeded(self.account);
+        self.api.sign_in.succeeded(self.address);
+    }
 }
 
 /// Refuses changes to those whose role does not allow them; all may look.
@@ -109,12 +222,12 @@ pub async fn installation_admins_change(tenant: Tenant, request: Request, next: 
     if request.method().is_safe() || tenant.user_role() == UserRole::Admin {
         return next.run(request).await;
     }
-    Problem::new(
-        Kind::Forbidden,
-        "only administrators of the installation may change this",
-    )
-    .remedy("ask an administrator of the installation")
-    .into_response()
+    not_an_administrator("change this").into_response()
+}
+
+fn not_an_administrator(what: &str) -> Problem {
+    let detail = format!("only administrators of the installation may {what}");
+    Problem::new(Kind::Forbidden, detail).remedy("ask an administrator of the installation")
 }
 
 /// What somebody asked for.
@@ -164,10 +277,26 @@ impl<S: Send + Sync> FromRequestParts<S> for Tenant {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let noted = &parts.extensions;
+        noted.get::<Self>().cloned().ok_or_else(|| {
+            if noted.get::<Person>().is_some() {
+                Problem::new(Kind::NotFound, "you are in no team").remedy("ask for an invitation")
+            } else {
+                no_credential()
+            }
+        })
+    }
+}
+
+/// The person that [`authorize`] has noted, be it in a team or not.
+impl<S: Send + Sync> FromRequestParts<S> for Person {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts
             .extensions
             .get::<Self>()
             .cloned()
-            .ok_or_else(|| Problem::new(Kind::Unauthorized, "the request carries no API key"))
+            .ok_or_else(no_credential)
     }
 }

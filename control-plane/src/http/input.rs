@@ -185,6 +185,7 @@ named! {
     PlanId: "plan",
     InvitationId: "open invitation",
     ProjectId: "project",
+    SessionId: "session",
     TargetId: "target",
     UserId: "member",
 }

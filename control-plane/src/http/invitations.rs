@@ -14,6 +14,7 @@ use super::input::{Body, From, Id, Query};
 use super::page::PageQuery;
 use super::problem::Problem;
 use super::state::Api;
+use crate::domain::password::Password;
 use crate::domain::permission::Role;
 use crate::store::people::SetUp;
 use crate::store::{Invitation, Listed, Resource, StoreError, Tenant};
@@ -46,6 +47,9 @@ pub struct AcceptInvitation {
     token: String,
     /// The person's name.
     name: String,
+    /// The password to sign in with in a browser, of at least 12 characters; without one there is only the API key.
+    #[schema(write_only, value_type = Option<String>)]
+    password: Option<Password>,
 }
 
 /// An invitation for somebody who has an account.
@@ -115,9 +119,15 @@ pub async fn accept(
     Body(request): Body<AcceptInvitation>,
 ) -> Result<(StatusCode, Json<SetUp>), Problem> {
     may_try(&api.sign_in, address)?;
+    let AcceptInvitation {
+        token,
+        name,
+        password,
+    } = request;
+    let password = api.passwords.chosen("password", password, "").await?;
     let accepted = api
         .store
-        .accept_invitation(&request.token, &request.name, address);
+        .accept_invitation(&token, &name, password.as_ref(), address);
     match accepted.await {
         Ok(joined) => Ok((StatusCode::CREATED, Json(joined))),
         Err(error) => {

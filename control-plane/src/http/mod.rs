@@ -1,8 +1,8 @@
 //! The public listener's HTTP: the API, the set-up page, health and metrics.
 //!
 //! Every route stands once, in [`router`]; each resource's requests and answers stand beside its
-//! handlers. Whatever is not in the short list of public routes needs an API key, and gets it checked
-//! before anything of the request is read.
+//! handlers. Whatever is not in the short list of public routes needs an API key or a session, and gets it
+//! checked before anything of the request is read.
 
 mod activity;
 mod agents;
@@ -10,6 +10,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod containers;
+mod cookie;
 mod deployment_log;
 mod deployments;
 mod enrolment;
@@ -34,7 +35,9 @@ mod request;
 mod router;
 mod secrets;
 mod server;
+mod sessions;
 mod setup;
+mod sign_up;
 mod sse;
 mod state;
 mod targets;

@@ -6,13 +6,17 @@ use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
+use utoipa::openapi::security::{
+    ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme,
+};
 use utoipa::openapi::{Components, Content, Ref, RefOr, ResponseBuilder};
 
+use super::cookie;
 use super::problem::ProblemDocument;
 
-/// The name of the scheme by which requests are authorized.
+/// The names of the schemes by which requests are authorized.
 const API_KEY: &str = "api_key";
+const SESSION: &str = "session";
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +28,7 @@ const API_KEY: &str = "api_key";
     components(schemas(ProblemDocument)),
     tags(
         (name = "setup", description = "The first user and their key"),
+        (name = "sign-in", description = "Signing in by a password, and what belongs to it"),
         (name = "team", description = "The people of the team, and those who are invited"),
         (name = "keys", description = "API keys of the team"),
         (name = "agents", description = "Enrolment and life of agents"),
@@ -47,17 +52,21 @@ pub fn frame() -> utoipa::openapi::OpenApi {
         .bearer_format("API key")
         .build();
     components.add_security_scheme(API_KEY, SecurityScheme::Http(scheme));
+    let cookie = ApiKeyValue::with_description(
+        cookie::NAME,
+        "What POST /session sets. A change needs the headers Origin and Towline-Csrf, too; Towline-Team names the team.",
+    );
+    components.add_security_scheme(SESSION, SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
     document
 }
 
-/// Notes on each route that it needs an API key.
-pub fn require_key(document: &mut utoipa::openapi::OpenApi) {
+/// Notes on each route that it needs an API key or a session.
+pub fn require_credential(document: &mut utoipa::openapi::OpenApi) {
+    let by = |scheme| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
+    let either = [API_KEY, SESSION].map(by);
     for item in document.paths.paths.values_mut() {
         for operation in operations(item) {
-            operation.security = Some(vec![SecurityRequirement::new::<_, [&str; 0], &str>(
-                API_KEY,
-                [],
-            )]);
+            operation.security = Some(either.to_vec());
         }
     }
 }

@@ -14,7 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::findings::Finding;
-use crate::ops::OpsError;
+use crate::ops::{NotLetIn, OpsError};
+use crate::passwords::PasswordError;
 use crate::store::{QuotaExceeded, StoreError};
 use crate::vault::VaultError;
 
@@ -331,6 +332,35 @@ impl From<StoreError> for Problem {
     }
 }
 
+impl From<NotLetIn> for Problem {
+    fn from(why: NotLetIn) -> Self {
+        let detail = why.to_string();
+        match why {
+            NotLetIn::Wrong => Self::new(Kind::Unauthorized, detail)
+                .remedy("try again, or ask for a link to a new password"),
+            NotLetIn::WrongPassword => Self::invalid("password", detail)
+                .remedy("give the one you sign in with, or ask for a link to a new one"),
+            NotLetIn::NoPassword => Self::new(Kind::Conflict, detail).remedy(
+                "ask for a link to a first one: an API key alone must not become a sign-in",
+            ),
+        }
+    }
+}
+
+impl From<PasswordError> for Problem {
+    fn from(error: PasswordError) -> Self {
+        match error {
+            PasswordError::Unfit(unfit) => {
+                Self::invalid(unfit.field, unfit.message).remedy(unfit.remedy)
+            }
+            PasswordError::Busy => Self::new(Kind::Unavailable, error.to_string())
+                .remedy("try again in a few seconds")
+                .retry_after(Duration::from_secs(5)),
+            PasswordError::Failed(_) => Self::internal(error),
+        }
+    }
+}
+
 impl From<QuotaExceeded> for Problem {
     fn from(exceeded: QuotaExceeded) -> Self {
         let mut problem =
@@ -376,6 +406,8 @@ impl From<OpsError> for Problem {
             OpsError::SetUpDone => Self::new(Kind::Gone, error.to_string()).remedy(
                 "open the link that the server printed at its last start, or sign in with an API key",
             ),
+            OpsError::NotLetIn(why) => why.into(),
+            OpsError::Password(error) => error.into(),
             OpsError::Pki(error) => Self::internal(error),
         }
     }

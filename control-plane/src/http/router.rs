@@ -14,7 +14,7 @@ use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
     enrolment_tokens, files, health, invitations, me, members, metrics, openapi, plans, projects,
-    request, secrets, setup, targets, usage,
+    request, secrets, sessions, setup, sign_up, targets, usage,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -60,21 +60,24 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(setup::style))
 }
 
-/// The API's few routes without an API key; each checks a credential of its own.
+/// The API's few routes without an API key or a session; each checks a credential of its own.
 fn public_api() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(setup::complete))
         .routes(routes!(invitations::accept))
+        .routes(routes!(sessions::begin))
+        .routes(routes!(sign_up::sign_up))
         .routes(routes!(enrolment::enroll))
         .routes(routes!(enrolment::renew))
         .routes(routes!(openapi::describe))
 }
 
-/// Everything else: an API key is checked before anything of the request is read. What changes
+/// Everything else: an API key or a session is checked before anything of the request is read. What changes
 /// something stands under the permission that it needs; all may look.
 fn private_api(api: &Api) -> OpenApiRouter<Api> {
     let needs = |permission| from_fn_with_state((api.clone(), permission), auth::require);
     let mut private = OpenApiRouter::new()
+        .merge(for_oneself())
         .merge(for_all())
         .merge(for_the_installation().route_layer(from_fn(auth::installation_admins_change)))
         .merge(hosts().route_layer(needs(Permission::ManageHosts)))
@@ -86,8 +89,17 @@ fn private_api(api: &Api) -> OpenApiRouter<Api> {
         .merge(people().route_layer(needs(Permission::ManageMembers)))
         .merge(projects_and_files().route_layer(needs(Permission::ChangeProjects)))
         .merge(deploys().route_layer(needs(Permission::Deploy)));
-    openapi::require_key(private.get_openapi_mut());
+    openapi::require_credential(private.get_openapi_mut());
     private
+}
+
+/// A person's own account, in whatever team, or in none.
+fn for_oneself() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(sessions::end))
+        .routes(routes!(sessions::list))
+        .routes(routes!(sessions::revoke))
+        .routes(routes!(sessions::change_password))
 }
 
 /// For every role.

@@ -17,6 +17,7 @@ use super::auth::may_try;
 use super::input::{Body, From};
 use super::problem::Problem;
 use super::state::Api;
+use crate::domain::password::Password;
 use crate::ops::{self, OpsError};
 use crate::store::people::SetUp;
 
@@ -38,6 +39,9 @@ pub struct CompleteSetup {
     email: String,
     /// The user's name.
     name: String,
+    /// The password to sign in with in a browser, of at least 12 characters; without one there is only the API key.
+    #[schema(write_only, value_type = Option<String>)]
+    password: Option<Password>,
 }
 
 /// Makes the first user, their team and their first API key. The link is used up by it.
@@ -49,7 +53,14 @@ pub async fn complete(
     Body(request): Body<CompleteSetup>,
 ) -> Result<(StatusCode, Json<SetUp>), Problem> {
     may_try(&api.sign_in, address)?;
-    match ops::complete_setup(&api.store, &request.token, &request.email, &request.name).await {
+    let CompleteSetup {
+        token,
+        email,
+        name,
+        password,
+    } = request;
+    let password = api.passwords.chosen("password", password, &email).await?;
+    match ops::complete_setup(&api.store, &token, &email, &name, password.as_ref()).await {
         Ok(set_up) => Ok((StatusCode::CREATED, Json(set_up))),
         Err(error) => {
             if matches!(error, OpsError::SetUpDone) {

@@ -7,14 +7,22 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 use towline_pki::Fingerprint;
 
-use super::throttle::Throttle;
+use super::throttle::{Guessed, Network, Throttle};
 use crate::agents::Registry;
-use crate::config::{HostPort, PublicUrl};
+use crate::config::{HostPort, PublicUrl, SignUp};
+use crate::passwords::Passwords;
 use crate::store::Store;
 use crate::telemetry::ProcessMetrics;
 
 /// Wrong API keys and set-up tokens from one address: a minute's worth at once, then one a second.
 const SIGN_IN_BURST: u32 = 60;
+/// Wrong passwords of one account, from wherever: so many at once, then one in a while. That is some
+/// thousand a day for whoever has many addresses to try from.
+const ACCOUNT_BURST: u32 = 10;
+const ACCOUNT_REFILL: Duration = Duration::from_secs(30);
+/// Accounts of one network, whether or not they came to be: a family's at once, then one in a while.
+const NEWCOMER_BURST: u32 = 10;
+const NEWCOMER_REFILL: Duration = Duration::from_mins(5);
 /// Wrong enrolment tokens: a fleet behind one address may enrol by a script that repeats itself.
 const ENROLMENT_BURST: u32 = 256;
 const REFILL: Duration = Duration::from_secs(1);
@@ -38,6 +46,8 @@ pub struct ApiParts {
     pub url: PublicUrl,
     /// The agent listener's address, as agents write it.
     pub agent_address: HostPort,
+    /// Whether people may make accounts for themselves.
+    pub sign_up: SignUp,
     /// What enrolling hosts find at the end of the public listener's chain, when that is not the
     /// built-in authority.
     pub pin: Option<Fingerprint>,
@@ -47,10 +57,15 @@ pub struct ApiParts {
 #[derive(Debug)]
 pub struct Inner {
     parts: ApiParts,
-    /// Failed API keys and set-up tokens.
-    pub(super) sign_in: Throttle,
+    pub(super) passwords: Passwords,
+    /// Failed API keys, set-up tokens and passwords of a network.
+    pub(super) sign_in: Throttle<Network>,
+    /// Passwords and codes that were tried on an account.
+    pub(super) accounts: Throttle<Guessed>,
+    /// Accounts that a network has made.
+    pub(super) newcomers: Throttle<Network>,
     /// Failed enrolments and renewals.
-    pub(super) enrolment: Throttle,
+    pub(super) enrolment: Throttle<Network>,
 }
 
 impl Api {
@@ -58,7 +73,10 @@ impl Api {
     pub fn new(parts: ApiParts) -> Self {
         Self(Arc::new(Inner {
             parts,
+            passwords: Passwords::default(),
             sign_in: Throttle::new(SIGN_IN_BURST, REFILL),
+            accounts: Throttle::new(ACCOUNT_BURST, ACCOUNT_REFILL),
+            newcomers: Throttle::new(NEWCOMER_BURST, NEWCOMER_REFILL),
             enrolment: Throttle::new(ENROLMENT_BURST, REFILL),
         }))
     }

@@ -1,29 +1,61 @@
-//! Slows down whoever guesses: a budget of failures per network address.
+//! Slows down whoever guesses: a budget of failures per network, or per account.
 //!
 //! Only failures count, so nobody who holds a valid credential and shares an address with a few
-//! mistakes is slowed down. What is guarded has 256 bits and cannot be guessed anyway; the budget keeps
-//! guessing from costing database queries and filling the log.
+//! mistakes is slowed down. Keys and links have 256 bits and cannot be guessed anyway; for them the
+//! budget keeps guessing from costing database queries and filling the log. A password can be guessed,
+//! so its attempts are paid for before they are made, and given back when they were right: a thousand at
+//! once have no more of them than a thousand in turn.
 
 use std::collections::HashMap;
+use std::hash::Hash;
 use std::net::IpAddr;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// The most addresses remembered; the ones nearest to forgiveness are forgotten first.
+use sha2::{Digest as _, Sha256};
+
+/// The most sources remembered; the ones nearest to forgiveness are forgotten first.
 const MAX_SOURCES: usize = 4096;
 
-/// A budget of failures per address that refills with time.
+/// What counts as one address: an IPv6 customer has a whole /64 to try from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Network(IpAddr);
+
+/// An account that is tried, whether or not it is there. Of one size, however long the address is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Guessed([u8; 32]);
+
+/// A budget of failures per source that refills with time.
 ///
-/// Per address it keeps the moment at which all is forgiven: each failure moves it on by `refill`, and
-/// an address is refused while it lies more than `burst` refills ahead.
+/// Per source it keeps the moment at which all is forgiven: each failure moves it on by `refill`, and
+/// a source is refused while it lies more than `burst` refills ahead.
 #[derive(Debug)]
-pub struct Throttle {
+pub struct Throttle<K> {
     refill: Duration,
     window: Duration,
-    forgiven: Mutex<HashMap<IpAddr, Instant>>,
+    forgiven: Mutex<HashMap<K, Instant>>,
 }
 
-impl Throttle {
+impl From<IpAddr> for Network {
+    fn from(address: IpAddr) -> Self {
+        Self(match address.to_canonical() {
+            IpAddr::V6(v6) => {
+                let [a, b, c, d, ..] = v6.segments();
+                IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
+            }
+            v4 @ IpAddr::V4(_) => v4,
+        })
+    }
+}
+
+impl Guessed {
+    /// The account with this e-mail address.
+    pub fn account(email: &str) -> Self {
+        Self(Sha256::digest(email.to_lowercase()).into())
+    }
+}
+
+impl<K: Copy + Eq + Hash> Throttle<K> {
     /// Allows `burst` failures at once and one more per `refill`.
     pub fn new(burst: u32, refill: Duration) -> Self {
         Self {
@@ -33,10 +65,42 @@ impl Throttle {
         }
     }
 
-    /// Whether an address may try; if not, how long it has to wait.
-    pub fn check(&self, address: IpAddr, now: Instant) -> Result<(), Duration> {
-        let forgiven = self.forgiven.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = forgiven.get(&network(address)) else {
+    /// Whether a source may try; if not, how long it has to wait.
+    pub fn check(&self, source: impl Into<K>, now: Instant) -> Result<(), Duration> {
+        self.wait(&self.lock(), source.into(), now)
+    }
+
+    /// Counts a failure of a source.
+    pub fn failed(&self, source: impl Into<K>, now: Instant) {
+        self.charge(&mut self.lock(), source.into(), now);
+    }
+
+    /// Counts an attempt as a failure until it is [given back](Self::succeeded), if the source may try.
+    pub fn attempt(&self, source: impl Into<K>, now: Instant) -> Result<(), Duration> {
+        let (mut forgiven, source) = (self.lock(), source.into());
+        self.wait(&forgiven, source, now)?;
+        self.charge(&mut forgiven, source, now);
+        Ok(())
+    }
+
+    /// Gives one attempt back.
+    pub fn succeeded(&self, source: impl Into<K>) {
+        if let Some(at) = self.lock().get_mut(&source.into()) {
+            *at = at.checked_sub(self.refill).unwrap_or(*at);
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<K, Instant>> {
+        self.forgiven.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait(
+        &self,
+        forgiven: &HashMap<K, Instant>,
+        source: K,
+        now: Instant,
+    ) -> Result<(), Duration> {
+        let Some(at) = forgiven.get(&source) else {
             return Ok(());
         };
         let debt = at.saturating_duration_since(now) + self.refill;
@@ -46,37 +110,23 @@ impl Throttle {
         }
     }
 
-    /// Counts a failure of an address.
-    pub fn failed(&self, address: IpAddr, now: Instant) {
-        let mut forgiven = self.forgiven.lock().unwrap_or_else(PoisonError::into_inner);
-        let network = network(address);
-        if forgiven.len() >= MAX_SOURCES && !forgiven.contains_key(&network) {
-            make_room(&mut forgiven, now);
+    fn charge(&self, forgiven: &mut HashMap<K, Instant>, source: K, now: Instant) {
+        if forgiven.len() >= MAX_SOURCES && !forgiven.contains_key(&source) {
+            make_room(forgiven, now);
         }
-        let at = forgiven.entry(network).or_insert(now);
+        let at = forgiven.entry(source).or_insert(now);
         *at = (*at).max(now) + self.refill;
     }
 }
 
-fn make_room(forgiven: &mut HashMap<IpAddr, Instant>, now: Instant) {
+fn make_room<K: Copy + Eq + Hash>(forgiven: &mut HashMap<K, Instant>, now: Instant) {
     forgiven.retain(|_, at| *at > now);
     if forgiven.len() < MAX_SOURCES {
         return;
     }
     let nearest = forgiven.iter().min_by_key(|(_, at)| **at);
-    if let Some(address) = nearest.map(|(address, _)| *address) {
-        forgiven.remove(&address);
-    }
-}
-
-/// What counts as one address: an IPv6 customer has a whole /64 to try from.
-fn network(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V6(v6) => {
-            let [a, b, c, d, ..] = v6.segments();
-            IpAddr::V6([a, b, c, d, 0, 0, 0, 0].into())
-        }
-        v4 @ IpAddr::V4(_) => v4,
+    if let Some(source) = nearest.map(|(source, _)| *source) {
+        forgiven.remove(&source);
     }
 }
 
@@ -93,7 +143,7 @@ mod tests {
 
     #[test]
     fn failures_use_up_a_budget_that_refills() {
-        let (throttle, now) = (Throttle::new(3, SECOND), Instant::now());
+        let (throttle, now) = (Throttle::<Network>::new(3, SECOND), Instant::now());
         let here = address("192.0.2.1");
         for _ in 0..3 {
             assert_eq!(throttle.check(here, now), Ok(()));
@@ -117,7 +167,7 @@ mod tests {
         ];
         for (one, other, same) in table {
             assert_eq!(
-                network(address(one)) == network(address(other)),
+                Network::from(address(one)) == Network::from(address(other)),
                 same,
                 "{one} {other}"
             );
@@ -126,7 +176,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_and_the_worst_is_remembered() {
-        let (throttle, now) = (Throttle::new(2, SECOND), Instant::now());
+        let (throttle, now) = (Throttle::<Network>::new(2, SECOND), Instant::now());
         let worst = address("192.0.2.1");
         for _ in 0..5 {
             throttle.failed(worst, now);
@@ -136,5 +186,31 @@ mod tests {
         }
         assert!(throttle.forgiven.lock().unwrap().len() <= MAX_SOURCES);
         assert!(throttle.check(worst, now).is_err());
+    }
+
+    #[test]
+    fn attempts_are_paid_for_before_they_are_made() {
+        let (throttle, now) = (Throttle::<Guessed>::new(2, SECOND), Instant::now());
+        let ada = Guessed::account("ada@example.org");
+        assert_eq!(throttle.attempt(ada, now), Ok(()));
+        assert_eq!(
+            throttle.attempt(Guessed::account("ADA@example.org"), now),
+            Ok(())
+        );
+        assert_eq!(throttle.attempt(ada, now), Err(SECOND));
+        assert_eq!(
+            throttle.attempt(Guessed::account("bob@example.org"), now),
+            Ok(())
+        );
+        throttle.succeeded(ada);
+        assert_eq!(
+            throttle.attempt(ada, now),
+            Ok(()),
+            "a right one costs nothing"
+        );
+        assert!(
+            throttle.attempt(ada, now).is_err(),
+            "a refused one neither pays nor gains"
+        );
     }
 }

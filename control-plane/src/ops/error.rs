@@ -3,6 +3,8 @@
 use towline_pki::{CsrRefusal, PkiError};
 use towline_shared::compose::Finding;
 
+use super::NotLetIn;
+use crate::passwords::PasswordError;
 use crate::store::StoreError;
 
 /// Why a verb was refused or failed.
@@ -43,6 +45,12 @@ pub enum OpsError {
         "this set-up link cannot be used: the installation is set up, or the link was replaced by a newer one; the server prints the present link at its start"
     )]
     SetUpDone,
+    /// Somebody is not let in.
+    #[error(transparent)]
+    NotLetIn(#[from] NotLetIn),
+    /// A password cannot be taken or checked.
+    #[error(transparent)]
+    Password(#[from] PasswordError),
     /// The certificate authority failed.
     #[error(transparent)]
     Pki(#[from] PkiError),

@@ -10,6 +10,8 @@ mod renew;
 mod retry;
 mod revoke;
 mod setup;
+mod sign_in;
+mod sign_up;
 mod submit;
 
 pub use cancel::cancel;
@@ -21,5 +23,7 @@ pub use renew::{renew, renew_live};
 pub use retry::retry;
 pub use revoke::revoke;
 pub use setup::complete_setup;
+pub use sign_in::{NotLetIn, SignIn, change_password, sign_in};
+pub use sign_up::{SignUp, sign_up};
 
 pub use crate::store::people::SetUp;

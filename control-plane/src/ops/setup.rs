@@ -1,6 +1,7 @@
 //! The first set-up: the one-time link becomes the first person.
 
 use super::OpsError;
+use crate::domain::password::PasswordHash;
 use crate::store::Store;
 use crate::store::people::{SetUp, check_person, consume_setup_link, create_first_user, is_set_up};
 
@@ -10,6 +11,7 @@ pub async fn complete_setup(
     token: &str,
     email: &str,
     name: &str,
+    password: Option<&PasswordHash>,
 ) -> Result<SetUp, OpsError> {
     check_person(email, name)?;
     let mut tx = store.main().begin().await?;
@@ -17,7 +19,7 @@ pub async fn complete_setup(
     if !consume_setup_link(&mut tx, token, now).await? || is_set_up(&mut tx).await? {
         return Err(OpsError::SetUpDone);
     }
-    let set_up = create_first_user(&mut tx, email, name, now).await?;
+    let set_up = create_first_user(&mut tx, email, name, password, now).await?;
     tx.commit().await?;
     Ok(set_up)
 }

@@ -1,6 +1,6 @@
 //! API keys: random, shown once, stored as their hash.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::Value;
 use towline_pki::{hash_token, random_token};
@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::audit;
 use super::db::{Tx, all, execute, local_now, optional};
+use super::last_use::Used;
 use super::page::{Listed, Page};
-use super::people::{Team, User};
-use super::tenant::Tenant;
+use super::tenant::{Credential, Person, Tenant};
 use super::{Resource, Result, Store, StoreError};
 use crate::domain::names::check_label;
 use crate::domain::permission::Role;
@@ -21,8 +21,6 @@ use crate::domain::permission::Role;
 const PREFIX: &str = "twlk";
 /// How much of a key people see to recognize it by.
 const SHOWN: usize = PREFIX.len() + 1 + 6;
-/// A key's last use is noted once in this time.
-const NOTE_USE_EVERY: TimeDelta = TimeDelta::minutes(1);
 
 /// A key of the API, without its secret.
 #[derive(Clone, Debug, Serialize, ToSchema, sqlx::FromRow)]
@@ -69,19 +67,6 @@ impl std::fmt::Debug for NewApiKey {
     }
 }
 
-/// Who the bearer of a key is.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-pub struct Me {
-    /// The person.
-    pub user: User,
-    /// The team the key is for.
-    pub team: Team,
-    /// What the person may do there.
-    pub role: Role,
-    /// The key.
-    pub key: ApiKey,
-}
-
 #[derive(sqlx::FromRow)]
 struct Owner {
     id: Uuid,
@@ -90,17 +75,6 @@ struct Owner {
     role: String,
     user_role: String,
     last_used_at: Option<DateTime<Utc>>,
-}
-
-#[derive(sqlx::FromRow)]
-struct MeRow {
-    email: String,
-    user_name: String,
-    user_role: String,
-    user_created_at: DateTime<Utc>,
-    team_name: String,
-    #[sqlx(flatten)]
-    key: ApiKey,
 }
 
 impl Store {
@@ -125,77 +99,11 @@ impl Store {
         let Some(owner) = owner else {
             return Ok(None);
         };
-        if owner
-            .last_used_at
-            .is_none_or(|at| now - at >= NOTE_USE_EVERY)
-        {
-            self.note_use(owner.id, now);
-        }
+        self.note_use(Used::Key(owner.id), owner.last_used_at, now);
+        let credential = Credential::Key(owner.id.into());
+        let person = Person::new(owner.user_id.into(), owner.user_role.parse()?, credential);
         let role: Role = owner.role.parse()?;
-        Ok(Some(Tenant::new(
-            owner.team_id.into(),
-            owner.user_id.into(),
-            owner.id.into(),
-            role,
-            owner.user_role.parse()?,
-        )))
-    }
-
-    /// Not worth that anybody waits for it or fails by it.
-    fn note_use(&self, key: Uuid, now: DateTime<Utc>) {
-        let store = self.clone();
-        tokio::spawn(async move {
-            if let Err(error) = store.write_use(key, now).await {
-                tracing::debug!(%error, "the last use of an API key was not noted");
-            }
-        });
-    }
-
-    async fn write_use(&self, key: Uuid, now: DateTime<Utc>) -> Result<()> {
-        let mut tx = self.main().begin().await?;
-        let noted = execute!(
-            tx.conn(),
-            "UPDATE api_keys SET last_used_at = $2 WHERE id = $1 AND (last_used_at IS NULL OR last_used_at <= $3)",
-            key,
-            now,
-            now - NOTE_USE_EVERY
-        )?;
-        if noted == 1 {
-            tx.commit().await
-        } else {
-            Ok(())
-        }
-    }
-
-    /// Who the tenant is, in full.
-    pub async fn me(&self, tenant: &Tenant) -> Result<Me> {
-        let mut reader = self.main().read().await?;
-        let row = optional!(
-            reader.conn(),
-            MeRow,
-            "SELECT u.email, u.name AS user_name, u.role AS user_role, u.created_at AS user_created_at,
-                t.name AS team_name, k.id, k.name, k.prefix, k.scopes, k.created_at, k.expires_at, k.last_used_at
-             FROM api_keys k JOIN users u ON u.id = k.user_id JOIN teams t ON t.id = k.team_id
-             WHERE k.id = $1 AND k.team_id = $2",
-            tenant.key().uuid(),
-            tenant.team().uuid()
-        )?;
-        let row = row.ok_or(StoreError::NotFound(Resource::ApiKey))?;
-        Ok(Me {
-            user: User {
-                id: tenant.user(),
-                email: row.email,
-                name: row.user_name,
-                role: row.user_role,
-                created_at: row.user_created_at,
-            },
-            team: Team {
-                id: tenant.team(),
-                name: row.team_name,
-            },
-            role: tenant.role(),
-            key: row.key,
-        })
+        Ok(Some(Tenant::new(person, owner.team_id.into(), role)))
     }
 
     /// Makes a key for the tenant's person and team.

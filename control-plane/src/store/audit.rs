@@ -60,8 +60,8 @@ impl Actor {
 
 /// What is to be written down.
 pub(crate) struct Entry<'a> {
-    /// The chain: the target's id for what concerns a target, else the team's, else the
-    /// installation's.
+    /// The chain: the target's id for what concerns a target, the person's for what concerns their
+    /// account, else the team's, else the installation's.
     pub(crate) chain: Uuid,
     /// The team that may read it.
     pub(crate) team: Option<TeamId>,
@@ -136,6 +136,28 @@ pub(crate) async fn append_of(
         chain: tenant.team().uuid(),
         team: Some(tenant.team()),
         actor: tenant.actor(),
+        action,
+        subject: (kind, Some(id)),
+        detail,
+    };
+    append(tx, &entry, now).await
+}
+
+/// Writes what was done with a person's account into the person's chain. To be called last in a
+/// transaction.
+pub(crate) async fn append_to_account(
+    tx: &mut Tx,
+    user: UserId,
+    actor: Actor,
+    action: &str,
+    (kind, id): (&str, Uuid),
+    detail: Value,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let entry = Entry {
+        chain: user.uuid(),
+        team: None,
+        actor,
         action,
         subject: (kind, Some(id)),
         detail,

@@ -96,8 +96,12 @@ pub enum Resource {
     Secret,
     /// A former value of a secret.
     SecretVersion,
+    /// A sign-in of a person.
+    Session,
     /// A target.
     Target,
+    /// A team of the person.
+    Team,
 }
 
 impl fmt::Display for Resource {
@@ -113,7 +117,9 @@ impl fmt::Display for Resource {
             Self::Project => "project",
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",
+            Self::Session => "session",
             Self::Target => "target",
+            Self::Team => "team",
         })
     }
 }

@@ -19,14 +19,13 @@ use super::page::{Listed, Page};
 use super::people::{self, NewUser, SetUp, Team, User, check_email, check_person_name};
 use super::{Resource, Result, Store, StoreError, Tenant};
 use crate::domain::membership::may_invite;
+use crate::domain::password::PasswordHash;
 use crate::domain::permission::Role;
 
 /// The prefix of an invitation's secret.
 const PREFIX: &str = "twli";
 /// How long an invitation stands.
 const LASTS: TimeDelta = TimeDelta::days(7);
-/// The plan of who joins.
-const PLAN: &str = "Free";
 
 /// An invitation, without its secret.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -185,6 +184,7 @@ impl Store {
         &self,
         token: &str,
         name: &str,
+        password: Option<&PasswordHash>,
         address: IpAddr,
     ) -> Result<SetUp> {
         check_person_name(name)?;
@@ -194,8 +194,9 @@ impl Store {
         let new = NewUser {
             email: &open.email,
             name,
+            password,
             role: "user",
-            plan: PLAN,
+            plan: people::NEWCOMERS_PLAN,
         };
         let (user, _) = people::insert_user(&mut tx, &new, now).await?;
         let actor = Actor::User {

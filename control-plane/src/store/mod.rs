@@ -1,7 +1,7 @@
 //! The store: everything the control plane remembers, in SQLite or PostgreSQL.
 //!
 //! One file per table or small group. Queries on a team's data take a [`Tenant`], which only
-//! [`Store::authenticate`] and the set-up make; queries for an agent take the [`AgentId`] of its
+//! [`Store::authenticate`] and [`Store::authenticate_session`] make; queries for an agent take the [`AgentId`] of its
 //! verified certificate and check that the row is that agent's. What is said to be stored is
 //! durable: the main database syncs at each commit. Logs and metrics, which a flood may fill, stand
 //! in a database of their own that survives a kill but syncs less often.
@@ -11,6 +11,7 @@
 pub(crate) mod db;
 pub(crate) mod sqlite_writer;
 
+pub mod accounts;
 pub mod activity;
 pub mod agent_sessions;
 pub mod agents;
@@ -32,9 +33,11 @@ mod installation;
 pub mod invitations;
 mod job_changes;
 pub(crate) mod jobs;
+mod last_use;
 mod leases;
 pub mod logs;
 mod master_keys;
+pub mod me;
 pub mod members;
 pub mod metrics;
 mod migrations;
@@ -54,6 +57,7 @@ mod retention;
 mod sealing;
 mod secret_uses;
 pub mod secrets;
+pub mod sessions;
 pub mod targets;
 pub mod tenant;
 #[cfg(test)]
@@ -68,10 +72,11 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use prometheus_client::metrics::histogram::Histogram;
 
+pub use accounts::Account;
 pub use activity::{Activity, ActivityFilter};
 pub use agent_sessions::{Admission, Before, Standing};
 pub use agents::{Agent, AgentStatus};
-pub use api_keys::{ApiKey, Me, NewApiKey};
+pub use api_keys::{ApiKey, NewApiKey};
 pub use audit_list::{AuditEntry, AuditExport, AuditFilter};
 pub use audit_verify::AuditReport;
 pub use authorities::{Dependent, Retirement};
@@ -81,6 +86,7 @@ pub use error::{DatabaseError, Resource, StoreError};
 pub use invitations::{Invitation, MintedInvitation};
 pub use logs::{Appended, LogEnd, LogPage};
 pub use master_keys::{KeyChange, KeyState, MasterKeyVersion, Rewrapped, SealedCount};
+pub use me::Me;
 pub use members::Member;
 pub use metrics::{MetricsRange, StoredSample};
 pub use open::{DatabaseConfig, OpenError};
@@ -93,8 +99,9 @@ pub use quota::{Quota, QuotaExceeded};
 pub use reports::Reaction;
 pub use secret_uses::OutdatedUse;
 pub use secrets::{SecretEntry, SecretVersion};
+pub use sessions::{Device, NewSession, Session};
 pub use targets::{Readiness, Target};
-pub use tenant::Tenant;
+pub use tenant::{Asker, Credential, Person, Tenant};
 pub use usage::{PastDays, Usage, UsagePeriod};
 
 use crate::vault::Vault;

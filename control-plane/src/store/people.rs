@@ -14,12 +14,15 @@ use super::api_keys::{self, NewApiKey};
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute, local_now, one};
 use super::{Result, Store, StoreError, installation};
+use crate::domain::password::PasswordHash;
 use crate::domain::permission::Role;
 
 /// The prefix of the set-up link's secret.
 const SETUP_PREFIX: &str = "twls";
 /// The plan of who sets the installation up: it is theirs, so nothing is limited.
 const OWNERS_PLAN: &str = "Enterprise";
+/// The plan of who comes in later.
+pub(super) const NEWCOMERS_PLAN: &str = "Free";
 
 /// A person.
 #[derive(Clone, Debug, Serialize, ToSchema)]
@@ -130,11 +133,13 @@ pub(crate) async fn create_first_user(
     tx: &mut Tx,
     email: &str,
     name: &str,
+    password: Option<&PasswordHash>,
     now: DateTime<Utc>,
 ) -> Result<SetUp> {
     let new = NewUser {
         email,
         name,
+        password,
         role: "admin",
         plan: OWNERS_PLAN,
     };
@@ -160,10 +165,36 @@ pub(crate) async fn create_first_user(
     })
 }
 
+/// Makes somebody who was not invited: a person with a team of their own.
+pub(crate) async fn create_newcomer(
+    tx: &mut Tx,
+    email: &str,
+    name: &str,
+    password: &PasswordHash,
+    now: DateTime<Utc>,
+) -> Result<User> {
+    let new = NewUser {
+        email,
+        name,
+        password: Some(password),
+        role: "user",
+        plan: NEWCOMERS_PLAN,
+    };
+    match insert_user(tx, &new, now).await {
+        Ok((user, _)) => Ok(user),
+        Err(StoreError::Conflict { message, .. }) => Err(StoreError::Conflict {
+            message,
+            remedy: "sign in to it, or ask for a link to a new password".to_owned(),
+        }),
+        Err(error) => Err(error),
+    }
+}
+
 /// Somebody to be made.
 pub(super) struct NewUser<'a> {
     pub(super) email: &'a str,
     pub(super) name: &'a str,
+    pub(super) password: Option<&'a PasswordHash>,
     /// `user` or `admin` (of the installation).
     pub(super) role: &'static str,
     /// The plan's name.
@@ -181,13 +212,14 @@ pub(super) async fn insert_user(
     let (plan,) = one!(tx.conn(), (Uuid,), sql, new.plan)?;
     let made = execute!(
         tx.conn(),
-        "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)
-         ON CONFLICT DO NOTHING",
+        "INSERT INTO users (id, email, name, role, plan_id, password_hash, created_at, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT DO NOTHING",
         user.uuid(),
         new.email,
         new.name,
         new.role,
         plan,
+        new.password.map(PasswordHash::as_str),
         now
     )?;
     if made == 0 {

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::db::{execute, local_now};
-use super::{Result, Store, usage};
+use super::{Result, Store, sessions, usage};
 
 /// A client that repeats a request after this long means a new one.
 const KEYS_FOR: TimeDelta = TimeDelta::days(7);
@@ -32,6 +32,7 @@ impl Store {
             "DELETE FROM certificates WHERE not_after < $1",
             now - CERTIFICATES_FOR
         )?;
+        sessions::prune(&mut tx, now).await?;
         execute!(tx.conn(), usage::FORGET, now - usage::KEPT_FOR)?;
         tx.commit().await?;
         self.prune_logs().await?;

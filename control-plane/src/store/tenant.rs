@@ -2,38 +2,55 @@
 
 use std::net::IpAddr;
 
-use towline_shared::ids::{ApiKeyId, TeamId, UserId};
+use towline_shared::ids::{ApiKeyId, SessionId, TeamId, UserId};
 
 use super::audit::Actor;
 use super::people::UserRole;
 use crate::domain::permission::Role;
 
+/// What a person came with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Credential {
+    /// A key of the API, which is for one team.
+    Key(ApiKeyId),
+    /// A session, which is the person's for all of their teams.
+    Session(SessionId),
+}
+
+/// A person's verified right to act for themselves. Its fields are private and only the store makes
+/// it.
+#[derive(Clone, Debug)]
+pub struct Person {
+    user: UserId,
+    role: UserRole,
+    credential: Credential,
+    address: Option<IpAddr>,
+}
+
 /// A person's verified right to act for a team. Its fields are private and only the store makes
 /// it, so that a query without authorization does not compile.
 #[derive(Clone, Debug)]
 pub struct Tenant {
+    person: Person,
     team: TeamId,
-    user: UserId,
-    key: ApiKeyId,
     role: Role,
-    user_role: UserRole,
-    address: Option<IpAddr>,
 }
 
-impl Tenant {
-    pub(super) const fn new(
-        team: TeamId,
-        user: UserId,
-        key: ApiKeyId,
-        role: Role,
-        user_role: UserRole,
-    ) -> Self {
+/// Whom a credential shows.
+#[derive(Clone, Debug)]
+pub enum Asker {
+    /// Somebody in a team.
+    Member(Tenant),
+    /// Somebody who is in no team.
+    Alone(Person),
+}
+
+impl Person {
+    pub(super) const fn new(user: UserId, role: UserRole, credential: Credential) -> Self {
         Self {
-            team,
             user,
-            key,
             role,
-            user_role,
+            credential,
             address: None,
         }
     }
@@ -45,6 +62,54 @@ impl Tenant {
         self
     }
 
+    /// The person.
+    pub const fn user(&self) -> UserId {
+        self.user
+    }
+
+    /// What the person may do in the installation, beside any team.
+    pub const fn role(&self) -> UserRole {
+        self.role
+    }
+
+    /// What the person came with.
+    pub const fn credential(&self) -> Credential {
+        self.credential
+    }
+
+    /// The session the person came with, if it was one.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self.credential {
+            Credential::Session(session) => Some(session),
+            Credential::Key(_) => None,
+        }
+    }
+
+    pub(crate) const fn actor(&self) -> Actor {
+        Actor::User {
+            user: self.user,
+            address: self.address,
+        }
+    }
+}
+
+impl Tenant {
+    pub(super) const fn new(person: Person, team: TeamId, role: Role) -> Self {
+        Self { person, team, role }
+    }
+
+    /// The same, with the address the request came from, for the audit log.
+    #[must_use]
+    pub fn from_address(mut self, address: IpAddr) -> Self {
+        self.person = self.person.from_address(address);
+        self
+    }
+
+    /// The person for themselves.
+    pub const fn person(&self) -> &Person {
+        &self.person
+    }
+
     /// The team.
     pub const fn team(&self) -> TeamId {
         self.team
@@ -52,12 +117,12 @@ impl Tenant {
 
     /// The person.
     pub const fn user(&self) -> UserId {
-        self.user
+        self.person.user
     }
 
-    /// The API key the person came with.
-    pub const fn key(&self) -> ApiKeyId {
-        self.key
+    /// What the person came with.
+    pub const fn credential(&self) -> Credential {
+        self.person.credential
     }
 
     /// What the person may do.
@@ -67,13 +132,10 @@ impl Tenant {
 
     /// What the person may do in the installation, beside any team.
     pub const fn user_role(&self) -> UserRole {
-        self.user_role
+        self.person.role
     }
 
     pub(crate) const fn actor(&self) -> Actor {
-        Actor::User {
-            user: self.user,
-            address: self.address,
-        }
+        self.person.actor()
     }
 }

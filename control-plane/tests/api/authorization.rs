@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 12] = [
+const PUBLIC: [(&str, &str); 14] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -25,6 +25,10 @@ const PUBLIC: [(&str, &str); 12] = [
     ("post", "/api/v1/setup"),
     // The credential is the invitation's secret.
     ("post", "/api/v1/invitations/accept"),
+    // The credential is the password.
+    ("post", "/api/v1/session"),
+    // Nobody is asked who they are, where the installation is open.
+    ("post", "/api/v1/sign-up"),
     // The credential is the enrolment token.
     ("post", "/api/v1/agent/enroll"),
     // The credential is the proof of the certificate's key.
@@ -99,10 +103,12 @@ async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::
 }
 
 #[tokio::test]
-async fn every_route_but_the_public_ones_needs_a_valid_key() {
+async fn every_route_but_the_public_ones_needs_a_valid_credential() {
     let world = World::open().await;
     let routes = routes(&world).await;
     let id = Uuid::now_v7().to_string();
+    // Of its own, so that neither kind of guess uses up the other's budget.
+    let guessed = World::open().await;
     let mut public = BTreeSet::new();
     for route in &routes {
         let answer = ask(&world.nobody(), route, &id).await;
@@ -137,13 +143,17 @@ async fn every_route_but_the_public_ones_needs_a_valid_key() {
                 route.path
             );
             let wrong = ask(&world.with_key("twlk_wrong"), route, &id).await;
-            assert_eq!(
-                wrong.status.as_u16(),
-                401,
-                "{} {}",
-                route.method,
-                route.path
-            );
+            let cookie = "__Host-towline=twlc_wrong";
+            let stale = ask(&guessed.with_cookie(cookie), route, &id).await;
+            for answer in [wrong, stale] {
+                assert_eq!(
+                    answer.status.as_u16(),
+                    401,
+                    "{} {}",
+                    route.method,
+                    route.path
+                );
+            }
         }
     }
     assert_eq!(
@@ -183,6 +193,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .await
         .expect(201);
     let member = ada.get("/api/v1/me").await.expect(200);
+    let sessions = world.browser_of(&ada).await.get("/api/v1/sessions").await;
+    let session = sessions.expect(200)["items"][0].clone();
     let agent = host.agent.to_string();
     let target = host.target.to_string();
     let mut seen = 0;
@@ -199,9 +211,10 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "enrolment-tokens" => token["id"].as_str().unwrap(),
             "invitations" => invitation["id"].as_str().unwrap(),
             "members" => member["user"]["id"].as_str().unwrap(),
-            // Plans are the installation's, and belong to no team.
+            // These are the installation's, and belong to no team.
             "plans" => continue,
             "projects" => project.as_str(),
+            "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
             other => panic!("no own {other} for {}", route.path),
         };
@@ -264,7 +277,9 @@ fn whom(route: &Route) -> For {
         return For::Roles(Permission::Look);
     }
     For::Roles(match (resource, route.path.as_str()) {
-        (_, "/api/v1/invitations/join") => return For::Everybody,
+        ("session" | "sessions" | "me", _) | (_, "/api/v1/invitations/join") => {
+            return For::Everybody;
+        }
         ("plans", _) => return For::Administrators,
         ("agents" | "enrolment-tokens", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
@@ -288,22 +303,26 @@ async fn every_role_may_what_the_table_says_and_no_more() {
         let somebody = world.another(role.as_str()).await;
         for route in routes.iter().filter(|route| !route.is_public()) {
             let allowed = whom(route).allows(role);
-            let answer = ask(&somebody, route, &id).await;
             // Somebody else's membership is judged only when there is one.
             let absent_member = route.method == "delete" && route.path == "/api/v1/members/{id}";
-            let is_refused = answer.status.as_u16() == 403;
-            assert_eq!(
-                is_refused,
-                !allowed && !absent_member,
-                "{role}: {} {} gives {}",
-                route.method,
-                route.path,
-                answer.status
-            );
-            refused += usize::from(is_refused);
+            // A session may what a key may. It is made anew each time: one of the routes ends it.
+            let browser = world.browser_of(&somebody).await;
+            for (by, who) in [("key", &somebody), ("session", &browser)] {
+                let answer = ask(who, route, &id).await;
+                let is_refused = answer.status.as_u16() == 403;
+                assert_eq!(
+                    is_refused,
+                    !allowed && !absent_member,
+                    "{role} by {by}: {} {} gives {}",
+                    route.method,
+                    route.path,
+                    answer.status
+                );
+                refused += usize::from(is_refused);
+            }
         }
     }
-    assert!(refused > 25, "{refused}");
+    assert!(refused > 50, "{refused}");
 }
 
 #[tokio::test]

@@ -20,5 +20,7 @@ mod problems;
 mod process;
 mod projects;
 mod server;
+mod sessions;
 mod setup;
+mod sign_up;
 mod world;

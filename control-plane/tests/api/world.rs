@@ -15,11 +15,15 @@ use tower::ServiceExt as _;
 use towline_pki::hash_token;
 use towline_pki::tls::{LiveServerConfig, agent_listener_config};
 use towline_server::agents::{self, Registry};
+use towline_server::config::SignUp;
 use towline_server::http::{Api, ApiParts, router};
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
 use towline_server::vault::Vault;
 use uuid::Uuid;
+
+/// The first user's.
+pub const PASSWORD: &str = "correct horse battery";
 
 /// A control plane. Dropping it ends it.
 pub struct World {
@@ -35,6 +39,8 @@ pub struct World {
 pub struct Somebody<'w> {
     world: &'w World,
     pub key: Option<String>,
+    /// The cookie of a browser.
+    pub cookie: Option<String>,
 }
 
 /// A whole answer.
@@ -47,6 +53,11 @@ pub struct Answer {
 
 impl World {
     pub async fn open() -> Self {
+        Self::with(|_| ()).await
+    }
+
+    /// One that differs in something.
+    pub async fn with(adjust: impl FnOnce(&mut ApiParts)) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let vault = Vault::load_or_create(folder.path(), None).unwrap();
         let config = DatabaseConfig {
@@ -58,15 +69,18 @@ impl World {
         store.ensure_authority().await.unwrap();
         let (registry, stopping) = (Registry::new(), CancellationToken::new());
         let agent_address = listen(&store, &registry, &stopping).await;
-        let api = Api::new(ApiParts {
+        let mut parts = ApiParts {
             store: store.clone(),
             agents: registry,
             metrics: ProcessMetrics::new(store.commits()),
             stopping: stopping.clone(),
             url: "https://plane.example:8443".parse().unwrap(),
             agent_address: agent_address.to_string().parse().unwrap(),
+            sign_up: SignUp::Closed,
             pin: None,
-        });
+        };
+        adjust(&mut parts);
+        let api = Api::new(parts);
         Self {
             router: router(api).unwrap(),
             store,
@@ -79,7 +93,7 @@ impl World {
     /// The first user, set up by the link.
     pub async fn first(&self) -> Somebody<'_> {
         let token = self.store.ensure_setup_link().await.unwrap().unwrap();
-        let body = json!({"token": *token, "email": "ada@example.org", "name": "Ada"});
+        let body = json!({"token": *token, "email": "ada@example.org", "name": "Ada", "password": PASSWORD});
         let answer = self.nobody().post("/api/v1/setup", &body).await;
         let made = answer.expect(201);
         self.with_key(made["api_key"]["key"].as_str().unwrap())
@@ -108,17 +122,54 @@ impl World {
         self.with_key(&key)
     }
 
+    /// A browser in which somebody has signed in: the session is made by hand.
+    pub async fn browser_of(&self, somebody: &Somebody<'_>) -> Somebody<'_> {
+        let token = towline_pki::random_token("twlc").unwrap();
+        let me = somebody.get("/api/v1/me").await.expect(200);
+        let user: Uuid = me["user"]["id"].as_str().unwrap().parse().unwrap();
+        let path = self.folder.path().join("control.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let sql = "INSERT INTO sessions (id, user_id, token_hash, user_agent, address, last_used_at, expires_at, created_at)
+            VALUES ($1, $2, $3, '', '', $4, $5, $4)";
+        let now = Utc::now();
+        let query = sqlx::query(sql)
+            .bind(Uuid::now_v7())
+            .bind(user)
+            .bind(hash_token(&token));
+        let query = query.bind(now).bind(now + TimeDelta::days(1));
+        query.execute(&pool).await.unwrap();
+        pool.close().await;
+        self.with_cookie(&format!("__Host-towline={}", *token))
+    }
+
     pub fn nobody(&self) -> Somebody<'_> {
         Somebody {
             world: self,
             key: None,
+            cookie: None,
+        }
+    }
+
+    /// Somebody signs in in a browser.
+    pub async fn sign_in(&self, email: &str, password: &str) -> Somebody<'_> {
+        let body = json!({"email": email, "password": password});
+        let answer = self.nobody().post("/api/v1/session", &body).await;
+        answer.expect(201);
+        self.with_cookie(&answer.cookie())
+    }
+
+    pub fn with_cookie(&self, cookie: &str) -> Somebody<'_> {
+        Somebody {
+            cookie: Some(cookie.to_owned()),
+            ..self.nobody()
         }
     }
 
     pub fn with_key(&self, key: &str) -> Somebody<'_> {
         Somebody {
-            world: self,
             key: Some(key.to_owned()),
+            ..self.nobody()
         }
     }
 }
@@ -151,11 +202,17 @@ async fn listen(store: &Store, registry: &Registry, stopping: &CancellationToken
 
 impl Somebody<'_> {
     pub fn request(&self, method: Method, path: &str) -> http::request::Builder {
-        let request = Request::builder().method(method).uri(path);
-        match &self.key {
-            Some(key) => request.header(header::AUTHORIZATION, format!("Bearer {key}")),
-            None => request,
+        let mut request = Request::builder().method(method).uri(path);
+        if let Some(key) = &self.key {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
+        if let Some(cookie) = &self.cookie {
+            request = request
+                .header(header::COOKIE, cookie)
+                .header("sec-fetch-site", "same-origin")
+                .header("towline-csrf", "1");
+        }
+        request
     }
 
     /// The answer's head; its body may go on.
@@ -250,6 +307,12 @@ impl Answer {
             );
         }
         json
+    }
+
+    /// The cookie that the answer sets, as a browser sends it back.
+    pub fn cookie(&self) -> String {
+        let set = self.headers[header::SET_COOKIE].to_str().unwrap();
+        set.split(';').next().unwrap().to_owned()
     }
 
     pub fn text(&self) -> &str {

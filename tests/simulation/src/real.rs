@@ -128,7 +128,7 @@ async fn install(config: &DatabaseConfig) -> (Store, Tenant) {
         .await
         .expect("a store")
         .expect("nobody is set up");
-    let set_up = ops::complete_setup(&store, &link, "ada@example.com", "Ada")
+    let set_up = ops::complete_setup(&store, &link, "ada@example.com", "Ada", None)
         .await
         .expect("a user");
     let tenant = store

@@ -64,7 +64,7 @@ impl Site {
             .await
             .unwrap()
             .expect("nobody is set up");
-        let set_up = ops::complete_setup(&store, &secret, "ada@example.com", "Ada")
+        let set_up = ops::complete_setup(&store, &secret, "ada@example.com", "Ada", None)
             .await
             .unwrap();
         let tenant = store

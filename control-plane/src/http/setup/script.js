@@ -5,9 +5,9 @@ const show = (id, visible) => { element(id).hidden = !visible; };
 
 // The token stands behind the #, which is never sent with a request.
 const [token, fingerprint] = location.hash.slice(1).split(".");
-// The pages of the set-up and of an invitation differ in where they go and in the address they ask for.
+// The pages differ in where they go and in what they ask for.
 const form = element("form");
-const fields = ["email", "name"].filter((id) => element(id));
+const fields = ["email", "name", "password"].filter((id) => element(id));
 
 function trouble(text) {
   element("trouble").textContent = text;

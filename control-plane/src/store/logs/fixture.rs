@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::super::db::{execute, local_now};
 use super::super::open::TELEMETRY_FILE;
 use super::super::people::UserRole;
-use super::super::tenant::Tenant;
+use super::super::tenant::{Credential, Person, Tenant};
 use super::super::{DatabaseConfig, Store, stored};
 use crate::domain::permission::Role;
 use crate::vault::Vault;
@@ -63,13 +63,7 @@ impl Fixture {
             connections: 8,
         };
         let store = Store::open(&config, vault).await.unwrap();
-        let tenant = Tenant::new(
-            TeamId::new(),
-            UserId::new(),
-            ApiKeyId::new(),
-            Role::Owner,
-            UserRole::User,
-        );
+        let tenant = Self::stranger();
         let fixture = Self {
             store,
             tenant,
@@ -229,13 +223,9 @@ impl Fixture {
 
     /// Another team's member.
     pub(in crate::store) fn stranger() -> Tenant {
-        Tenant::new(
-            TeamId::new(),
-            UserId::new(),
-            ApiKeyId::new(),
-            Role::Owner,
-            UserRole::User,
-        )
+        let credential = Credential::Key(ApiKeyId::new());
+        let person = Person::new(UserId::new(), UserRole::User, credential);
+        Tenant::new(person, TeamId::new(), Role::Owner)
     }
 
     /// The file of logs and metrics; none on PostgreSQL.

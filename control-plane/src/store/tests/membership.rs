@@ -25,7 +25,7 @@ async fn join(world: &World, by: &Tenant, email: &str, role: Role) -> (Tenant, S
     let invited = world.store.invite(by, email, role).await.unwrap();
     let joined = world
         .store
-        .accept_invitation(&invited.token, "Somebody", ADDRESS)
+        .accept_invitation(&invited.token, "Somebody", None, ADDRESS)
         .await
         .unwrap();
     let key = &joined.api_key.key;
@@ -84,15 +84,21 @@ async fn somebody_new_joins_by_a_link_that_works_once(world: &World) {
         .unwrap();
     assert_eq!(listed.items.len(), 1);
     assert_eq!(listed.items[0].email, "bob@example.org");
-    is_gone(store.accept_invitation("twli_guess", "Bob", ADDRESS).await);
-    let nameless = store.accept_invitation(&invited.token, " ", ADDRESS).await;
+    is_gone(
+        store
+            .accept_invitation("twli_guess", "Bob", None, ADDRESS)
+            .await,
+    );
+    let nameless = store
+        .accept_invitation(&invited.token, " ", None, ADDRESS)
+        .await;
     assert!(matches!(
         nameless,
         Err(StoreError::Invalid { field: "name", .. })
     ));
 
     let joined = store
-        .accept_invitation(&invited.token, "Bob", ADDRESS)
+        .accept_invitation(&invited.token, "Bob", None, ADDRESS)
         .await
         .unwrap();
     assert_eq!(joined.user.role, "user");
@@ -108,7 +114,7 @@ async fn somebody_new_joins_by_a_link_that_works_once(world: &World) {
     );
     is_gone(
         store
-            .accept_invitation(&invited.token, "Eve", ADDRESS)
+            .accept_invitation(&invited.token, "Eve", None, ADDRESS)
             .await,
     );
     let listed = store
@@ -133,7 +139,7 @@ async fn somebody_known_joins_with_their_own_account(world: &World) {
         .unwrap();
     is_conflict(
         store
-            .accept_invitation(&invited.token, "Stranger", ADDRESS)
+            .accept_invitation(&invited.token, "Stranger", None, ADDRESS)
             .await,
     );
     is_conflict(store.join_team(&world.tenant, &invited.token).await);
@@ -163,7 +169,11 @@ async fn an_invitation_is_replaced_and_taken_back(world: &World) {
         .invite(&world.tenant, "Bob@example.org", Role::Admin)
         .await
         .unwrap();
-    is_gone(store.accept_invitation(&first.token, "Bob", ADDRESS).await);
+    is_gone(
+        store
+            .accept_invitation(&first.token, "Bob", None, ADDRESS)
+            .await,
+    );
     let stranger = world.stranger().await;
     is_gone(
         store
@@ -179,7 +189,11 @@ async fn an_invitation_is_replaced_and_taken_back(world: &World) {
             .revoke_invitation(&world.tenant, second.invitation.id)
             .await,
     );
-    is_gone(store.accept_invitation(&second.token, "Bob", ADDRESS).await);
+    is_gone(
+        store
+            .accept_invitation(&second.token, "Bob", None, ADDRESS)
+            .await,
+    );
     let nonsense = store.invite(&world.tenant, "bob", Role::Viewer).await;
     assert!(matches!(
         nonsense,
@@ -196,7 +210,7 @@ async fn two_hundred_racers_accept_an_invitation_once(world: &World) {
     let mut racers = tokio::task::JoinSet::new();
     for _ in 0..200 {
         let (store, token) = (world.store.clone(), invited.token.clone());
-        racers.spawn(async move { store.accept_invitation(&token, "Bob", ADDRESS).await });
+        racers.spawn(async move { store.accept_invitation(&token, "Bob", None, ADDRESS).await });
     }
     let mut won = 0;
     while let Some(done) = racers.join_next().await {

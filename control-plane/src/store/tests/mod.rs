@@ -33,6 +33,7 @@ mod quotas;
 mod rotation;
 mod schema;
 mod secrets;
+mod sessions;
 mod tenancy;
 mod usage;
 mod waking;

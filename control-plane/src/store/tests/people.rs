@@ -5,7 +5,7 @@ use chrono::{TimeDelta, Utc};
 use super::world::{World, on_both};
 use crate::domain::permission::Role;
 use crate::ops::{self, OpsError};
-use crate::store::{Page, Resource, StoreError};
+use crate::store::{Credential, Page, Resource, StoreError};
 
 on_both!(
     a_link_sets_up_once,
@@ -20,9 +20,9 @@ async fn a_link_sets_up_once(world: &World) {
         store.ensure_setup_link().await.unwrap().is_none(),
         "it is set up"
     );
-    let again = ops::complete_setup(store, "twls_guess", "eve@example.org", "Eve").await;
+    let again = ops::complete_setup(store, "twls_guess", "eve@example.org", "Eve", None).await;
     assert!(matches!(again, Err(OpsError::SetUpDone)));
-    let invalid = ops::complete_setup(store, "twls_guess", "not an address", "Eve").await;
+    let invalid = ops::complete_setup(store, "twls_guess", "not an address", "Eve", None).await;
     assert!(matches!(
         invalid,
         Err(OpsError::Store(StoreError::Invalid { field: "email", .. }))
@@ -34,7 +34,7 @@ async fn a_link_sets_up_once(world: &World) {
         ("anna@example.org", "admin", Role::Owner)
     );
     assert_eq!(me.team.id, world.set_up.team.id);
-    assert_eq!(me.key.id, world.set_up.api_key.id);
+    assert_eq!(me.key.unwrap().id, world.set_up.api_key.id);
 }
 
 async fn a_key_opens_until_it_is_revoked_or_ends(world: &World) {
@@ -44,8 +44,8 @@ async fn a_key_opens_until_it_is_revoked_or_ends(world: &World) {
     assert!(!format!("{key:?}").contains(&key.key));
     let found = store.authenticate(&key.key).await.unwrap().unwrap();
     assert_eq!(
-        (found.team(), found.user(), found.key()),
-        (tenant.team(), tenant.user(), key.id)
+        (found.team(), found.user(), found.credential()),
+        (tenant.team(), tenant.user(), Credential::Key(key.id))
     );
 
     store.revoke_api_key(tenant, key.id).await.unwrap();

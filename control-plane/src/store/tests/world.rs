@@ -86,7 +86,7 @@ impl World {
         let store = Store::open(&config, vault(dir.path())).await.unwrap();
         store.ensure_authority().await.unwrap();
         let link = store.ensure_setup_link().await.unwrap().unwrap();
-        let set_up = ops::complete_setup(&store, &link, "anna@example.org", "Anna")
+        let set_up = ops::complete_setup(&store, &link, "anna@example.org", "Anna", None)
             .await
             .unwrap();
         let tenant = store
@@ -116,7 +116,7 @@ impl World {
         let mut tx = self.store.main().begin().await.unwrap();
         let now = tx.now().await.unwrap();
         let email = format!("{}@example.org", Uuid::now_v7().simple());
-        let made = crate::store::people::create_first_user(&mut tx, &email, "Stranger", now)
+        let made = crate::store::people::create_first_user(&mut tx, &email, "Stranger", None, now)
             .await
             .unwrap();
         tx.commit().await.unwrap();

@@ -1,0 +1,87 @@
+//! Who asks, in full.
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::db::{one, optional};
+use super::people::{Team, User};
+use super::tenant::{Credential, Tenant};
+use super::{ApiKey, Resource, Result, Session, Store, StoreError};
+use crate::domain::permission::Role;
+
+/// Who somebody is who has a credential.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct Me {
+    /// The person.
+    pub user: User,
+    /// The team that is asked for: a key's own, or the one that the request names.
+    pub team: Team,
+    /// What the person may do there.
+    pub role: Role,
+    /// The key, if the person came with one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<ApiKey>,
+    /// The session, if the person signed in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<Session>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Row {
+    email: String,
+    user_name: String,
+    user_role: String,
+    user_created_at: DateTime<Utc>,
+    team_name: String,
+}
+
+impl Store {
+    /// Who the tenant is, in full.
+    pub async fn me(&self, tenant: &Tenant) -> Result<Me> {
+        let mut reader = self.main().read().await?;
+        let row = one!(
+            reader.conn(),
+            Row,
+            "SELECT u.email, u.name AS user_name, u.role AS user_role, u.created_at AS user_created_at, t.name AS team_name
+             FROM users u CROSS JOIN teams t WHERE u.id = $1 AND t.id = $2",
+            tenant.user().uuid(),
+            tenant.team().uuid()
+        )?;
+        let (mut key, mut session) = (None, None);
+        match tenant.credential() {
+            Credential::Key(id) => {
+                let sql = "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at FROM api_keys
+                    WHERE id = $1 AND team_id = $2";
+                let team = tenant.team().uuid();
+                key = optional!(reader.conn(), ApiKey, sql, id.uuid(), team)?;
+                key.as_ref().ok_or(StoreError::NotFound(Resource::ApiKey))?;
+            }
+            Credential::Session(id) => {
+                let sql = "SELECT id, user_agent, address, created_at, last_used_at, expires_at FROM sessions
+                    WHERE id = $1 AND user_id = $2";
+                let user = tenant.user().uuid();
+                session = optional!(reader.conn(), Session, sql, id.uuid(), user)?;
+                session
+                    .as_ref()
+                    .ok_or(StoreError::NotFound(Resource::Session))?;
+            }
+        }
+        Ok(Me {
+            user: User {
+                id: tenant.user(),
+                email: row.email,
+                name: row.user_name,
+                role: row.user_role,
+                created_at: row.user_created_at,
+            },
+            team: Team {
+                id: tenant.team(),
+                name: row.team_name,
+            },
+            role: tenant.role(),
+            key,
+            session,
+        })
+    }
+}
