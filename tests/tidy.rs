@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Where each library may be named in product code.
-const LIBRARIES: [(&str, &[&str]); 4] = [
+const LIBRARIES: [(&str, &[&str]); 5] = [
     (
         "sqlx",
         &[
@@ -58,6 +58,7 @@ const LIBRARIES: [(&str, &[&str]); 4] = [
         ],
     ),
     ("argon2", &["control-plane/src/passwords.rs"]),
+    ("lettre", &["control-plane/src/mail/"]),
     ("rcgen", &["pki/src/"]),
     ("bollard", &["agent/src/executor/docker"]),
 ];

@@ -8,7 +8,8 @@ use std::io::Write as _;
 
 use crate::config::Config;
 use crate::error::StartError;
-use crate::serve::open_store;
+use crate::serve::{expected_url, open_store};
+use crate::store::password_resets::Maker;
 use crate::store::{AuditExport, Result, Span, Store, StoreError};
 
 /// Opens the store for one piece of work, and closes it whatever came of that.
@@ -34,6 +35,32 @@ fn refused(error: StoreError) -> StartError {
 pub async fn raise_incarnation(config: Config) -> std::result::Result<(), StartError> {
     let raised = with_store(&config, async |store| store.raise_incarnation().await).await?;
     println!("The incarnation is {raised} now. Start the server; the agents go on by themselves.");
+    Ok(())
+}
+
+/// Prints a link by which somebody chooses a new password: also the way back in for the only
+/// administrator.
+pub async fn reset_link(config: Config, email: String) -> std::result::Result<(), StartError> {
+    let made = with_store(&config, async |store| {
+        let account = store.account_by_email(&email).await?;
+        let account = account.ok_or_else(|| StoreError::Conflict {
+            message: format!("nobody here has the address {email}"),
+            remedy: "check how it is spelled".to_owned(),
+        })?;
+        let made = store.make_reset(account.user, Maker::Operator).await?;
+        Ok((made, store.server_authority().await?.fingerprint()))
+    });
+    let (made, authority) = made.await?;
+    let trust = match config.public.certificate {
+        Some(_) => String::new(),
+        None => format!(".{authority}"),
+    };
+    println!(
+        "Start the server. This link works once, until {}:\n\n  {}/reset#{}{trust}\n",
+        made.expires_at.format("%Y-%m-%d %H:%M UTC"),
+        expected_url(&config),
+        *made.token
+    );
     Ok(())
 }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use towline_pki::PkiError;
 
 use crate::config::ConfigError;
+use crate::mail::MailError;
 use crate::store::{OpenError, StoreError};
 use crate::telemetry::FilterError;
 use crate::vault::VaultError;
@@ -69,6 +70,9 @@ pub enum StartError {
         /// What happened.
         cause: String,
     },
+    /// Mail cannot be sent.
+    #[error("mail cannot be sent as --smtp-url and --smtp-from say: {0}")]
+    Mail(#[from] MailError),
     /// The master key cannot be used.
     #[error(transparent)]
     Vault(#[from] VaultError),

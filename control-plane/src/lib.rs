@@ -8,6 +8,7 @@ pub mod error;
 pub mod http;
 pub mod job;
 pub mod logs;
+pub mod mail;
 pub mod ops;
 pub mod passwords;
 pub mod serve;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Parser as _;
 use towline_server::admin::rotate_master_key;
 use towline_server::config::{
-    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotateMasterKeyArgs,
-    RotationStep, ServeArgs,
+    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
+    RotateMasterKeyArgs, RotationStep, ServeArgs,
 };
 use towline_server::error::StartError;
 use towline_server::store::Span;
@@ -65,6 +65,9 @@ fn run(command: Command) -> Result<(), StartError> {
             };
             start(from, move |config| rotate_master_key::run(config, step))
         }
+        Command::Admin {
+            command: AdminCommand::ResetLink(ResetLinkArgs { from, email }),
+        } => start(from, move |config| admin::reset_link(config, email)),
         Command::Admin {
             command: AdminCommand::RotateCa { step },
         } => match step {

@@ -3,6 +3,7 @@
 mod certificates;
 mod lane;
 mod listeners;
+mod mail;
 mod master_key;
 mod setup_link;
 mod stop;
@@ -15,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::agents::{self, Registry};
-use crate::config::Config;
+use crate::config::{Config, PublicUrl};
 use crate::error::StartError;
 use crate::http::{self, Api, ApiParts, Limits};
 use crate::store::{DatabaseConfig, Store};
@@ -77,6 +78,12 @@ pub async fn serve(config: Config) -> Result<(), StartError> {
     served
 }
 
+/// The public listener's address as others write it, when nothing listens.
+pub fn expected_url(config: &Config) -> PublicUrl {
+    let hostname = listeners::hostname();
+    config.public.url_at(config.public.listen, &hostname)
+}
+
 async fn run(
     config: &Config,
     store: &Store,
@@ -95,6 +102,7 @@ async fn run(
         stopping: stopping.clone(),
         url: listeners.url.clone(),
         agent_address: listeners.agent_address.clone(),
+        mailer: mail::mailer(config)?,
         sign_up: config.accounts.sign_up,
         pin: certificates.pin(),
     });

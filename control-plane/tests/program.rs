@@ -353,7 +353,12 @@ async fn a_first_start_makes_what_it_needs_and_shows_its_link_until_it_was_used(
         .0
         .to_owned();
     assert!(set_up(&server, &token).await.starts_with("HTTP/1.1 201"));
-    let server = Server::start_in(stop(server), |command| command);
+    let folder = stop(server);
+    let mut reset = program();
+    reset.args(["admin", "reset-link", "ADA@example.org", "--data-dir"]);
+    let printed = text(&reset.arg(folder.path()).output().unwrap());
+    assert!(printed.contains("/reset#twlr_"), "{printed}");
+    let server = Server::start_in(folder, |command| command);
     assert_eq!(server.link(), None);
 }
 
@@ -450,6 +455,9 @@ fn an_operator_works_on_an_installation_that_is_not_running() {
     assert!(admin("raise-incarnation").contains("incarnation is 3"));
     assert!(admin("verify-audit").contains("The audit log is whole"));
     assert!(admin("rotate-ca status").contains("One authority is trusted"));
+    let unknown = attempt("reset-link eve@example.org");
+    assert!(!unknown.status.success());
+    assert!(text(&unknown).contains("nobody here has the address"));
     let early = attempt("rotate-ca finish");
     assert!(!early.status.success());
     assert!(text(&early).contains("rotate-ca start"), "{}", text(&early));

@@ -1,4 +1,4 @@
--- Signing in: passwords and sessions.
+-- Signing in: passwords, sessions, links to a new password.
 
 -- argon2id, as a PHC string; NULL when the person has chosen none.
 ALTER TABLE users ADD COLUMN password_hash TEXT;
@@ -16,3 +16,18 @@ CREATE TABLE sessions (
 );
 CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE INDEX sessions_age ON sessions (expires_at);
+
+CREATE TABLE password_resets (
+    id UUID PRIMARY KEY,
+    user_id UUID NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token_hash TEXT NOT NULL UNIQUE,
+    -- The administrator who made it; NULL when the person asked by mail, or it was made on the server's own machine.
+    made_by UUID REFERENCES users (id) ON DELETE SET NULL,
+    expires_at TIMESTAMPTZ NOT NULL,
+    used_at TIMESTAMPTZ,
+    created_at TIMESTAMPTZ NOT NULL,
+    updated_at TIMESTAMPTZ NOT NULL
+);
+CREATE INDEX password_resets_user ON password_resets (user_id);
+CREATE INDEX password_resets_maker ON password_resets (made_by);
+CREATE INDEX password_resets_age ON password_resets (expires_at);

@@ -1,4 +1,4 @@
--- Signing in: passwords and sessions.
+-- Signing in: passwords, sessions, links to a new password.
 
 -- argon2id, as a PHC string; NULL when the person has chosen none.
 ALTER TABLE users ADD COLUMN password_hash TEXT;
@@ -16,3 +16,18 @@ CREATE TABLE sessions (
 ) STRICT;
 CREATE INDEX sessions_user ON sessions (user_id, id);
 CREATE INDEX sessions_age ON sessions (expires_at);
+
+CREATE TABLE password_resets (
+    id BLOB PRIMARY KEY NOT NULL,
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    token_hash TEXT NOT NULL UNIQUE,
+    -- The administrator who made it; NULL when the person asked by mail, or it was made on the server's own machine.
+    made_by BLOB REFERENCES users (id) ON DELETE SET NULL,
+    expires_at TEXT NOT NULL,
+    used_at TEXT,
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX password_resets_user ON password_resets (user_id);
+CREATE INDEX password_resets_maker ON password_resets (made_by);
+CREATE INDEX password_resets_age ON password_resets (expires_at);

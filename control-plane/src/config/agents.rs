@@ -86,6 +86,11 @@ impl HostPort {
     pub fn host(&self) -> &str {
         &self.host
     }
+
+    /// The port.
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
 }
 
 impl FromStr for HostPort {

@@ -12,6 +12,8 @@ use super::{Config, ConfigError, Settings};
 const MASTER_KEY_VARIABLE: &str = "TOWLINE_MASTER_KEY";
 /// While it is exchanged, the key before that one.
 const PREVIOUS_KEY_VARIABLE: &str = "TOWLINE_MASTER_KEY_PREVIOUS";
+/// Holds the password of the mail server's user, for the same reason.
+const SMTP_PASSWORD_VARIABLE: &str = "TOWLINE_SMTP_PASSWORD";
 
 /// Towline's control plane: API, agent endpoint, scheduler and certificate authority.
 #[derive(Debug, Parser)]
@@ -48,6 +50,8 @@ pub enum AdminCommand {
     ExportAudit(ExportArgs),
     /// Exchange the master key while the servers run, or go on with an exchange that broke off.
     RotateMasterKey(RotateMasterKeyArgs),
+    /// Print a link by which somebody chooses a new password; it works once, for an hour
+    ResetLink(ResetLinkArgs),
     /// Exchange the certificate authority without losing an agent.
     RotateCa {
         /// How far.
@@ -79,6 +83,16 @@ pub struct RotateMasterKeyArgs {
     /// Only put the new key into the key's file, to be copied to the other servers before it is used
     #[arg(long)]
     pub prepare: bool,
+}
+
+/// What `reset-link` takes.
+#[derive(Debug, Args)]
+pub struct ResetLinkArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub from: ConfigArgs,
+    /// The person's e-mail address
+    pub email: String,
 }
 
 /// What `rotate-ca finish` takes.
@@ -132,6 +146,7 @@ impl ConfigArgs {
     /// Reads the configuration.
     pub fn load(mut self) -> Result<Config, ConfigError> {
         self.settings.master_key.value = keys_of_the_environment()?;
+        self.settings.smtp.password = std::env::var(SMTP_PASSWORD_VARIABLE).ok().map(Into::into);
         Config::load(self.settings, self.config.as_deref())
     }
 }

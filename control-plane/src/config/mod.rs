@@ -13,6 +13,7 @@ mod log;
 mod master_key;
 mod print;
 mod public;
+mod smtp;
 
 use std::path::PathBuf;
 
@@ -21,14 +22,15 @@ use serde::{Deserialize, Serialize};
 pub use accounts::{AccountSettings, Accounts, SignUp};
 pub use agents::{AgentListener, AgentSettings, HostPort};
 pub use command::{
-    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, RotateMasterKeyArgs,
-    RotationStep, ServeArgs,
+    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
+    RotateMasterKeyArgs, RotationStep, ServeArgs,
 };
 pub use database::{Database, DatabaseSettings, DatabaseUrl};
 pub use file::ConfigFileError;
 pub use log::{LogFormat, LogSettings, Logging};
 pub use master_key::{MasterKeySettings, MasterKeySource};
 pub use public::{CertificateFiles, PublicListener, PublicSettings, PublicUrl};
+pub use smtp::{Smtp, SmtpPassword, SmtpSecurity, SmtpSettings, SmtpUrl};
 
 /// The data directory when none is given.
 pub const DEFAULT_DATA_DIR: &str = "/var/lib/towline";
@@ -47,6 +49,9 @@ pub struct Config {
     pub agents: AgentListener,
     /// How people come in.
     pub accounts: Accounts,
+    /// The mail server; none when no mail is sent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub smtp: Option<Smtp>,
     /// Where the rows are.
     pub database: Database,
     /// Where the key comes from that encrypts secrets at rest.
@@ -71,6 +76,9 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub accounts: AccountSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub smtp: SmtpSettings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub database: DatabaseSettings,
@@ -111,6 +119,7 @@ impl Settings {
             public: self.public.over(below.public),
             agents: self.agents.over(below.agents),
             accounts: self.accounts.over(below.accounts),
+            smtp: self.smtp.over(below.smtp),
             database: self.database.over(below.database),
             master_key: self.master_key.over(below.master_key),
             log: self.log.over(below.log),
@@ -135,6 +144,7 @@ impl Config {
             public: settings.public.resolve()?,
             agents: settings.agents.resolve(),
             accounts: settings.accounts.resolve(),
+            smtp: settings.smtp.resolve()?,
             database: settings.database.resolve(),
             master_key: settings.master_key.resolve()?,
             log: settings.log.resolve(),

@@ -49,6 +49,8 @@ fn what_is_wrong_in_a_file_is_named() {
         ("[public]\nurl = 'http://a'", "https://host"),
         ("[database]\nurl = 'mysql://a'", "PostgreSQL"),
         ("[accounts]\nsign-up = 'yes'", "closed"),
+        ("[smtp]\nurl = 'mail.example'", "smtps://user@host"),
+        ("[smtp]\npassword = 'x'", "password"),
         ("[log]\nformat = 'xml'", "xml"),
         ("[master-key]\nvalue = 'x'", "value"),
         ("[agents]\naddress = 'host'", "host:port"),
@@ -72,6 +74,13 @@ fn halves_and_doubles_are_refused() {
         ("[public]\ntls-key = 'a'", "--tls-cert"),
         ("[master-key]\nfile = 'a'\ncommand = ['b']", "keep one of"),
         ("[master-key]\ncommand = []", "names no program"),
+        ("[smtp]\nurl = 'smtps://a'", "--smtp-from"),
+        ("[smtp]\nfrom = 'a@b'", "--smtp-url"),
+        ("[smtp]\nurl = 'smtps://a@b'\nfrom = 'a@b'", "no password"),
+        (
+            "[smtp]\nurl = 'smtps://b'\nfrom = 'a@b'\npassword-file = 'p'",
+            "no user",
+        ),
     ];
     for (text, named) in table {
         let message = Config::resolve(settings(text)).unwrap_err().to_string();
@@ -151,7 +160,7 @@ fn a_database_password_does_not_print() {
 #[test]
 fn a_printed_configuration_reads_as_itself() {
     let full = "data-dir = '/d'\n[public]\nlisten = '127.0.0.1:1'\nurl = 'https://a'\ntls-cert = 'c'\n\
-        tls-key = 'k'\n[agents]\nlisten = '127.0.0.1:2'\naddress = 'a:2'\n[accounts]\nsign-up = 'open'\n[master-key]\ncommand = ['a', 'b']";
+        tls-key = 'k'\n[agents]\nlisten = '127.0.0.1:2'\naddress = 'a:2'\n[accounts]\nsign-up = 'open'\n[smtp]\nurl = 'smtps://u@mail'\nfrom = 'T <t@a>'\npassword-file = 'p'\n[master-key]\ncommand = ['a', 'b']";
     for text in [full, ""] {
         let config = Config::resolve(settings(text)).unwrap();
         let printed = config.to_toml().unwrap();
@@ -165,7 +174,10 @@ fn a_printed_configuration_reads_as_itself() {
 
 #[test]
 fn secrets_are_hidden_in_print() {
-    let mut given = settings("[database]\nurl = 'postgres://u:hunter2@h/d'");
+    let mut given = settings(
+        "[database]\nurl = 'postgres://u:hunter2@h/d'\n[smtp]\nurl = 'smtps://u@mail'\nfrom = 'a@b'",
+    );
+    given.smtp.password = Some("hunter4".to_owned().into());
     given.master_key.value = Some("hunter3".to_owned().into());
     let config = Config::resolve(given).unwrap();
     for text in [config.to_toml().unwrap(), format!("{config:?}")] {

@@ -225,6 +225,14 @@ pub async fn installation_admins_change(tenant: Tenant, request: Request, next: 
     not_an_administrator("change this").into_response()
 }
 
+/// Refuses those who do not administer the installation.
+pub async fn installation_admins(person: Person, request: Request, next: Next) -> Response {
+    if person.role() == UserRole::Admin {
+        return next.run(request).await;
+    }
+    not_an_administrator("see and change this").into_response()
+}
+
 fn not_an_administrator(what: &str) -> Problem {
     let detail = format!("only administrators of the installation may {what}");
     Problem::new(Kind::Forbidden, detail).remedy("ask an administrator of the installation")

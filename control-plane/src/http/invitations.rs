@@ -81,20 +81,10 @@ pub async fn create(
     tenant: Tenant,
     Body(new): Body<Invite>,
 ) -> Result<(StatusCode, Json<Invited>), Problem> {
-    let trust = trust(&api).await?;
     let minted = api.store.invite(&tenant, &new.email, new.role).await?;
-    let link = format!("{}/join#{}{trust}", api.url, *minted.token);
+    let link = api.link("/join", &minted.token).await?;
     let invitation = minted.invitation;
     Ok((StatusCode::CREATED, Json(Invited { invitation, link })))
-}
-
-/// What a link says of whom to trust: nothing when the operator's own certificate is in use.
-async fn trust(api: &Api) -> Result<String, Problem> {
-    if api.pin.is_some() {
-        return Ok(String::new());
-    }
-    let authority = api.store.server_authority().await?;
-    Ok(format!(".{}", authority.fingerprint()))
 }
 
 /// Takes an invitation back.

@@ -28,6 +28,7 @@ mod members;
 mod metrics;
 mod openapi;
 mod page;
+mod password_resets;
 mod plans;
 mod problem;
 mod projects;
@@ -43,6 +44,7 @@ mod state;
 mod targets;
 mod throttle;
 mod usage;
+mod users;
 
 pub use router::router;
 pub use server::{Limits, serve};

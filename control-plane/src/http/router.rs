@@ -13,8 +13,8 @@ use super::problem::{Kind, Problem};
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
-    enrolment_tokens, files, health, invitations, me, members, metrics, openapi, plans, projects,
-    request, secrets, sessions, setup, sign_up, targets, usage,
+    enrolment_tokens, files, health, invitations, me, members, metrics, openapi, password_resets,
+    plans, projects, request, secrets, sessions, setup, sign_up, targets, usage, users,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -56,6 +56,7 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(health::process_metrics))
         .routes(routes!(setup::page))
         .routes(routes!(setup::join_page))
+        .routes(routes!(setup::reset_page))
         .routes(routes!(setup::script))
         .routes(routes!(setup::style))
 }
@@ -67,6 +68,8 @@ fn public_api() -> OpenApiRouter<Api> {
         .routes(routes!(invitations::accept))
         .routes(routes!(sessions::begin))
         .routes(routes!(sign_up::sign_up))
+        .routes(routes!(password_resets::ask))
+        .routes(routes!(password_resets::finish))
         .routes(routes!(enrolment::enroll))
         .routes(routes!(enrolment::renew))
         .routes(routes!(openapi::describe))
@@ -80,6 +83,7 @@ fn private_api(api: &Api) -> OpenApiRouter<Api> {
         .merge(for_oneself())
         .merge(for_all())
         .merge(for_the_installation().route_layer(from_fn(auth::installation_admins_change)))
+        .merge(for_administrators().route_layer(from_fn(auth::installation_admins)))
         .merge(hosts().route_layer(needs(Permission::ManageHosts)))
         .merge(keys().route_layer(needs(Permission::ManageKeys)))
         .merge(audit_log().route_layer(from_fn_with_state(
@@ -126,6 +130,13 @@ fn for_the_installation() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(plans::list))
         .routes(routes!(plans::change))
+}
+
+/// For administrators of the installation alone.
+fn for_administrators() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(users::list))
+        .routes(routes!(users::reset_link))
 }
 
 fn hosts() -> OpenApiRouter<Api> {

@@ -85,6 +85,13 @@ pub async fn join_page() -> Response {
     ([POLICY], Html(include_str!("setup/join.html"))).into_response()
 }
 
+/// The page behind a link to a new password.
+#[utoipa::path(get, path = "/reset", tag = "setup", operation_id = "show_reset_page",
+    responses((status = OK, body = String, content_type = "text/html")))]
+pub async fn reset_page() -> Response {
+    ([POLICY], Html(include_str!("setup/reset.html"))).into_response()
+}
+
 /// The pages' script.
 #[utoipa::path(get, path = "/setup.js", tag = "setup", operation_id = "show_setup_script",
     responses((status = OK, body = String, content_type = "text/javascript")))]

@@ -10,8 +10,9 @@ use towline_pki::Fingerprint;
 use super::throttle::{Guessed, Network, Throttle};
 use crate::agents::Registry;
 use crate::config::{HostPort, PublicUrl, SignUp};
+use crate::mail::Mailer;
 use crate::passwords::Passwords;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::ProcessMetrics;
 
 /// Wrong API keys and set-up tokens from one address: a minute's worth at once, then one a second.
@@ -23,6 +24,9 @@ const ACCOUNT_REFILL: Duration = Duration::from_secs(30);
 /// Accounts of one network, whether or not they came to be: a family's at once, then one in a while.
 const NEWCOMER_BURST: u32 = 10;
 const NEWCOMER_REFILL: Duration = Duration::from_mins(5);
+/// Mails to one account.
+const RESET_BURST: u32 = 3;
+const RESET_REFILL: Duration = Duration::from_mins(10);
 /// Wrong enrolment tokens: a fleet behind one address may enrol by a script that repeats itself.
 const ENROLMENT_BURST: u32 = 256;
 const REFILL: Duration = Duration::from_secs(1);
@@ -48,6 +52,8 @@ pub struct ApiParts {
     pub agent_address: HostPort,
     /// Whether people may make accounts for themselves.
     pub sign_up: SignUp,
+    /// Sends mail, where the installation does.
+    pub mailer: Option<Mailer>,
     /// What enrolling hosts find at the end of the public listener's chain, when that is not the
     /// built-in authority.
     pub pin: Option<Fingerprint>,
@@ -62,8 +68,10 @@ pub struct Inner {
     pub(super) sign_in: Throttle<Network>,
     /// Passwords and codes that were tried on an account.
     pub(super) accounts: Throttle<Guessed>,
-    /// Accounts that a network has made.
+    /// Accounts that a network has made, or asked mail for.
     pub(super) newcomers: Throttle<Network>,
+    /// Mails with a link to a new password that an account was sent.
+    pub(super) resets: Throttle<Guessed>,
     /// Failed enrolments and renewals.
     pub(super) enrolment: Throttle<Network>,
 }
@@ -77,8 +85,19 @@ impl Api {
             sign_in: Throttle::new(SIGN_IN_BURST, REFILL),
             accounts: Throttle::new(ACCOUNT_BURST, ACCOUNT_REFILL),
             newcomers: Throttle::new(NEWCOMER_BURST, NEWCOMER_REFILL),
+            resets: Throttle::new(RESET_BURST, RESET_REFILL),
             enrolment: Throttle::new(ENROLMENT_BURST, REFILL),
         }))
+    }
+
+    /// A link to a page of ours. Its secret stands behind the `#`, which browsers keep to themselves, and
+    /// with it whom to trust, unless the operator's own certificate is in use.
+    pub(super) async fn link(&self, page: &str, token: &str) -> Result<String, StoreError> {
+        let trust = match self.pin {
+            Some(_) => String::new(),
+            None => format!(".{}", self.store.server_authority().await?.fingerprint()),
+        };
+        Ok(format!("{}{page}#{token}{trust}", self.url))
     }
 }
 

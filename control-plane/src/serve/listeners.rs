@@ -108,7 +108,8 @@ fn is_everywhere(address: SocketAddr) -> bool {
     address.ip() == IpAddr::V6(Ipv6Addr::UNSPECIFIED)
 }
 
-fn hostname() -> String {
+/// This machine's name.
+pub fn hostname() -> String {
     let name = rustix::system::uname()
         .nodename()
         .to_string_lossy()

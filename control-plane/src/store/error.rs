@@ -90,6 +90,8 @@ pub enum Resource {
     Invitation,
     /// A member of a team.
     Member,
+    /// A link to a new password that works.
+    PasswordReset,
     /// A project.
     Project,
     /// A secret of a project.
@@ -102,6 +104,8 @@ pub enum Resource {
     Target,
     /// A team of the person.
     Team,
+    /// A person.
+    User,
 }
 
 impl fmt::Display for Resource {
@@ -114,12 +118,14 @@ impl fmt::Display for Resource {
             Self::Plan => "plan",
             Self::Invitation => "open invitation",
             Self::Member => "member",
+            Self::PasswordReset => "link to a new password",
             Self::Project => "project",
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",
             Self::Session => "session",
             Self::Target => "target",
             Self::Team => "team",
+            Self::User => "user",
         })
     }
 }

@@ -43,6 +43,7 @@ pub mod metrics;
 mod migrations;
 pub mod open;
 pub mod page;
+pub mod password_resets;
 pub mod people;
 pub mod plans;
 #[cfg(feature = "failpoints")]
@@ -64,6 +65,7 @@ pub mod tenant;
 pub(crate) mod tests;
 mod text;
 pub mod usage;
+mod users;
 
 use std::fmt;
 use std::fs::File;

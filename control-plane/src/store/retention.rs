@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::db::{execute, local_now};
-use super::{Result, Store, sessions, usage};
+use super::{Result, Store, password_resets, sessions, usage};
 
 /// A client that repeats a request after this long means a new one.
 const KEYS_FOR: TimeDelta = TimeDelta::days(7);
@@ -33,6 +33,7 @@ impl Store {
             now - CERTIFICATES_FOR
         )?;
         sessions::prune(&mut tx, now).await?;
+        password_resets::prune(&mut tx, now).await?;
         execute!(tx.conn(), usage::FORGET, now - usage::KEPT_FOR)?;
         tx.commit().await?;
         self.prune_logs().await?;

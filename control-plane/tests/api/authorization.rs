@@ -12,12 +12,13 @@ use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 14] = [
+const PUBLIC: [(&str, &str); 17] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("get", "/setup"),
     ("get", "/join"),
+    ("get", "/reset"),
     ("get", "/setup.js"),
     ("get", "/setup.css"),
     ("get", "/api/v1/openapi.json"),
@@ -27,6 +28,10 @@ const PUBLIC: [(&str, &str); 14] = [
     ("post", "/api/v1/invitations/accept"),
     // The credential is the password.
     ("post", "/api/v1/session"),
+    // The link goes to the account's own address.
+    ("post", "/api/v1/password-resets"),
+    // The credential is the link's secret.
+    ("post", "/api/v1/password-resets/use"),
     // Nobody is asked who they are, where the installation is open.
     ("post", "/api/v1/sign-up"),
     // The credential is the enrolment token.
@@ -212,7 +217,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "invitations" => invitation["id"].as_str().unwrap(),
             "members" => member["user"]["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team.
-            "plans" => continue,
+            "plans" | "users" => continue,
             "projects" => project.as_str(),
             "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
@@ -272,6 +277,9 @@ fn whom(route: &Route) -> For {
     let resource = route.path.split('/').nth(3).unwrap();
     if resource == "audit" {
         return For::Roles(Permission::ReadAudit);
+    }
+    if resource == "users" {
+        return For::Administrators;
     }
     if route.method == "get" {
         return For::Roles(Permission::Look);

@@ -77,6 +77,7 @@ impl World {
             url: "https://plane.example:8443".parse().unwrap(),
             agent_address: agent_address.to_string().parse().unwrap(),
             sign_up: SignUp::Closed,
+            mailer: None,
             pin: None,
         };
         adjust(&mut parts);

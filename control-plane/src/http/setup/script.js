@@ -21,8 +21,10 @@ function complaint(problem) {
 
 function finish(made) {
   const trust = fingerprint ? ` --ca-fingerprint ${fingerprint}` : "";
-  element("key").textContent = made.api_key.key;
-  element("command").textContent = `towline login ${location.origin}${trust}`;
+  if (made) {
+    element("key").textContent = made.api_key.key;
+    element("command").textContent = `towline login ${location.origin}${trust}`;
+  }
   // The link is used up; it need not stay in the browser's history.
   history.replaceState(null, "", location.pathname);
   show("ask", false);
@@ -41,7 +43,7 @@ async function submit(event) {
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify({ token, ...asked }),
     });
-    const body = await answer.json();
+    const body = answer.status === 204 ? null : await answer.json();
     if (answer.ok) {
       finish(body);
     } else {

@@ -26,6 +26,7 @@ mod lifecycle;
 mod listing;
 mod membership;
 mod opening;
+mod password_resets;
 mod people;
 mod plans;
 mod projects;
