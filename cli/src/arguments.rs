@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, cancel, completions, contexts, deploy, deployments, join, keys, login,
-        logout, logs, members, projects, ps, remove, retry, secrets, setup, targets, top, usage,
-        whoami,
+        logout, logs, members, password, projects, ps, remove, retry, secrets, sessions, setup,
+        targets, top, usage, users, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -72,6 +72,14 @@ pub enum Command {
     Logout(logout::Logout),
     /// Show which installation, user and team you are
     Whoami(whoami::Whoami),
+    /// Change the password that you sign in with in a browser
+    Password(password::Password),
+    /// The browsers in which you are signed in
+    #[command(subcommand)]
+    Sessions(sessions::Sessions),
+    /// The people of the installation, for its administrators
+    #[command(subcommand)]
+    Users(users::Users),
     /// Stored logins
     #[command(subcommand)]
     Contexts(contexts::Contexts),

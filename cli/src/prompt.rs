@@ -61,6 +61,30 @@ pub async fn secret(question: &str, limit: u64) -> Result<String, Failure> {
     Ok(without_line_end(line))
 }
 
+/// Reads a new password: typed unseen, twice, on a terminal; else all of stdin without its last line
+/// end.
+pub async fn new_password(limit: u64) -> Result<String, Failure> {
+    let chosen = secret("Choose a password, of at least 12 characters: ", limit).await?;
+    if io::stdin().is_terminal() && secret("Once more: ", limit).await? != chosen {
+        return Err(Failure::usage("The two are not the same: nothing was done"));
+    }
+    Ok(chosen)
+}
+
+/// Reads the present password and a new one: typed unseen on a terminal, else a line of stdin each.
+pub async fn changed_password(limit: u64) -> Result<(String, String), Failure> {
+    if io::stdin().is_terminal() {
+        let present = secret("Present password: ", limit).await?;
+        return Ok((present, new_password(limit).await?));
+    }
+    let text = piped(2 * limit)?;
+    match text.split_once('\n') {
+        Some((present, new)) => Ok((without_line_end(format!("{present}\n")), new.to_owned())),
+        None => Err(Failure::usage("stdin has but one line")
+            .remedy("give the present password on the first line and the new one on the second")),
+    }
+}
+
 fn piped(limit: u64) -> Result<String, Failure> {
     let mut text = String::new();
     io::stdin()

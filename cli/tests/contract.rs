@@ -1,6 +1,8 @@
 //! The program against a control plane that speaks the contract over real TLS.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+#[path = "contract/account.rs"]
+mod account;
 mod plane;
 #[path = "contract/usage.rs"]
 mod usage;

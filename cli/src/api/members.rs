@@ -127,8 +127,16 @@ pub async fn uninvite(client: &Client, id: Uuid) -> Result<(), Failure> {
 }
 
 /// Accepts an invitation as somebody new.
-pub async fn accept(client: &Client, token: &str, name: &str) -> Result<Installed, Failure> {
-    let body = json!({ "token": token, "name": name });
+pub async fn accept(
+    client: &Client,
+    token: &str,
+    name: &str,
+    password: Option<&str>,
+) -> Result<Installed, Failure> {
+    let mut body = json!({ "token": token, "name": name });
+    if let Some(password) = password {
+        body["password"] = password.into();
+    }
     client.post(&["invitations", "accept"], &body).await
 }
 

@@ -3,6 +3,7 @@
 //! What a newer control plane says beyond these types is kept (`more`), so that `--json` shows the
 //! answer whole.
 
+pub mod account;
 pub mod activity;
 pub mod agents;
 pub mod api_keys;
@@ -23,6 +24,7 @@ pub mod sse;
 pub mod targets;
 mod unreachable;
 pub mod usage;
+pub mod users;
 
 pub use client::{Client, EventStream};
 pub use reference::{find, list};

@@ -15,6 +15,9 @@ pub struct NewSetup<'a> {
     pub email: &'a str,
     /// The first user's name.
     pub name: &'a str,
+    /// The first user's password, if they choose one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<&'a str>,
 }
 
 /// The first user, team and key.

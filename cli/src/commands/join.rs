@@ -5,7 +5,7 @@ use clap::Args;
 use super::{
     Session,
     link::{Link, Page},
-    login,
+    login, password,
 };
 use crate::{
     api::{Client, address, members, setup::Installed},
@@ -22,6 +22,9 @@ pub struct Join {
     /// Your name, if you are new to the installation; without it you join with the stored login
     #[arg(long)]
     name: Option<String>,
+    /// Choose a password, too, for signing in in a browser; it is asked for, or read from stdin
+    #[arg(long, requires = "name")]
+    password: bool,
     /// Trust the CA in this PEM file, when the link carries no fingerprint
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
@@ -37,7 +40,8 @@ impl Join {
         let (connection, joined) = if let Some(name) = &self.name {
             let (connection, token) = link.connection(session, self.ca.as_deref())?;
             let client = Client::new(&connection)?;
-            let joined = members::accept(&client, &token, name).await?;
+            let password = password::chosen(self.password).await?;
+            let joined = members::accept(&client, &token, name, password.as_deref()).await?;
             (connection, joined)
         } else {
             let connection = session.connection()?;

@@ -14,17 +14,20 @@ pub mod login;
 pub mod logout;
 pub mod logs;
 pub mod members;
+pub mod password;
 mod period;
 pub mod projects;
 pub mod ps;
 pub mod remove;
 pub mod retry;
 pub mod secrets;
+pub mod sessions;
 pub mod setup;
 mod signals;
 pub mod targets;
 pub mod top;
 pub mod usage;
+pub mod users;
 mod watch;
 pub mod whoami;
 
@@ -106,6 +109,9 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Whoami(command) => command.run(session).await,
         Command::Contexts(command) => command.run(session),
         Command::Keys(command) => command.run(session).await,
+        Command::Password(command) => command.run(session).await,
+        Command::Sessions(command) => command.run(session).await,
+        Command::Users(command) => command.run(session).await,
         Command::Members(command) => command.run(session).await,
         Command::Agents(command) => command.run(session).await,
         Command::Targets(command) => command.run(session).await,

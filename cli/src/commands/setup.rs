@@ -6,7 +6,7 @@ use reqwest::Url;
 use super::{
     Session,
     link::{Link, Page},
-    login,
+    login, password,
 };
 use crate::{
     api::{
@@ -28,6 +28,9 @@ pub struct Setup {
     /// Your name
     #[arg(long)]
     name: String,
+    /// Choose a password, too, for signing in in a browser; it is asked for, or read from stdin
+    #[arg(long)]
+    password: bool,
     /// Trust the CA in this PEM file, when the link carries no fingerprint
     #[arg(long, value_name = "FILE")]
     ca: Option<String>,
@@ -42,10 +45,12 @@ impl Setup {
         file.check_writable()?;
         let (connection, token) = link.connection(session, self.ca.as_deref())?;
         let client = Client::new(&connection)?;
+        let password = password::chosen(self.password).await?;
         let setup = NewSetup {
             token: &token,
             email: &self.email,
             name: &self.name,
+            password: password.as_deref(),
         };
         let installed = setup::complete(&client, &setup).await?;
         let context = connection

@@ -8,7 +8,7 @@ use axum::{
     extract::{Path as PathOf, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{get, post, put},
+    routing::{delete, get, post, put},
 };
 use serde_json::{Value, json};
 
@@ -21,6 +21,11 @@ use super::{
 pub fn router(world: Shared) -> Router {
     let with_key = Router::new()
         .route("/me", get(me))
+        .route("/me/password", post(change_password))
+        .route("/sessions", get(sessions))
+        .route("/sessions/{id}", delete(async || StatusCode::NO_CONTENT))
+        .route("/users", get(users))
+        .route("/users/{id}/reset-link", post(reset_link))
         .route("/usage", get(usage))
         .route("/targets", get(targets))
         .route("/targets/{id}", get(target_by_id))
@@ -82,6 +87,34 @@ async fn me() -> Json<Value> {
         "team": { "id": PERSON, "name": "first" },
         "key": { "id": PERSON, "name": "setup" },
     }))
+}
+
+async fn change_password(Json(body): Json<Value>) -> Response {
+    if body == json!({ "password": "the present one", "new_password": "the new one" }) {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let document =
+        json!({ "title": "Invalid input", "detail": "the password is wrong", "field": "password" });
+    problem(StatusCode::UNPROCESSABLE_ENTITY, &document)
+}
+
+async fn sessions() -> Json<Value> {
+    Json(json!({ "items": [{
+        "id": PERSON, "user_agent": "Firefox", "address": "192.0.2.1", "created_at": "2026-01-30T00:00:00Z",
+        "last_used_at": "2026-01-30T00:00:00Z", "expires_at": "2026-03-01T00:00:00Z", "is_this": false,
+    }], "next_cursor": null }))
+}
+
+async fn users() -> Json<Value> {
+    Json(
+        json!({ "items": [{ "id": PERSON, "email": "ann@example.org", "name": "Ann", "role": "admin" }], "next_cursor": null }),
+    )
+}
+
+async fn reset_link(PathOf(id): PathOf<String>) -> Response {
+    assert_eq!(id, PERSON);
+    let made = json!({ "email": "ann@example.org", "link": "https://plane/reset#twlr_x", "expires_at": "2026-01-30T01:00:00Z" });
+    (StatusCode::CREATED, Json(made)).into_response()
 }
 
 async fn usage(Query(query): Query<Vec<(String, String)>>) -> Json<Value> {

@@ -1,0 +1,62 @@
+//! The password, where one is signed in, and the people of the installation.
+
+use std::{io::Write as _, process::Stdio};
+
+use crate::plane::{Plane, Ran, World};
+
+const PERSON: &str = "00000000-0000-7000-8000-00000000000c";
+
+fn with_stdin(plane: &Plane, arguments: &[&str], text: &str) -> Ran {
+    let mut command = plane.command(arguments);
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut process = command.spawn().unwrap();
+    process
+        .stdin
+        .take()
+        .unwrap()
+        .write_all(text.as_bytes())
+        .unwrap();
+    Ran::of(&process.wait_with_output().unwrap())
+}
+
+#[test]
+fn a_password_is_changed_by_two_lines_of_stdin() {
+    let plane = Plane::start(World::default());
+    for (text, code, said) in [
+        ("the present one\nthe new one\n", 0, ""),
+        ("the present one\r\nthe new one", 0, ""),
+        ("another\nthe new one\n", 1, "the password is wrong"),
+        ("the present one\n", 2, "stdin has but one line"),
+    ] {
+        let ran = with_stdin(&plane, &["password"], text);
+        assert_eq!(ran.code, Some(code), "{ran:?}");
+        assert!(ran.stderr.contains(said), "{ran:?}");
+        assert!(!format!("{ran:?}").contains("present one"), "{ran:?}");
+    }
+}
+
+#[test]
+fn sessions_are_listed_and_ended() {
+    let plane = Plane::start(World::default());
+    let listed = plane.run(&["sessions", "ls"]);
+    for part in [PERSON, "192.0.2.1", "Firefox"] {
+        assert!(listed.stdout.contains(part), "{listed:?}");
+    }
+    let ended = plane.run(&["sessions", "revoke", PERSON]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(plane.run(&["sessions", "revoke", "x"]).code, Some(2));
+}
+
+#[test]
+fn an_administrator_makes_a_link_by_address() {
+    let plane = Plane::start(World::default());
+    let listed = plane.run(&["users", "ls"]);
+    assert!(listed.stdout.contains("ann@example.org"), "{listed:?}");
+    let made = plane.run(&["users", "reset-link", "ann@example.org"]);
+    assert_eq!(made.stdout.trim(), "https://plane/reset#twlr_x", "{made:?}");
+    let unknown = plane.run(&["users", "reset-link", "eve@example.org"]);
+    assert_eq!(unknown.code, Some(1), "{unknown:?}");
+}
