@@ -1,4 +1,4 @@
--- Signing in: passwords, sessions, links to a new password.
+-- Signing in: passwords, sessions, links to a new password, second factors.
 
 -- argon2id, as a PHC string; NULL when the person has chosen none.
 ALTER TABLE users ADD COLUMN password_hash TEXT;
@@ -31,3 +31,26 @@ CREATE TABLE password_resets (
 CREATE INDEX password_resets_user ON password_resets (user_id);
 CREATE INDEX password_resets_maker ON password_resets (made_by);
 CREATE INDEX password_resets_age ON password_resets (expires_at);
+
+CREATE TABLE second_factors (
+    id BLOB PRIMARY KEY NOT NULL,
+    user_id BLOB NOT NULL UNIQUE REFERENCES users (id) ON DELETE CASCADE,
+    secret_encrypted BLOB NOT NULL,
+    key_version INTEGER NOT NULL,
+    -- NULL until a right code has shown that the person's device has the secret.
+    enabled_at TEXT,
+    -- The time step of the last code that was taken: no code works twice.
+    last_step INTEGER NOT NULL CHECK (last_step >= 0),
+    created_at TEXT NOT NULL,
+    updated_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX second_factors_key_version ON second_factors (key_version, id);
+
+CREATE TABLE recovery_codes (
+    id BLOB PRIMARY KEY NOT NULL,
+    user_id BLOB NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+    code_hash TEXT NOT NULL UNIQUE,
+    used_at TEXT,
+    created_at TEXT NOT NULL
+) STRICT;
+CREATE INDEX recovery_codes_user ON recovery_codes (user_id);

@@ -8,4 +8,6 @@ pub mod membership;
 pub mod names;
 pub mod password;
 pub mod permission;
+pub mod recovery;
 pub mod secrets;
+pub mod totp;

@@ -43,6 +43,7 @@ mod sse;
 mod state;
 mod targets;
 mod throttle;
+mod totp;
 mod usage;
 mod users;
 

@@ -79,6 +79,8 @@ pub enum Kind {
     Malformed,
     /// No credential, or none that is valid.
     Unauthorized,
+    /// The password is right, and a code of the second factor is needed besides.
+    TotpRequired,
     /// The credential does not allow it.
     Forbidden,
     /// The plan allows no more of it.
@@ -114,6 +116,11 @@ impl Kind {
         match self {
             Self::Malformed => (StatusCode::BAD_REQUEST, "malformed", "Malformed request"),
             Self::Unauthorized => (StatusCode::UNAUTHORIZED, "unauthorized", "Not signed in"),
+            Self::TotpRequired => (
+                StatusCode::UNAUTHORIZED,
+                "totp_required",
+                "Second factor required",
+            ),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::QuotaExceeded => (StatusCode::FORBIDDEN, "quota_exceeded", "Quota exceeded"),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
@@ -340,6 +347,12 @@ impl From<NotLetIn> for Problem {
                 .remedy("try again, or ask for a link to a new password"),
             NotLetIn::WrongPassword => Self::invalid("password", detail)
                 .remedy("give the one you sign in with, or ask for a link to a new one"),
+            NotLetIn::CodeRequired => Self::new(Kind::TotpRequired, detail)
+                .field("code")
+                .remedy("send code, too: what the authenticator app shows, or a recovery code"),
+            NotLetIn::WrongCode => Self::new(Kind::Unauthorized, detail)
+                .field("code")
+                .remedy("give the one that the authenticator app shows now, or a recovery code"),
             NotLetIn::NoPassword => Self::new(Kind::Conflict, detail).remedy(
                 "ask for a link to a first one: an API key alone must not become a sign-in",
             ),

@@ -14,7 +14,7 @@ use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
     enrolment_tokens, files, health, invitations, me, members, metrics, openapi, password_resets,
-    plans, projects, request, secrets, sessions, setup, sign_up, targets, usage, users,
+    plans, projects, request, secrets, sessions, setup, sign_up, targets, totp, usage, users,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -57,6 +57,8 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(setup::page))
         .routes(routes!(setup::join_page))
         .routes(routes!(setup::reset_page))
+        .routes(routes!(setup::sign_in_page))
+        .routes(routes!(setup::sign_in_script))
         .routes(routes!(setup::script))
         .routes(routes!(setup::style))
 }
@@ -104,6 +106,9 @@ fn for_oneself() -> OpenApiRouter<Api> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::revoke))
         .routes(routes!(sessions::change_password))
+        .routes(routes!(totp::show, totp::propose))
+        .routes(routes!(totp::enable))
+        .routes(routes!(totp::disable))
 }
 
 /// For every role.

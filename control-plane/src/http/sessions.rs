@@ -28,6 +28,9 @@ pub struct SignIn {
     /// The password.
     #[schema(write_only, value_type = String)]
     password: Password,
+    /// A code of the second factor or a recovery code, when the answer without it was `totp_required`.
+    #[schema(write_only)]
+    code: Option<String>,
 }
 
 /// A new password, for who knows the present one.
@@ -74,6 +77,7 @@ pub async fn begin(
     let sign_in = ops::SignIn {
         email: request.email,
         password: request.password,
+        code: request.code,
     };
     let device = device(address, &headers);
     let begun = ops::sign_in(&api.store, &api.passwords, sign_in, &device).await;
@@ -84,8 +88,12 @@ pub async fn begin(
 }
 
 /// What was wrong has cost an attempt; what was right, or failed for another reason, has not.
-fn settle<T>(attempt: Attempt<'_>, tried: &Result<T, OpsError>) {
-    let wrong = [NotLetIn::Wrong, NotLetIn::WrongPassword];
+pub fn settle<T>(attempt: Attempt<'_>, tried: &Result<T, OpsError>) {
+    let wrong = [
+        NotLetIn::Wrong,
+        NotLetIn::WrongPassword,
+        NotLetIn::WrongCode,
+    ];
     match tried {
         Err(OpsError::NotLetIn(why)) if wrong.contains(why) => {}
         _ => attempt.give_back(),

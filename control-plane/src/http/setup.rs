@@ -92,6 +92,21 @@ pub async fn reset_page() -> Response {
     ([POLICY], Html(include_str!("setup/reset.html"))).into_response()
 }
 
+/// The page to sign in, and to look after one's own account.
+#[utoipa::path(get, path = "/sign-in", tag = "setup", operation_id = "show_sign_in_page",
+    responses((status = OK, body = String, content_type = "text/html")))]
+pub async fn sign_in_page() -> Response {
+    ([POLICY], Html(include_str!("setup/sign_in.html"))).into_response()
+}
+
+/// That page's script.
+#[utoipa::path(get, path = "/sign-in.js", tag = "setup", operation_id = "show_sign_in_script",
+    responses((status = OK, body = String, content_type = "text/javascript")))]
+pub async fn sign_in_script() -> Response {
+    let kind = [(CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (kind, include_str!("setup/sign_in.js")).into_response()
+}
+
 /// The pages' script.
 #[utoipa::path(get, path = "/setup.js", tag = "setup", operation_id = "show_setup_script",
     responses((status = OK, body = String, content_type = "text/javascript")))]

@@ -10,6 +10,7 @@ mod renew;
 mod reset;
 mod retry;
 mod revoke;
+mod second_factor;
 mod setup;
 mod sign_in;
 mod sign_up;
@@ -24,6 +25,9 @@ pub use renew::{renew, renew_live};
 pub use reset::use_reset;
 pub use retry::retry;
 pub use revoke::revoke;
+pub use second_factor::{
+    Proposed, disable_second_factor, enable_second_factor, propose_second_factor,
+};
 pub use setup::complete_setup;
 pub use sign_in::{NotLetIn, SignIn, change_password, sign_in};
 pub use sign_up::{SignUp, sign_up};

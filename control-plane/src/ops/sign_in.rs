@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::OpsError;
+use super::{OpsError, second_factor};
 use crate::domain::password::{Password, PasswordHash};
 use crate::passwords::{Passwords, Verdict};
 use crate::store::db::Tx;
@@ -15,6 +15,8 @@ pub struct SignIn {
     pub email: String,
     /// The password.
     pub password: Password,
+    /// A code of the second factor, or a recovery code.
+    pub code: Option<String>,
 }
 
 /// Why somebody is not let in.
@@ -26,6 +28,12 @@ pub enum NotLetIn {
     /// The password of somebody who is signed in is another.
     #[error("the password is wrong")]
     WrongPassword,
+    /// The password is right, and a code is asked for besides.
+    #[error("a code of the second factor is needed")]
+    CodeRequired,
+    /// The code is another, or was used.
+    #[error("the code is wrong, or was used already")]
+    WrongCode,
     /// There is no password to be changed.
     #[error("you have no password yet")]
     NoPassword,
@@ -49,6 +57,13 @@ pub async fn sign_in(
         return Err(NotLetIn::Wrong.into());
     }
     let (mut tx, now) = lock_as_seen(store, &account).await?;
+    let code = sign_in.code.as_deref();
+    if let Err(error) = second_factor::check(store, &mut tx, account.user, code, now).await {
+        if matches!(error, OpsError::NotLetIn(NotLetIn::WrongCode)) {
+            store.note_refused_sign_in(account.user, device, "code");
+        }
+        return Err(error);
+    }
     let begun = sessions::begin(&mut tx, account.user, device, now).await?;
     tx.commit().await?;
     Ok(begun)
@@ -70,7 +85,7 @@ pub async fn change_password(
 }
 
 /// The account of somebody who shows once more that they are who they say.
-async fn confirmed(
+pub(super) async fn confirmed(
     store: &Store,
     passwords: &Passwords,
     person: &Person,
@@ -85,7 +100,10 @@ async fn confirmed(
 }
 
 /// Locks an account whose password was checked a moment ago, if that is still the password.
-async fn lock_as_seen(store: &Store, account: &Account) -> Result<(Tx, DateTime<Utc>), OpsError> {
+pub(super) async fn lock_as_seen(
+    store: &Store,
+    account: &Account,
+) -> Result<(Tx, DateTime<Utc>), OpsError> {
     let mut tx = store.main().begin().await?;
     let now = tx.now().await?;
     let present: Option<PasswordHash> = accounts::lock(&mut tx, account.user).await?.password;

@@ -56,6 +56,7 @@ pub(crate) mod releases;
 mod reports;
 mod retention;
 mod sealing;
+pub mod second_factors;
 mod secret_uses;
 pub mod secrets;
 pub mod sessions;

@@ -12,13 +12,15 @@ use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 17] = [
+const PUBLIC: [(&str, &str); 19] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
     ("get", "/setup"),
     ("get", "/join"),
     ("get", "/reset"),
+    ("get", "/sign-in"),
+    ("get", "/sign-in.js"),
     ("get", "/setup.js"),
     ("get", "/setup.css"),
     ("get", "/api/v1/openapi.json"),

@@ -25,4 +25,5 @@ mod sessions;
 mod setup;
 mod sign_up;
 mod smtp;
+mod totp;
 mod world;

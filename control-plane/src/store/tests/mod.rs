@@ -33,6 +33,7 @@ mod projects;
 mod quotas;
 mod rotation;
 mod schema;
+mod second_factors;
 mod secrets;
 mod sessions;
 mod tenancy;

@@ -62,6 +62,7 @@ pub(super) async fn sign_in(
     let who = SignIn {
         email: email.to_owned(),
         password: password(text),
+        code: None,
     };
     ops::sign_in(&world.store, passwords, who, &device()).await
 }
@@ -296,6 +297,7 @@ async fn who_signs_in_while_the_password_changes_does_not_stay(world: &World) {
             let who = SignIn {
                 email: "anna@example.org".to_owned(),
                 password: password(PASSWORD),
+                code: None,
             };
             ops::sign_in(&store, &passwords, who, &device()).await.ok()
         });
