@@ -32,6 +32,7 @@ mod password_resets;
 mod plans;
 mod problem;
 mod projects;
+mod reference;
 mod request;
 mod router;
 mod secrets;

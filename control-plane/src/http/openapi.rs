@@ -3,6 +3,7 @@
 use axum::Extension;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use bytes::Bytes;
+use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
@@ -85,6 +86,25 @@ pub fn may_refuse(document: &mut utoipa::openapi::OpenApi) {
         for operation in operations(item) {
             let responses = &mut operation.responses.responses;
             responses.insert("default".to_owned(), RefOr::T(problem.clone()));
+        }
+    }
+}
+
+/// Describes each answer that says nothing more than its status: OpenAPI 3.1 wants some words.
+pub fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        for operation in operations(item) {
+            for (status, response) in &mut operation.responses.responses {
+                if let RefOr::T(response) = response
+                    && response.description.is_empty()
+                {
+                    let known = StatusCode::from_bytes(status.as_bytes()).ok();
+                    let reason = known.and_then(|status| status.canonical_reason());
+                    reason
+                        .unwrap_or("Success")
+                        .clone_into(&mut response.description);
+                }
+            }
         }
     }
 }

@@ -14,7 +14,8 @@ use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
     enrolment_tokens, files, health, invitations, me, members, metrics, openapi, password_resets,
-    plans, projects, request, secrets, sessions, setup, sign_up, targets, totp, usage, users,
+    plans, projects, reference, request, secrets, sessions, setup, sign_up, targets, totp, usage,
+    users,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -45,6 +46,7 @@ fn routes(private: OpenApiRouter<Api>) -> OpenApiRouter<Api> {
         .merge(beside_the_api())
         .nest(API, public_api().merge(private));
     openapi::may_refuse(all.get_openapi_mut());
+    openapi::describe_answers(all.get_openapi_mut());
     all
 }
 
@@ -61,6 +63,9 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(setup::sign_in_script))
         .routes(routes!(setup::script))
         .routes(routes!(setup::style))
+        .routes(routes!(reference::page))
+        .routes(routes!(reference::script))
+        .routes(routes!(reference::style))
 }
 
 /// The API's few routes without an API key or a session; each checks a credential of its own.

@@ -22,7 +22,7 @@ use crate::ops::{self, OpsError};
 use crate::store::people::SetUp;
 
 /// The page may run its own script, wear its own style and talk to its own server; nothing else.
-const POLICY: (HeaderName, &str) = (
+pub(super) const POLICY: (HeaderName, &str) = (
     CONTENT_SECURITY_POLICY,
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; \
      frame-ancestors 'none'; base-uri 'none'; form-action 'none'",

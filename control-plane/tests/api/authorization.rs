@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 19] = [
+const PUBLIC: [(&str, &str); 22] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -23,6 +23,9 @@ const PUBLIC: [(&str, &str); 19] = [
     ("get", "/sign-in.js"),
     ("get", "/setup.js"),
     ("get", "/setup.css"),
+    ("get", "/reference"),
+    ("get", "/reference.js"),
+    ("get", "/reference.css"),
     ("get", "/api/v1/openapi.json"),
     // The credential is the set-up link's secret.
     ("post", "/api/v1/setup"),

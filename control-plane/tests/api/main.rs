@@ -20,6 +20,7 @@ mod plans;
 mod problems;
 mod process;
 mod projects;
+mod reference;
 mod server;
 mod sessions;
 mod setup;
