@@ -4,6 +4,7 @@
 pub mod activity;
 pub mod allowance;
 pub mod archive;
+pub mod hex;
 pub mod membership;
 pub mod names;
 pub mod password;

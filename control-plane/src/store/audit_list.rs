@@ -12,6 +12,7 @@ use super::audit::Row;
 use super::db::all;
 use super::page::{Listed, Page, Span};
 use super::{Result, Store, StoreError, Tenant, counted};
+use crate::domain::hex::hex;
 
 /// How many entries are read at once for an export.
 const BATCH: i64 = 500;
@@ -222,7 +223,7 @@ impl TryFrom<Row> for AuditEntry {
                 id: row.subject_id,
             },
             detail: parse_detail(&row.detail)?,
-            hash: row.hash.iter().map(|byte| format!("{byte:02x}")).collect(),
+            hash: hex(&row.hash),
             created_at: row.created_at,
         })
     }

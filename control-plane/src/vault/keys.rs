@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::{KEY, VaultError, random};
+use crate::domain::hex::hex;
 use crate::store::open::MAIN_FILE;
 
 /// The most keys that are taken: a rotation needs two.
@@ -53,10 +54,7 @@ impl MasterKey {
             .chain_update(b"towline master key\0")
             .chain_update(bytes)
             .finalize();
-        let fingerprint = digest
-            .iter()
-            .take(16)
-            .fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
+        let fingerprint = hex(&digest[..16]);
         Self {
             bytes: Zeroizing::new(bytes),
             fingerprint,

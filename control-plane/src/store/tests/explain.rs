@@ -41,8 +41,8 @@ pub(crate) async fn explain(connection: &mut SqliteConnection, module: &str, sql
     if module.contains("::tests") || module.contains("fixture") || !is_new() {
         return;
     }
-    let plain = sql.split_whitespace().collect::<Vec<_>>().join(" ");
-    if WHOLE.iter().any(|whole| plain.starts_with(whole)) {
+    let words = sql.split_whitespace().collect::<Vec<_>>().join(" ");
+    if WHOLE.iter().any(|whole| words.starts_with(whole)) {
         return;
     }
     let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}"));
@@ -51,7 +51,7 @@ pub(crate) async fn explain(connection: &mut SqliteConnection, module: &str, sql
     for (.., step) in plan {
         assert!(
             is_bounded(&step),
-            "{step}: an index is missing, or a condition, in\n{plain}"
+            "{step}: an index is missing, or a condition, in\n{words}"
         );
     }
 }
