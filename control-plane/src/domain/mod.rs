@@ -12,3 +12,4 @@ pub mod permission;
 pub mod recovery;
 pub mod secrets;
 pub mod totp;
+pub mod webhook_signature;

@@ -19,6 +19,14 @@
 )]
 mod archive_reader;
 
+#[path = "../../../control-plane/src/domain/webhook_signature.rs"]
+#[allow(
+    dead_code,
+    unreachable_pub,
+    reason = "the control plane's file is not this crate's to judge"
+)]
+mod webhook_reader;
+
 mod archive;
 mod bound;
 mod certificates;
@@ -29,6 +37,7 @@ mod ledger;
 mod lines;
 mod logs;
 mod seeds;
+mod webhooks;
 
 pub use archive::archive;
 pub use certificates::csr;
@@ -37,6 +46,7 @@ pub use frames::{agent_frame, handshake, server_frame, spec};
 pub use ledger::{ledger, ledger_life};
 pub use lines::masker;
 pub use logs::{log_chunk, log_payload};
+pub use webhooks::webhook_signature;
 
 /// A property, and valid inputs to start from.
 #[derive(Clone, Copy)]
@@ -50,7 +60,7 @@ pub struct Property {
 }
 
 /// All of them.
-pub const ALL: [Property; 13] = [
+pub const ALL: [Property; 14] = [
     Property {
         name: "agent_frame",
         holds: agent_frame,
@@ -115,5 +125,10 @@ pub const ALL: [Property; 13] = [
         name: "csr",
         holds: csr,
         seeds: seeds::requests,
+    },
+    Property {
+        name: "webhook_signature",
+        holds: webhook_signature,
+        seeds: webhooks::seeds,
     },
 ];

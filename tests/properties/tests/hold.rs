@@ -193,6 +193,7 @@ properties!(
     archive,
     masker,
     csr,
+    webhook_signature,
 );
 
 /// A property without a test, a target or a corpus would be none.
