@@ -4,6 +4,7 @@ pub mod admin;
 pub mod agents;
 pub mod config;
 pub mod domain;
+pub mod egress;
 pub mod error;
 pub mod http;
 pub mod job;

@@ -8,6 +8,7 @@ mod accounts;
 mod agents;
 mod command;
 mod database;
+mod egress;
 mod file;
 mod log;
 mod master_key;
@@ -26,6 +27,7 @@ pub use command::{
     RotateMasterKeyArgs, RotationStep, ServeArgs,
 };
 pub use database::{Database, DatabaseSettings, DatabaseUrl};
+pub use egress::{EgressRules, EgressSettings};
 pub use file::ConfigFileError;
 pub use log::{LogFormat, LogSettings, Logging};
 pub use master_key::{MasterKeySettings, MasterKeySource};
@@ -56,6 +58,8 @@ pub struct Config {
     pub database: Database,
     /// Where the key comes from that encrypts secrets at rest.
     pub master_key: MasterKeySource,
+    /// Where the control plane may call.
+    pub egress: EgressRules,
     /// What is logged, and how.
     pub log: Logging,
 }
@@ -85,6 +89,9 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub master_key: MasterKeySettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub egress: EgressSettings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub log: LogSettings,
@@ -122,6 +129,7 @@ impl Settings {
             smtp: self.smtp.over(below.smtp),
             database: self.database.over(below.database),
             master_key: self.master_key.over(below.master_key),
+            egress: self.egress.over(below.egress),
             log: self.log.over(below.log),
         }
     }
@@ -147,6 +155,7 @@ impl Config {
             smtp: settings.smtp.resolve()?,
             database: settings.database.resolve(),
             master_key: settings.master_key.resolve()?,
+            egress: settings.egress.resolve(),
             log: settings.log.resolve(),
             data_dir,
         })

@@ -1,0 +1,56 @@
+//! Where the control plane may call.
+
+use serde::{Deserialize, Serialize};
+
+use crate::egress::Network;
+
+/// What webhooks and the like may reach beside the internet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct EgressRules {
+    /// Networks that may be called although they are private.
+    pub allow: Vec<Network>,
+    /// Whether addresses may be http:// as well.
+    pub allow_http: bool,
+}
+
+/// What one source says about calls out.
+#[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct EgressSettings {
+    /// Private networks that webhooks may call after all, as 10.0.0.0/8,fd00::/8 [default: none]
+    #[arg(
+        id = "egress_allow",
+        long = "egress-allow",
+        env = "TOWLINE_EGRESS_ALLOW",
+        value_name = "NETWORKS",
+        value_delimiter = ','
+    )]
+    pub allow: Option<Vec<Network>>,
+    /// Whether webhooks may go without TLS [default: false]
+    #[arg(
+        id = "egress_allow_http",
+        long = "egress-allow-http",
+        env = "TOWLINE_EGRESS_ALLOW_HTTP",
+        value_name = "BOOLEAN",
+        num_args = 0..=1,
+        default_missing_value = "true"
+    )]
+    pub allow_http: Option<bool>,
+}
+
+impl EgressSettings {
+    pub(super) fn over(self, below: Self) -> Self {
+        Self {
+            allow: self.allow.or(below.allow),
+            allow_http: self.allow_http.or(below.allow_http),
+        }
+    }
+
+    pub(super) fn resolve(self) -> EgressRules {
+        EgressRules {
+            allow: self.allow.unwrap_or_default(),
+            allow_http: self.allow_http.unwrap_or_default(),
+        }
+    }
+}
