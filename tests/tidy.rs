@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Where each library may be named in product code.
-const LIBRARIES: [(&str, &[&str]); 5] = [
+const LIBRARIES: [(&str, &[&str]); 6] = [
     (
         "sqlx",
         &[
@@ -60,6 +60,11 @@ const LIBRARIES: [(&str, &[&str]); 5] = [
     ("argon2", &["control-plane/src/passwords.rs"]),
     ("lettre", &["control-plane/src/mail/"]),
     ("rcgen", &["pki/src/"]),
+    // What the control plane calls goes through its one guarded client.
+    (
+        "reqwest",
+        &["control-plane/src/egress/", "cli/src/", "tests/"],
+    ),
     ("bollard", &["agent/src/executor/docker"]),
 ];
 

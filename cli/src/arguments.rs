@@ -8,7 +8,7 @@ use crate::{
     commands::{
         activity, agents, cancel, completions, contexts, deploy, deployments, join, keys, login,
         logout, logs, members, password, projects, ps, remove, retry, secrets, sessions, setup,
-        targets, top, usage, users, whoami,
+        targets, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -101,6 +101,9 @@ pub enum Command {
     /// Values that only the deploying host sees
     #[command(subcommand)]
     Secrets(secrets::Secrets),
+    /// Who is told what happens to deployments
+    #[command(subcommand)]
+    Webhooks(webhooks::Webhooks),
     /// Deploy a folder with a compose file, and watch it
     Deploy(deploy::Deploy),
     /// Take a deployed project off a target

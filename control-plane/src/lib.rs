@@ -17,3 +17,4 @@ pub mod store;
 pub mod telemetry;
 pub mod vault;
 pub mod wake;
+pub mod webhooks;

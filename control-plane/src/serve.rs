@@ -17,11 +17,13 @@ use tokio_util::task::TaskTracker;
 
 use crate::agents::{self, Registry};
 use crate::config::{Config, PublicUrl};
+use crate::egress::{Egress, PlainHttp, Policy};
 use crate::error::StartError;
 use crate::http::{self, Api, ApiParts, Limits};
 use crate::store::{DatabaseConfig, Store};
 use crate::telemetry::ProcessMetrics;
 use crate::vault::Vault;
+use crate::webhooks;
 use certificates::Certificates;
 use lane::Lane;
 use listeners::Listeners;
@@ -94,10 +96,12 @@ async fn run(
     store.ensure_authority().await?;
     let certificates = Certificates::make(config, &listeners.names(), store).await?;
     let registry = Registry::new();
+    let egress = egress(config);
     let metrics = ProcessMetrics::new(store.commits());
     let api = Api::new(ApiParts {
         store: store.clone(),
         agents: registry.clone(),
+        egress: egress.clone(),
         metrics,
         stopping: stopping.clone(),
         url: listeners.url.clone(),
@@ -132,6 +136,7 @@ async fn run(
         stopping.clone(),
     );
     tasks.spawn_on(agents, lane.handle());
+    tasks.spawn(webhooks::send(store.clone(), egress, stopping.clone()));
     timers::start(&tasks, store, certificates, &stopping);
     stopping.cancelled().await;
     tasks.close();
@@ -139,6 +144,19 @@ async fn run(
     write_last_measurements(store).await;
     tracing::info!("the control plane has stopped");
     Ok(())
+}
+
+/// The way out that the configuration allows.
+fn egress(config: &Config) -> Egress {
+    let policy = Policy {
+        allow: config.egress.allow.clone(),
+        plain_http: if config.egress.allow_http {
+            PlainHttp::Allowed
+        } else {
+            PlainHttp::Refused
+        },
+    };
+    Egress::new(policy, webhooks::LIMITS)
 }
 
 /// They are not worth that anybody waits for a database that hangs.

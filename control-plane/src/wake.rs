@@ -28,6 +28,8 @@ pub enum Topic {
     Log(JobId),
     /// This deployment may have moved on.
     Deployment(DeploymentId),
+    /// There may be a message for a webhook.
+    Webhooks,
 }
 
 /// Wakes and lets wait. Clones are the same.
@@ -105,6 +107,11 @@ impl Wake {
     /// Wakes who watches a deployment.
     pub fn deployment(&self, deployment: DeploymentId) {
         self.wake(Topic::Deployment(deployment));
+    }
+
+    /// Wakes who sends to webhooks.
+    pub fn webhooks(&self) {
+        self.wake(Topic::Webhooks);
     }
 
     /// Starts to wait for a topic. Subscribe before reading the store.

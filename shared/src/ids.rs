@@ -91,4 +91,8 @@ ids! {
     TeamId,
     /// A person.
     UserId,
+    /// Something that is told what happens to a project.
+    WebhookId,
+    /// One message to a webhook, however often it is tried.
+    WebhookDeliveryId,
 }

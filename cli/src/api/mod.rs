@@ -25,6 +25,7 @@ pub mod targets;
 mod unreachable;
 pub mod usage;
 pub mod users;
+pub mod webhooks;
 
 pub use client::{Client, EventStream};
 pub use reference::{find, list};

@@ -29,6 +29,7 @@ pub mod top;
 pub mod usage;
 pub mod users;
 mod watch;
+pub mod webhooks;
 pub mod whoami;
 
 use crate::{
@@ -117,6 +118,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Targets(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
         Command::Secrets(command) => command.run(session).await,
+        Command::Webhooks(command) => command.run(session).await,
         Command::Deploy(command) => command.run(session).await,
         Command::Remove(command) => command.run(session).await,
         Command::Logs(command) => command.run(session).await,

@@ -12,4 +12,5 @@ pub mod permission;
 pub mod recovery;
 pub mod secrets;
 pub mod totp;
+pub mod webhook;
 pub mod webhook_signature;

@@ -72,7 +72,7 @@ async fn behave(mut stream: TcpStream, behaviour: Behaviour) -> std::io::Result<
     match behaviour {
         Behaviour::Says(text) => stream.write_all(text.as_bytes()).await?,
         Behaviour::HangsUp => {}
-        Behaviour::Silent => tokio::time::sleep(Duration::from_secs(60)).await,
+        Behaviour::Silent => tokio::time::sleep(Duration::from_mins(1)).await,
         Behaviour::Drips => {
             stream.write_all(endless.as_bytes()).await?;
             loop {

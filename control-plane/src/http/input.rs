@@ -188,6 +188,8 @@ named! {
     SessionId: "session",
     TargetId: "target",
     UserId: "member",
+    WebhookId: "webhook",
+    WebhookDeliveryId: "webhook delivery",
 }
 
 impl<S: Send + Sync, T: Named> FromRequestParts<S> for Id<T> {

@@ -47,6 +47,7 @@ mod throttle;
 mod totp;
 mod usage;
 mod users;
+mod webhooks;
 
 pub use router::router;
 pub use server::{Limits, serve};

@@ -37,6 +37,7 @@ const SESSION: &str = "session";
         (name = "projects", description = "What a team deploys: its files and secrets"),
         (name = "deployments", description = "Bringing a project to a state on a target"),
         (name = "installation", description = "For administrators of the installation"),
+        (name = "webhooks", description = "Who is told what happens to a project's deployments"),
         (name = "plans", description = "What teams may use, and what they have used"),
         (name = "activity", description = "What was done, and the audit log"),
         (name = "metrics", description = "What agents measure"),

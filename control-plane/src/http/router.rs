@@ -15,7 +15,7 @@ use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
     enrolment_tokens, files, health, invitations, me, members, metrics, openapi, password_resets,
     plans, projects, reference, request, secrets, sessions, setup, sign_up, targets, totp, usage,
-    users,
+    users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -99,6 +99,7 @@ fn private_api(api: &Api) -> OpenApiRouter<Api> {
         )))
         .merge(people().route_layer(needs(Permission::ManageMembers)))
         .merge(projects_and_files().route_layer(needs(Permission::ChangeProjects)))
+        .merge(hooks().route_layer(needs(Permission::ChangeProjects)))
         .merge(deploys().route_layer(needs(Permission::Deploy)));
     openapi::require_credential(private.get_openapi_mut());
     private
@@ -192,6 +193,16 @@ fn projects_and_files() -> OpenApiRouter<Api> {
         .routes(secret)
         .routes(routes!(secrets::versions))
         .routes(routes!(secrets::restore))
+}
+
+fn hooks() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(webhooks::list, webhooks::create))
+        .routes(routes!(webhooks::change, webhooks::delete))
+        .routes(routes!(webhooks::test))
+        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::delivery))
+        .routes(routes!(webhooks::replay))
 }
 
 fn deploys() -> OpenApiRouter<Api> {

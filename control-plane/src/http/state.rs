@@ -10,6 +10,7 @@ use towline_pki::Fingerprint;
 use super::throttle::{Guessed, Network, Throttle};
 use crate::agents::Registry;
 use crate::config::{HostPort, PublicUrl, SignUp};
+use crate::egress::Egress;
 use crate::mail::Mailer;
 use crate::passwords::Passwords;
 use crate::store::{Store, StoreError};
@@ -42,6 +43,8 @@ pub struct ApiParts {
     pub store: Store,
     /// The connected agents.
     pub agents: Registry,
+    /// The way out.
+    pub egress: Egress,
     /// Counters of this process.
     pub metrics: ProcessMetrics,
     /// Cancelled when the process has been told to stop.

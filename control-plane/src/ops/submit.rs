@@ -9,6 +9,7 @@ use towline_shared::spec::{
 };
 
 use super::OpsError;
+use crate::domain::webhook::WebhookEvent;
 use crate::store::audit::{self, Entry};
 use crate::store::db::{Conn, Tx};
 use crate::store::deployments::{self, NewRow};
@@ -18,7 +19,7 @@ use crate::store::targets::{self, Servant};
 use crate::store::usage::{self, Metric};
 use crate::store::{
     AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, projects, quota,
-    releases,
+    releases, webhook_events,
 };
 
 /// How long a service without a health check must stay up, when nothing else is said.
@@ -184,6 +185,7 @@ pub(super) async fn submit(
     }
     tx.commit().await?;
     reach("plane: committed a submission");
+    store.wake().webhooks();
     if let Some(agent) = servant.target.agent_id {
         store.wake().agent(agent);
     }
@@ -240,6 +242,7 @@ async fn insert(
     if kind == DeploymentKind::Deploy {
         usage::add(tx, deployment, Metric::Deployments, 1, now).await?;
     }
+    webhook_events::emit(tx, deployment, WebhookEvent::DeploymentCreated, now).await?;
     write_audit(tx, tenant, &row, now).await
 }
 

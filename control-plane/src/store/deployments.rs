@@ -313,6 +313,14 @@ impl Store {
     }
 }
 
+/// A deployment as it is in a transaction that changes it.
+pub(super) async fn in_transaction(tx: &mut Tx, id: DeploymentId) -> Result<Deployment> {
+    let sql = select_deployments!("WHERE d.id = $1");
+    let row = optional!(tx.conn(), Row, sql, id.uuid())?;
+    row.ok_or(StoreError::NotFound(Resource::Deployment))?
+        .try_into()
+}
+
 /// How a deployment was asked for.
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(crate) struct Terms {

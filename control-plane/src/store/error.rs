@@ -106,6 +106,10 @@ pub enum Resource {
     Team,
     /// A person.
     User,
+    /// A webhook.
+    Webhook,
+    /// A message to a webhook.
+    WebhookDelivery,
 }
 
 impl fmt::Display for Resource {
@@ -126,6 +130,8 @@ impl fmt::Display for Resource {
             Self::Target => "target",
             Self::Team => "team",
             Self::User => "user",
+            Self::Webhook => "webhook",
+            Self::WebhookDelivery => "webhook delivery",
         })
     }
 }

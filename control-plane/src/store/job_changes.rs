@@ -15,7 +15,7 @@ use super::deployments::Image;
 use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
-use super::{Result, StoreError, builds, stored, targets};
+use super::{Result, StoreError, builds, stored, targets, webhook_events};
 use crate::job::state::{Change, Requeue};
 use crate::job::{Ending, JobState};
 
@@ -56,6 +56,9 @@ pub(super) async fn write(
         Change::End(_) | Change::CancelNow | Change::Fail(_) => {
             let end = End::of(change, row, detail)?;
             finish(tx, row, &end, now).await?;
+            if let Some(event) = webhook_events::of_end(end.state) {
+                webhook_events::emit(tx, row.deployment(), event, now).await?;
+            }
         }
     }
     write_audit(tx, row, change, actor, now).await

@@ -167,6 +167,12 @@ impl Store {
             return;
         }
         self.wake().log(moved.job);
+        if matches!(
+            moved.change,
+            Change::End(_) | Change::CancelNow | Change::Fail(_)
+        ) {
+            self.wake().webhooks();
+        }
         if let Some(agent) = moved.agent {
             self.wake().agent(agent);
         }

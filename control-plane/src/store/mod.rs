@@ -67,6 +67,10 @@ pub(crate) mod tests;
 mod text;
 pub mod usage;
 mod users;
+pub mod webhook_deliveries;
+pub(crate) mod webhook_events;
+pub mod webhook_sending;
+pub mod webhooks;
 
 use std::fmt;
 use std::fs::File;
@@ -106,6 +110,9 @@ pub use sessions::{Device, NewSession, Session};
 pub use targets::{Readiness, Target};
 pub use tenant::{Asker, Credential, Person, Tenant};
 pub use usage::{PastDays, Usage, UsagePeriod};
+pub use webhook_deliveries::{WebhookDelivery, WebhookExchange};
+pub use webhook_sending::{Attempted, DueDelivery};
+pub use webhooks::{NewWebhook, Webhook, WebhookAddress, WebhookChange, WebhookWithSecret};
 
 use crate::vault::Vault;
 use crate::wake::Wake;

@@ -11,6 +11,8 @@ const KEYS_FOR: TimeDelta = TimeDelta::days(7);
 const TOKENS_FOR: TimeDelta = TimeDelta::days(30);
 /// Certificates may renew for 30 days after their end, and are kept for as long again.
 const CERTIFICATES_FOR: TimeDelta = TimeDelta::days(60);
+/// Messages to webhooks can be looked at, and sent once more, for so long.
+const DELIVERIES_FOR: TimeDelta = TimeDelta::days(30);
 
 impl Store {
     /// Deletes what is old and of no more use.
@@ -34,6 +36,11 @@ impl Store {
         )?;
         sessions::prune(&mut tx, now).await?;
         password_resets::prune(&mut tx, now).await?;
+        execute!(
+            tx.conn(),
+            "DELETE FROM webhook_deliveries WHERE created_at < $1",
+            now - DELIVERIES_FOR
+        )?;
         execute!(tx.conn(), usage::FORGET, now - usage::KEPT_FOR)?;
         tx.commit().await?;
         self.prune_logs().await?;

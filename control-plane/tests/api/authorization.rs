@@ -98,6 +98,10 @@ async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::
         "/api/v1/projects" | "/api/v1/api-keys" | "/api/v1/enrolment-tokens" => {
             ("application/json", br#"{"name":"viewer"}"#.to_vec())
         }
+        "/api/v1/projects/{id}/webhooks" => (
+            "application/json",
+            br#"{"url":"http://127.0.0.1:9/","event_types":["deployment.failed"]}"#.to_vec(),
+        ),
         "/api/v1/members/{id}" => ("application/json", br#"{"role":"viewer"}"#.to_vec()),
         "/api/v1/invitations" => (
             "application/json",
@@ -207,6 +211,11 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let session = sessions.expect(200)["items"][0].clone();
     let agent = host.agent.to_string();
     let target = host.target.to_string();
+    let hook = json!({"url": "http://127.0.0.1:9/", "event_types": ["deployment.failed"]});
+    let webhooks = format!("/api/v1/projects/{project}/webhooks");
+    let webhook = ada.post(&webhooks, &hook).await.expect(201);
+    let test = format!("/api/v1/webhooks/{}/test", webhook["id"].as_str().unwrap());
+    let delivery = ada.post(&test, &json!({})).await.expect(202);
     let mut seen = 0;
     for route in routes(&world)
         .await
@@ -226,6 +235,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "projects" => project.as_str(),
             "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
+            "webhooks" => webhook["id"].as_str().unwrap(),
+            "webhook-deliveries" => delivery["id"].as_str().unwrap(),
             other => panic!("no own {other} for {}", route.path),
         };
         let foreign = ask(&bob, route, own).await.expect(404);
@@ -301,7 +312,7 @@ fn whom(route: &Route) -> For {
             Permission::Deploy
         }
         ("deployments", _) => Permission::Deploy,
-        ("projects", _) => Permission::ChangeProjects,
+        ("projects" | "webhooks" | "webhook-deliveries", _) => Permission::ChangeProjects,
         _ => panic!("whom does {} {} answer?", route.method, route.path),
     })
 }

@@ -27,4 +27,5 @@ mod setup;
 mod sign_up;
 mod smtp;
 mod totp;
+mod webhooks;
 mod world;

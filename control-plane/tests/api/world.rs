@@ -16,10 +16,12 @@ use towline_pki::hash_token;
 use towline_pki::tls::{LiveServerConfig, agent_listener_config};
 use towline_server::agents::{self, Registry};
 use towline_server::config::SignUp;
+use towline_server::egress::{Egress, PlainHttp, Policy};
 use towline_server::http::{Api, ApiParts, router};
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
 use towline_server::vault::Vault;
+use towline_server::webhooks;
 use uuid::Uuid;
 
 /// The first user's.
@@ -69,9 +71,16 @@ impl World {
         store.ensure_authority().await.unwrap();
         let (registry, stopping) = (Registry::new(), CancellationToken::new());
         let agent_address = listen(&store, &registry, &stopping).await;
+        let egress = egress();
+        tokio::spawn(webhooks::send(
+            store.clone(),
+            egress.clone(),
+            stopping.clone(),
+        ));
         let mut parts = ApiParts {
             store: store.clone(),
             agents: registry,
+            egress: egress.clone(),
             metrics: ProcessMetrics::new(store.commits()),
             stopping: stopping.clone(),
             url: "https://plane.example:8443".parse().unwrap(),
@@ -179,6 +188,15 @@ impl Drop for World {
     fn drop(&mut self) {
         self.stopping.cancel();
     }
+}
+
+/// Receivers of tests are on loopback.
+fn egress() -> Egress {
+    let policy = Policy {
+        allow: vec!["127.0.0.0/8".parse().unwrap()],
+        plain_http: PlainHttp::Allowed,
+    };
+    Egress::new(policy, webhooks::LIMITS)
 }
 
 async fn listen(store: &Store, registry: &Registry, stopping: &CancellationToken) -> SocketAddr {

@@ -17,7 +17,13 @@ const SMALL: [&str; 5] = [
 ];
 
 /// Indexes of nothing but what is at work or due, which is never much; each statement takes all of it, or the first.
-const OF_THE_LIVE: [&str; 4] = ["jobs_live", "jobs_queue", "jobs_leases", "logs_to_compact"];
+const OF_THE_LIVE: [&str; 5] = [
+    "jobs_live",
+    "jobs_queue",
+    "jobs_leases",
+    "logs_to_compact",
+    "webhook_deliveries_due",
+];
 
 /// Statements that are there to take all rows, or seem to.
 const WHOLE: [&str; 6] = [

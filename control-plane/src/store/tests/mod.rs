@@ -39,4 +39,5 @@ mod sessions;
 mod tenancy;
 mod usage;
 mod waking;
+mod webhooks;
 mod writer;
