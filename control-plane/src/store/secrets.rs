@@ -99,7 +99,7 @@ impl Row {
             version: self.version,
             created_at: self.created_at,
             updated_at: self.updated_at,
-            set_by: named(self.setter_id, self.setter),
+            set_by: Named::both(self.setter_id, self.setter),
             outdated,
         })
     }
@@ -110,7 +110,7 @@ impl From<VersionRow> for SecretVersion {
         Self {
             version: row.version,
             set_at: row.set_at,
-            set_by: named(row.setter_id, row.setter),
+            set_by: Named::both(row.setter_id, row.setter),
         }
     }
 }
@@ -400,10 +400,6 @@ async fn write_audit(
     });
     let subject = ("project", project.uuid());
     audit::append_of(tx, tenant, action, subject, detail, local_now()).await
-}
-
-fn named(id: Option<Uuid>, name: Option<String>) -> Option<Named> {
-    id.zip(name).map(|(id, name)| Named { id, name })
 }
 
 pub(super) const fn place(id: Uuid, version: i64) -> Place<'static> {
