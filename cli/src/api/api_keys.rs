@@ -18,6 +18,12 @@ pub struct Key {
     pub id: Uuid,
     /// Its name.
     pub name: String,
+    /// What it may be used for.
+    #[serde(default)]
+    pub scopes: Vec<String>,
+    /// The one project that it is for.
+    #[serde(default)]
+    pub project_name: Option<String>,
     /// When it was made.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
@@ -46,28 +52,28 @@ impl Nameable for Key {
     }
 }
 
-#[derive(Serialize)]
-struct NewKeyRequest<'a> {
-    name: &'a str,
+/// A key to make.
+#[derive(Debug, Serialize)]
+pub struct NewKeyRequest {
+    /// What it is for.
+    pub name: String,
+    /// What it may be used for.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_in_days: Option<u32>,
+    pub scopes: Option<Vec<String>>,
+    /// The one project that it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// The most requests in a minute.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_minute: Option<u32>,
+    /// When it ends.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub expires_in_days: Option<u32>,
 }
 
 /// Makes a key.
-pub async fn create(
-    client: &Client,
-    name: &str,
-    expires_in_days: Option<u32>,
-) -> Result<NewKey, Failure> {
-    client
-        .post(
-            &["api-keys"],
-            &NewKeyRequest {
-                name,
-                expires_in_days,
-            },
-        )
-        .await
+pub async fn create(client: &Client, new: &NewKeyRequest) -> Result<NewKey, Failure> {
+    client.post(&["api-keys"], new).await
 }
 
 /// The key that is meant. The API shows no single one.

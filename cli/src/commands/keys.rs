@@ -8,7 +8,7 @@ use super::Session;
 use crate::{
     api::{
         self,
-        api_keys::{self, Key},
+        api_keys::{self, Key, NewKeyRequest},
     },
     exit::{Exit, Failure},
     output::{
@@ -28,6 +28,16 @@ pub enum Keys {
     Create {
         /// What it is for
         name: String,
+        /// What it may be used for, such as projects:read or deployments:write (several times); everything when left
+        /// out. docs/permissions.md lists them
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// The one project that it is for, by name or id
+        #[arg(long)]
+        project: Option<String>,
+        /// Answer it so often in a minute at most
+        #[arg(long, value_name = "REQUESTS")]
+        requests_per_minute: Option<u32>,
         /// End it after so many days
         #[arg(long, value_name = "DAYS")]
         expires_in_days: Option<u32>,
@@ -55,9 +65,19 @@ impl Keys {
             }
             Self::Create {
                 name,
+                scopes,
+                project,
+                requests_per_minute,
                 expires_in_days,
             } => {
-                let made = api_keys::create(&client, &name, expires_in_days).await?;
+                let new = NewKeyRequest {
+                    name,
+                    scopes: (!scopes.is_empty()).then_some(scopes),
+                    project,
+                    requests_per_minute,
+                    expires_in_days,
+                };
+                let made = api_keys::create(&client, &new).await?;
                 session.output.note("This key is shown once; keep it now.");
                 session
                     .output
@@ -81,6 +101,15 @@ impl Keys {
     }
 }
 
+/// What a key may be used for.
+fn purpose(key: &Key) -> String {
+    let scopes = key.scopes.join(" ");
+    match &key.project_name {
+        None => scopes,
+        Some(project) => format!("{scopes} on {project}"),
+    }
+}
+
 fn table(surface: Surface, keys: &[Key]) -> String {
     let now = Utc::now();
     let mut rows = Rows::new(
@@ -88,6 +117,7 @@ fn table(surface: Surface, keys: &[Key]) -> String {
         [
             whole("name"),
             whole("id"),
+            whole("for"),
             whole("created"),
             optional("last used"),
             optional("expires"),
@@ -97,6 +127,7 @@ fn table(surface: Surface, keys: &[Key]) -> String {
         rows.row([
             key.name.as_str().into(),
             key.id.to_string().into(),
+            purpose(key).into(),
             age(key.created_at, now).into(),
             age(key.last_used_at, now).into(),
             age(key.expires_at, now).into(),

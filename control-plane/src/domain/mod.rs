@@ -1,6 +1,7 @@
 //! Pure types and rules: names, passwords, roles, uploaded archives, how often something may be
 //! done.
 
+pub mod access;
 pub mod activity;
 pub mod allowance;
 pub mod archive;
@@ -9,7 +10,9 @@ pub mod membership;
 pub mod names;
 pub mod password;
 pub mod permission;
+pub mod rate;
 pub mod recovery;
+pub mod scope;
 pub mod secrets;
 pub mod totp;
 pub mod webhook;

@@ -6,6 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::scope::Area;
+
 /// What a person may do in a team: each role may do what those below it may, and more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
@@ -127,9 +129,25 @@ pub fn page() -> String {
          Everybody is in a team by a role. This table is the code's own; a test keeps the page equal to it.\n\n\
          {}\n\n\
          Everybody may leave a team but the person it belongs to, who gives it away first: so no team is without an owner. \
-         A foreign thing and one that does not exist give the same answer.\n",
-        table.join("\n")
+         A foreign thing and one that does not exist give the same answer.\n\n\
+         ## What an API key may be used for\n\n\
+         A key acts as the person who made it, with their role, and within its scopes: `all`, or those of this table, \
+         such as `projects:read`. Who may write may read. With scopes, or for one project, a key never touches the person's own account \
+         (password, sessions, second factor). A key for one project sees that project alone, the targets, and nothing else \
+         of the team.\n\n\
+         {}\n",
+        table.join("\n"),
+        scopes()
     )
+}
+
+fn scopes() -> String {
+    let mut table = vec!["| scope | covers |".to_owned(), "|---|---|".to_owned()];
+    table.extend(Area::ALL.map(|area| {
+        let (name, words) = (area.as_str(), area.words());
+        format!("| `{name}:read`, `{name}:write` | {words} |")
+    }));
+    table.join("\n")
 }
 
 impl fmt::Display for Role {

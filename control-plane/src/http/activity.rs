@@ -10,6 +10,7 @@ use uuid::Uuid;
 use super::input::Query;
 use super::page::{page, span};
 use super::problem::Problem;
+use super::rule;
 use super::state::Api;
 use crate::store::{Activity, ActivityFilter, Listed, Tenant};
 
@@ -48,7 +49,7 @@ pub async fn list(
     Query(query): Query<ActivityQuery>,
 ) -> Result<Json<Listed<Activity>>, Problem> {
     let filter = ActivityFilter {
-        project: query.project.map(Into::into),
+        project: rule::narrow(&tenant, query.project.map(Into::into))?,
         user: query.user.map(Into::into),
         action: action(query.action)?,
         span: span(query.since, query.until)?,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::{Duration, Instant};
 
-use axum::extract::{FromRequestParts, MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, Request, State};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
@@ -13,9 +13,9 @@ use towline_shared::ids::TeamId;
 use super::cookie;
 use super::input::From;
 use super::problem::{Kind, Problem};
+use super::rates::Counted;
 use super::state::Api;
 use super::throttle::{Guessed, Network, Throttle};
-use crate::domain::permission::Permission;
 use crate::store::{Asker, Person, Resource, Tenant, UserRole};
 
 /// The longest API key that is looked at; ours have about 50 characters.
@@ -36,8 +36,13 @@ pub async fn authorize(
     match asker(&api, address, method, uri, headers).await {
         Ok(Asker::Member(tenant)) => {
             let tenant = tenant.from_address(address);
+            let counted = Counted::request(&api, &tenant);
+            if counted.is_refused() {
+                return counted.refusal();
+            }
             request.extensions_mut().insert(tenant.person().clone());
             request.extensions_mut().insert(tenant);
+            return counted.note_on(next.run(request).await);
         }
         Ok(Asker::Alone(person)) => {
             request
@@ -189,34 +194,6 @@ impl<'a> Attempt<'a> {
     }
 }
 
-/// Refuses changes to those whose role does not allow them; all may look.
-pub async fn require(
-    State((api, permission)): State<(Api, Permission)>,
-    tenant: Tenant,
-    request: Request,
-    next: Next,
-) -> Response {
-    if request.method().is_safe() || tenant.role().may(permission) {
-        next.run(request).await
-    } else {
-        not_allowed(&api, &tenant, permission, Tried::of(&request)).await
-    }
-}
-
-/// Refuses those whose role does not allow it, also where nothing changes.
-pub async fn require_even_to_look(
-    State((api, permission)): State<(Api, Permission)>,
-    tenant: Tenant,
-    request: Request,
-    next: Next,
-) -> Response {
-    if tenant.role().may(permission) {
-        next.run(request).await
-    } else {
-        not_allowed(&api, &tenant, permission, Tried::of(&request)).await
-    }
-}
-
 /// Refuses changes of what holds for all teams to those who do not administer the installation.
 pub async fn installation_admins_change(tenant: Tenant, request: Request, next: Next) -> Response {
     if request.method().is_safe() || tenant.user_role() == UserRole::Admin {
@@ -236,47 +213,6 @@ pub async fn installation_admins(person: Person, request: Request, next: Next) -
 fn not_an_administrator(what: &str) -> Problem {
     let detail = format!("only administrators of the installation may {what}");
     Problem::new(Kind::Forbidden, detail).remedy("ask an administrator of the installation")
-}
-
-/// What somebody asked for.
-struct Tried {
-    method: Method,
-    /// With the names of its variables, not their values.
-    route: String,
-}
-
-impl Tried {
-    fn of(request: &Request) -> Self {
-        let route = request.extensions().get::<MatchedPath>();
-        Self {
-            method: request.method().clone(),
-            route: route.map_or_else(String::new, |route| route.as_str().to_owned()),
-        }
-    }
-}
-
-/// What was tried is written down.
-async fn not_allowed(api: &Api, tenant: &Tenant, permission: Permission, tried: Tried) -> Response {
-    let noted = api
-        .store
-        .note_refused_access(tenant, tried.method.as_str(), &tried.route);
-    match noted.await {
-        Ok(()) => role_does_not_allow(tenant, permission).into_response(),
-        Err(error) => Problem::from(error).into_response(),
-    }
-}
-
-fn role_does_not_allow(tenant: &Tenant, permission: Permission) -> Problem {
-    let detail = format!(
-        "the role {} in this team does not allow to {}",
-        tenant.role(),
-        permission.words()
-    );
-    let remedy = format!(
-        "it needs the role {} or more; ask an owner or admin of the team",
-        permission.least()
-    );
-    Problem::new(Kind::Forbidden, detail).remedy(remedy)
 }
 
 /// The tenant that [`authorize`] has noted. Without it there is none: a route that forgot its check

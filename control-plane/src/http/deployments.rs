@@ -13,6 +13,7 @@ use super::input::{Body, Id, Query};
 use super::page::page;
 use super::problem::{Problem, ProblemDocument};
 use super::router::API;
+use super::rule;
 use super::state::Api;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment, NewRemoval};
@@ -163,7 +164,7 @@ pub async fn list(
     Query(query): Query<DeploymentQuery>,
 ) -> Result<Json<Listed<Deployment>>, Problem> {
     let filter = DeploymentFilter {
-        project: query.project.map(ProjectId::from),
+        project: rule::narrow(&tenant, query.project.map(ProjectId::from))?,
         target: query.target.map(TargetId::from),
         status: query.status.as_deref().map(status).transpose()?,
     };

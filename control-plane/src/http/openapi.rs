@@ -3,8 +3,8 @@
 use axum::Extension;
 use axum::response::{IntoResponse, Response as HttpResponse};
 use bytes::Bytes;
-use http::StatusCode;
 use http::header::CONTENT_TYPE;
+use http::{Method, StatusCode};
 use utoipa::OpenApi;
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::security::{
@@ -63,15 +63,29 @@ pub fn frame() -> utoipa::openapi::OpenApi {
     document
 }
 
-/// Notes on each route that it needs an API key or a session.
-pub fn require_credential(document: &mut utoipa::openapi::OpenApi) {
-    let by = |scheme| SecurityRequirement::new::<_, [&str; 0], &str>(scheme, []);
-    let either = [API_KEY, SESSION].map(by);
+/// Notes on each route the scope that an API key needs for it; a session needs none.
+pub fn need_scope(document: &mut utoipa::openapi::OpenApi, scope: impl Fn(&Method) -> String) {
     for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
-            operation.security = Some(either.to_vec());
+        for (method, operation) in operations(item) {
+            operation.security = Some(either(&[scope(&method)]));
         }
     }
+}
+
+/// Notes on each route that it needs an API key or a session, where nothing says so yet.
+pub fn require_credential(document: &mut utoipa::openapi::OpenApi) {
+    for item in document.paths.paths.values_mut() {
+        for (_, operation) in operations(item) {
+            operation.security.get_or_insert_with(|| either(&[]));
+        }
+    }
+}
+
+fn either(scopes: &[String]) -> Vec<SecurityRequirement> {
+    vec![
+        SecurityRequirement::new(API_KEY, scopes),
+        SecurityRequirement::new::<_, [&str; 0], &str>(SESSION, []),
+    ]
 }
 
 /// Notes on each route that it answers with a problem when it does not do what was asked.
@@ -84,7 +98,7 @@ pub fn may_refuse(document: &mut utoipa::openapi::OpenApi) {
         )
         .build();
     for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             let responses = &mut operation.responses.responses;
             responses.insert("default".to_owned(), RefOr::T(problem.clone()));
         }
@@ -94,7 +108,7 @@ pub fn may_refuse(document: &mut utoipa::openapi::OpenApi) {
 /// Describes each answer that says nothing more than its status: OpenAPI 3.1 wants some words.
 pub fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
     for item in document.paths.paths.values_mut() {
-        for operation in operations(item) {
+        for (_, operation) in operations(item) {
             for (status, response) in &mut operation.responses.responses {
                 if let RefOr::T(response) = response
                     && response.description.is_empty()
@@ -110,16 +124,16 @@ pub fn describe_answers(document: &mut utoipa::openapi::OpenApi) {
     }
 }
 
-fn operations(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operation)> {
     [
-        &mut item.get,
-        &mut item.put,
-        &mut item.post,
-        &mut item.patch,
-        &mut item.delete,
+        (Method::GET, &mut item.get),
+        (Method::PUT, &mut item.put),
+        (Method::POST, &mut item.post),
+        (Method::PATCH, &mut item.patch),
+        (Method::DELETE, &mut item.delete),
     ]
     .into_iter()
-    .flatten()
+    .filter_map(|(method, operation)| Some((method, operation.as_mut()?)))
 }
 
 /// The finished description, as it is sent.

@@ -27,6 +27,10 @@ pub struct ChangePlan {
     #[serde(default, deserialize_with = "limit")]
     #[schema(value_type = Option<u32>, maximum = 1_000_000)]
     max_deployments_per_day: NewLimit,
+    /// The most requests to the API of a team in a minute; null for no limit.
+    #[serde(default, deserialize_with = "limit")]
+    #[schema(value_type = Option<u32>, maximum = 1_000_000)]
+    max_requests_per_minute: NewLimit,
 }
 
 /// A limit that is given, be it as null.
@@ -55,6 +59,7 @@ pub async fn change(
         price: change.price,
         max_projects: change.max_projects,
         max_deployments_per_day: change.max_deployments_per_day,
+        max_requests_per_minute: change.max_requests_per_minute,
     };
     Ok(Json(api.store.change_plan(&tenant, plan, change).await?))
 }

@@ -10,6 +10,7 @@ use utoipa_axum::routes;
 use super::input::MAX_JSON;
 use super::openapi::Description;
 use super::problem::{Kind, Problem};
+use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
@@ -19,6 +20,8 @@ use super::{
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
+use crate::domain::scope::Area;
+use crate::store::Thing;
 
 /// Below this path is the API.
 pub const API: &str = "/api/v1";
@@ -82,31 +85,23 @@ fn public_api() -> OpenApiRouter<Api> {
         .routes(routes!(openapi::describe))
 }
 
-/// Everything else: an API key or a session is checked before anything of the request is read. What changes
-/// something stands under the permission that it needs; all may look.
+/// Everything else: an API key or a session is checked before anything of the request is read, then what the
+/// route asks of it.
 fn private_api(api: &Api) -> OpenApiRouter<Api> {
-    let needs = |permission| from_fn_with_state((api.clone(), permission), auth::require);
     let mut private = OpenApiRouter::new()
-        .merge(for_oneself())
-        .merge(for_all())
-        .merge(for_the_installation().route_layer(from_fn(auth::installation_admins_change)))
-        .merge(for_administrators().route_layer(from_fn(auth::installation_admins)))
-        .merge(hosts().route_layer(needs(Permission::ManageHosts)))
-        .merge(keys().route_layer(needs(Permission::ManageKeys)))
-        .merge(audit_log().route_layer(from_fn_with_state(
-            (api.clone(), Permission::ReadAudit),
-            auth::require_even_to_look,
-        )))
-        .merge(people().route_layer(needs(Permission::ManageMembers)))
-        .merge(projects_and_files().route_layer(needs(Permission::ChangeProjects)))
-        .merge(hooks().route_layer(needs(Permission::ChangeProjects)))
-        .merge(deploys().route_layer(needs(Permission::Deploy)));
+        .routes(routes!(me::show))
+        .merge(Rule::account().over(api, account()))
+        .merge(for_the_team(api))
+        .merge(for_the_installation(api))
+        .merge(projects_and_files(api))
+        .merge(hooks(api))
+        .merge(deploys(api));
     openapi::require_credential(private.get_openapi_mut());
     private
 }
 
 /// A person's own account, in whatever team, or in none.
-fn for_oneself() -> OpenApiRouter<Api> {
+fn account() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(sessions::end))
         .routes(routes!(sessions::list))
@@ -115,39 +110,86 @@ fn for_oneself() -> OpenApiRouter<Api> {
         .routes(routes!(totp::show, totp::propose))
         .routes(routes!(totp::enable))
         .routes(routes!(totp::disable))
+        // A person's own act, whatever their role in the team of the key.
+        .routes(routes!(invitations::join))
 }
 
-/// For every role.
-fn for_all() -> OpenApiRouter<Api> {
+fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
+    let over = |rule: Rule, routes| rule.over(api, routes);
+    let all = |area| Rule::of(area, Permission::Look);
     OpenApiRouter::new()
-        .routes(routes!(me::show))
-        .routes(routes!(usage::show))
-        .routes(routes!(activity::list))
+        .merge(over(
+            all(Area::Usage),
+            OpenApiRouter::new().routes(routes!(usage::show)),
+        ))
+        .merge(over(
+            all(Area::Activity).of_projects(),
+            OpenApiRouter::new().routes(routes!(activity::list)),
+        ))
+        .merge(over(all(Area::Targets).of_projects(), targets()))
+        .merge(over(all(Area::Targets), running()))
+        .merge(over(all(Area::Metrics), measured()))
+        .merge(over(
+            Rule::of(Area::Agents, Permission::ManageHosts),
+            hosts(),
+        ))
+        .merge(over(
+            Rule::of(Area::ApiKeys, Permission::ManageKeys),
+            keys(),
+        ))
+        .merge(over(
+            Rule::of(Area::Audit, Permission::ReadAudit).even_to_look(),
+            audit_log(),
+        ))
+        .merge(over(
+            Rule::of(Area::Members, Permission::ManageMembers),
+            people(),
+        ))
+        // Everybody may leave; who may take others out is judged with the member's role at hand.
+        .merge(over(
+            all(Area::Members),
+            OpenApiRouter::new().routes(routes!(members::remove)),
+        ))
+}
+
+/// What holds for all teams. All may see the plans; the rest is for administrators of the installation.
+fn for_the_installation(api: &Api) -> OpenApiRouter<Api> {
+    let rule = Rule::of(Area::Installation, Permission::Look);
+    let plan = OpenApiRouter::new().routes(routes!(plans::change));
+    let users = OpenApiRouter::new()
+        .routes(routes!(users::list))
+        .routes(routes!(users::reset_link));
+    let plans = OpenApiRouter::new().routes(routes!(plans::list));
+    OpenApiRouter::new()
+        .merge(
+            Rule::of(Area::Usage, Permission::Look)
+                .of_projects()
+                .over(api, plans),
+        )
+        .merge(rule.over(
+            api,
+            plan.route_layer(from_fn(auth::installation_admins_change)),
+        ))
+        .merge(rule.over(api, users.route_layer(from_fn(auth::installation_admins))))
+}
+
+fn targets() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
+}
+
+fn running() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(containers::list))
         .routes(routes!(containers::logs))
+}
+
+fn measured() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
         .routes(routes!(metrics::range))
         .routes(routes!(metrics::latest))
         .routes(routes!(metrics::prometheus))
-        // A person's own act, whatever their role in the team of the key.
-        .routes(routes!(invitations::join))
-        // Everybody may leave; who may take others out is judged with the member's role at hand.
-        .routes(routes!(members::remove))
-}
-
-/// For everybody to see, for administrators of the installation to change.
-fn for_the_installation() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(plans::list))
-        .routes(routes!(plans::change))
-}
-
-/// For administrators of the installation alone.
-fn for_administrators() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(users::list))
-        .routes(routes!(users::reset_link))
 }
 
 fn hosts() -> OpenApiRouter<Api> {
@@ -180,41 +222,60 @@ fn people() -> OpenApiRouter<Api> {
         .routes(routes!(invitations::revoke))
 }
 
-fn projects_and_files() -> OpenApiRouter<Api> {
+fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
+    let of = |area| Rule::of(area, Permission::ChangeProjects);
+    let of_one = |area| of(area).of_one(Thing::Project);
+    let all = OpenApiRouter::new().routes(routes!(projects::list, projects::create));
     let files =
         routes!(files::list, files::replace).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES));
+    let one = OpenApiRouter::new()
+        .routes(routes!(projects::show, projects::delete))
+        .routes(files);
     let secret =
         routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(secrets::MAX_BODY));
-    OpenApiRouter::new()
-        .routes(routes!(projects::list, projects::create))
-        .routes(routes!(projects::show, projects::delete))
-        .routes(files)
+    let secrets = OpenApiRouter::new()
         .routes(routes!(secrets::list))
         .routes(secret)
         .routes(routes!(secrets::versions))
-        .routes(routes!(secrets::restore))
+        .routes(routes!(secrets::restore));
+    OpenApiRouter::new()
+        .merge(of(Area::Projects).of_projects().over(api, all))
+        .merge(of_one(Area::Projects).over(api, one))
+        .merge(of_one(Area::Secrets).over(api, secrets))
 }
 
-fn hooks() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
-        .routes(routes!(webhooks::list, webhooks::create))
+fn hooks(api: &Api) -> OpenApiRouter<Api> {
+    let of = |thing| Rule::of(Area::Webhooks, Permission::ChangeProjects).of_one(thing);
+    let of_project = OpenApiRouter::new().routes(routes!(webhooks::list, webhooks::create));
+    let one = OpenApiRouter::new()
         .routes(routes!(webhooks::change, webhooks::delete))
         .routes(routes!(webhooks::test))
-        .routes(routes!(webhooks::deliveries))
+        .routes(routes!(webhooks::deliveries));
+    let delivery = OpenApiRouter::new()
         .routes(routes!(webhooks::delivery))
-        .routes(routes!(webhooks::replay))
+        .routes(routes!(webhooks::replay));
+    OpenApiRouter::new()
+        .merge(of(Thing::Project).over(api, of_project))
+        .merge(of(Thing::Webhook).over(api, one))
+        .merge(of(Thing::WebhookDelivery).over(api, delivery))
 }
 
-fn deploys() -> OpenApiRouter<Api> {
-    OpenApiRouter::new()
+fn deploys(api: &Api) -> OpenApiRouter<Api> {
+    let rule = Rule::of(Area::Deployments, Permission::Deploy);
+    let of_project = OpenApiRouter::new()
         .routes(routes!(deployments::create))
-        .routes(routes!(deployments::remove))
-        .routes(routes!(deployments::list))
+        .routes(routes!(deployments::remove));
+    let all = OpenApiRouter::new().routes(routes!(deployments::list));
+    let one = OpenApiRouter::new()
         .routes(routes!(deployments::show))
         .routes(routes!(deployments::cancel))
         .routes(routes!(deployments::retry))
         .routes(routes!(deployment_log::range))
-        .routes(routes!(deployment_log::stream))
+        .routes(routes!(deployment_log::stream));
+    OpenApiRouter::new()
+        .merge(rule.of_one(Thing::Project).over(api, of_project))
+        .merge(rule.of_projects().over(api, all))
+        .merge(rule.of_one(Thing::Deployment).over(api, one))
 }
 
 async fn nothing_here(uri: Uri) -> Problem {

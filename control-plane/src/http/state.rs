@@ -1,15 +1,17 @@
 //! What handlers work with.
 
 use std::ops::Deref;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towline_pki::Fingerprint;
 
+use super::rates::Metered;
 use super::throttle::{Guessed, Network, Throttle};
 use crate::agents::Registry;
 use crate::config::{HostPort, PublicUrl, SignUp};
+use crate::domain::rate::Rates;
 use crate::egress::Egress;
 use crate::mail::Mailer;
 use crate::passwords::Passwords;
@@ -77,6 +79,8 @@ pub struct Inner {
     pub(super) resets: Throttle<Guessed>,
     /// Failed enrolments and renewals.
     pub(super) enrolment: Throttle<Network>,
+    /// Requests of keys and teams in this minute.
+    pub(super) rates: Mutex<Rates<Metered>>,
 }
 
 impl Api {
@@ -90,6 +94,7 @@ impl Api {
             newcomers: Throttle::new(NEWCOMER_BURST, NEWCOMER_REFILL),
             resets: Throttle::new(RESET_BURST, RESET_REFILL),
             enrolment: Throttle::new(ENROLMENT_BURST, REFILL),
+            rates: Mutex::default(),
         }))
     }
 

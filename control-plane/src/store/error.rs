@@ -9,6 +9,7 @@ use towline_shared::spec::SpecError;
 use super::quota::QuotaExceeded;
 use crate::domain::names::InvalidName;
 use crate::domain::permission::UnknownRole;
+use crate::domain::scope::UnfitScopes;
 use crate::domain::secrets::UnknownScope;
 use crate::vault::VaultError;
 
@@ -163,6 +164,13 @@ impl DatabaseError {
 
 impl From<UnknownScope> for StoreError {
     fn from(error: UnknownScope) -> Self {
+        Self::Damaged(error.to_string())
+    }
+}
+
+/// What the database holds, we wrote.
+impl From<UnfitScopes> for StoreError {
+    fn from(error: UnfitScopes) -> Self {
         Self::Damaged(error.to_string())
     }
 }

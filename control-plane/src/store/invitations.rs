@@ -6,12 +6,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use serde_json::json;
 use towline_pki::{hash_token, random_token};
-use towline_shared::ids::{ApiKeyId, InvitationId, TeamId};
+use towline_shared::ids::{InvitationId, TeamId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::api_keys;
+use super::api_keys::{self, FIRST, NewApiKey};
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::members::{allow, lock_team, role_now};
@@ -258,8 +258,7 @@ async fn enter(
 ) -> Result<SetUp> {
     let team = TeamId::from(open.team_id);
     people::insert_member(tx, team, user.id, open.role.parse()?, now).await?;
-    let api_key =
-        api_keys::insert(tx, ApiKeyId::new(), team, user.id, "first key", None, now).await?;
+    let api_key = api_keys::insert(tx, team, user.id, NewApiKey::named(FIRST), now).await?;
     let entry = Entry {
         chain: team.uuid(),
         team: Some(team),

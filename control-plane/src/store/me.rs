@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use super::db::{one, optional};
 use super::people::{Team, User};
 use super::tenant::{Credential, Tenant};
-use super::{ApiKey, Resource, Result, Session, Store, StoreError};
+use super::{ApiKey, Resource, Result, Session, Store, StoreError, api_keys};
 use crate::domain::permission::Role;
 
 /// Who somebody is who has a credential.
@@ -17,8 +17,8 @@ pub struct Me {
     pub user: User,
     /// The team that is asked for: a key's own, or the one that the request names.
     pub team: Team,
-    /// What the person may do there.
-    pub role: Role,
+    /// What the person may do in the whole team; nothing for a key that is for one project.
+    pub role: Option<Role>,
     /// The key, if the person came with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<ApiKey>,
@@ -51,10 +51,8 @@ impl Store {
         let (mut key, mut session) = (None, None);
         match tenant.credential() {
             Credential::Key(id) => {
-                let sql = "SELECT id, name, prefix, scopes, created_at, expires_at, last_used_at FROM api_keys
-                    WHERE id = $1 AND team_id = $2";
                 let team = tenant.team().uuid();
-                key = optional!(reader.conn(), ApiKey, sql, id.uuid(), team)?;
+                key = optional!(reader.conn(), ApiKey, api_keys::ONE, id.uuid(), team)?;
                 key.as_ref().ok_or(StoreError::NotFound(Resource::ApiKey))?;
             }
             Credential::Session(id) => {

@@ -5,12 +5,12 @@ use std::str::FromStr;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use towline_pki::{hash_token, random_token};
-use towline_shared::ids::{ApiKeyId, TeamId, UserId};
+use towline_shared::ids::{TeamId, UserId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::api_keys::{self, NewApiKey};
+use super::api_keys::{self, FIRST, MintedApiKey, NewApiKey};
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute, local_now, one};
 use super::{Result, Store, StoreError, installation};
@@ -81,7 +81,7 @@ pub struct SetUp {
     /// The person's own team.
     pub team: Team,
     /// The first key.
-    pub api_key: NewApiKey,
+    pub api_key: MintedApiKey,
 }
 
 impl Store {
@@ -144,8 +144,7 @@ pub(crate) async fn create_first_user(
         plan: OWNERS_PLAN,
     };
     let (user, team) = insert_user(tx, &new, now).await?;
-    let id = ApiKeyId::new();
-    let api_key = api_keys::insert(tx, id, team.id, user.id, "first key", None, now).await?;
+    let api_key = api_keys::insert(tx, team.id, user.id, NewApiKey::named(FIRST), now).await?;
     let entry = Entry {
         chain: installation::id(tx).await?,
         team: None,

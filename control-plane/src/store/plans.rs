@@ -17,11 +17,11 @@ pub const MAX_LIMIT: u32 = 1_000_000;
 pub const MAX_PRICE: u32 = 100_000_000;
 
 pub(super) const OF_TEAM: &str = "SELECT p.id, p.name, p.price, p.currency, p.max_projects, p.max_deployments_per_day,
-        p.created_at, p.updated_at
+        p.max_requests_per_minute, p.created_at, p.updated_at
      FROM teams t JOIN users u ON u.id = t.owner_id JOIN plans p ON p.id = u.plan_id WHERE t.id = $1";
 pub(super) const PROJECTS: &str = "SELECT COUNT(*) FROM projects WHERE team_id = $1";
 /// There are few plans, and all of them are read.
-const ALL: &str = "SELECT id, name, price, currency, max_projects, max_deployments_per_day, created_at, updated_at
+const ALL: &str = "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, created_at, updated_at
      FROM plans ORDER BY price, id";
 
 /// What the teams of a person may use.
@@ -41,6 +41,8 @@ pub struct Plan {
     pub max_projects: Option<i64>,
     /// The most deployments that a team begins on a UTC day; null is without limit.
     pub max_deployments_per_day: Option<i64>,
+    /// The most requests to the API of a team in a minute; null is without limit.
+    pub max_requests_per_minute: Option<i64>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -68,6 +70,8 @@ pub struct PlanChange {
     pub max_projects: NewLimit,
     /// The most deployments of a team on a UTC day.
     pub max_deployments_per_day: NewLimit,
+    /// The most requests to the API of a team in a minute.
+    pub max_requests_per_minute: NewLimit,
 }
 
 impl NewLimit {
@@ -110,6 +114,9 @@ impl Store {
         change
             .max_deployments_per_day
             .check("max_deployments_per_day")?;
+        change
+            .max_requests_per_minute
+            .check("max_requests_per_minute")?;
         check_price(change.price)?;
         let mut tx = self.main().begin().await?;
         let before = lock(&mut tx, plan).await?;
@@ -120,16 +127,21 @@ impl Store {
             max_deployments_per_day: change
                 .max_deployments_per_day
                 .of(before.max_deployments_per_day),
+            max_requests_per_minute: change
+                .max_requests_per_minute
+                .of(before.max_requests_per_minute),
             updated_at: now,
             ..before.clone()
         };
         execute!(
             tx.conn(),
-            "UPDATE plans SET price = $2, max_projects = $3, max_deployments_per_day = $4, updated_at = $5 WHERE id = $1",
+            "UPDATE plans SET price = $2, max_projects = $3, max_deployments_per_day = $4, max_requests_per_minute = $5, updated_at = $6
+             WHERE id = $1",
             plan.uuid(),
             after.price,
             after.max_projects,
             after.max_deployments_per_day,
+            after.max_requests_per_minute,
             now
         )?;
         write_audit(&mut tx, tenant, &before, &after).await?;
@@ -152,9 +164,9 @@ fn check_price(price: Option<u32>) -> Result<()> {
 async fn lock(tx: &mut Tx, plan: PlanId) -> Result<Plan> {
     let conn = tx.conn();
     let sql = conn.pick(
-        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, created_at, updated_at
+        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, created_at, updated_at
          FROM plans WHERE id = $1",
-        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, created_at, updated_at
+        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, created_at, updated_at
          FROM plans WHERE id = $1 FOR NO KEY UPDATE",
     );
     let plan = optional!(conn, Plan, sql, plan.uuid())?;
@@ -167,6 +179,7 @@ async fn write_audit(tx: &mut Tx, tenant: &Tenant, before: &Plan, after: &Plan) 
             "price": plan.price,
             "max_projects": plan.max_projects,
             "max_deployments_per_day": plan.max_deployments_per_day,
+            "max_requests_per_minute": plan.max_requests_per_minute,
         })
     };
     let entry = Entry {

@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
-use super::{QuotaExceeded, Resource, Result, Store, StoreError, Tenant, quota};
+use super::{QuotaExceeded, Resource, Result, Store, StoreError, Tenant, quota, stored};
+use crate::domain::access::Reach;
 use crate::domain::names::check_name;
 
 /// What a team deploys.
@@ -83,8 +84,11 @@ impl Store {
         })
     }
 
-    /// The team's projects.
+    /// The team's projects, as far as the tenant sees them.
     pub async fn list_projects(&self, tenant: &Tenant, page: Page) -> Result<Listed<Project>> {
+        if let Reach::Projects(seen) = tenant.access().reach() {
+            return self.list_these(tenant, seen, page).await;
+        }
         let mut reader = self.main().read().await?;
         let projects = all!(
             reader.conn(),
@@ -95,6 +99,28 @@ impl Store {
             page.before(),
             page.fetch()
         )?;
+        Ok(page.cut(projects, |project| project.id.uuid()))
+    }
+
+    /// These few, newest first. One that is gone is left out.
+    async fn list_these(
+        &self,
+        tenant: &Tenant,
+        mut seen: Vec<ProjectId>,
+        page: Page,
+    ) -> Result<Listed<Project>> {
+        seen.sort_unstable_by(|one, other| other.cmp(one));
+        let mut projects = Vec::new();
+        for id in seen.into_iter().filter(|id| id.uuid() < page.before()) {
+            match self.project(tenant, id).await {
+                Ok(project) => projects.push(project),
+                Err(StoreError::NotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
+            if stored(projects.len() as u64) == page.fetch() {
+                break;
+            }
+        }
         Ok(page.cut(projects, |project| project.id.uuid()))
     }
 

@@ -134,14 +134,15 @@ impl Store {
             .await
     }
 
-    /// A person asked for what their role does not allow.
+    /// A person asked for what their role or their key does not allow.
     pub async fn note_refused_access(
         &self,
         tenant: &Tenant,
         method: &str,
         route: &str,
+        why: &str,
     ) -> Result<()> {
-        let detail = json!({ "method": method, "route": route, "role": tenant.role() });
+        let detail = json!({ "method": method, "route": route, "why": why });
         let Some(detail) = within(&self.refusals().people, tenant.user(), detail) else {
             return Ok(());
         };

@@ -17,10 +17,11 @@ use zeroize::Zeroizing;
 use super::audit::{self, Actor};
 use super::db::{Tx, all, execute, local_now, optional};
 use super::last_use::Used;
-use super::tenant::{Asker, Credential, Person};
+use super::tenant::{Asker, Credential, Grant, Person, RateLimits};
 use super::text::storable;
 use super::{Resource, Result, Store, StoreError, Tenant};
-use crate::domain::permission::Role;
+use crate::domain::access::Access;
+use crate::domain::scope::Scopes;
 
 /// The prefix of a session's secret.
 const PREFIX: &str = "twlc";
@@ -35,10 +36,12 @@ const MAX_USER_AGENT: usize = 200;
 
 /// One query gives all that a request needs to be judged. Without a team's name it is the first that
 /// the person has come into: their own.
-pub(super) const AUTHENTICATE: &str = "SELECT s.id, s.user_id, s.last_used_at, u.role AS user_role, m.team_id, m.role
+pub(super) const AUTHENTICATE: &str = "SELECT s.id, s.user_id, s.last_used_at, u.role AS user_role, m.team_id, m.role,
+        p.max_requests_per_minute
      FROM sessions s JOIN users u ON u.id = s.user_id
      LEFT JOIN team_members m ON m.user_id = s.user_id AND m.team_id = COALESCE($4,
         (SELECT f.team_id FROM team_members f WHERE f.user_id = s.user_id ORDER BY f.joined_at, f.team_id LIMIT 1))
+     LEFT JOIN teams t ON t.id = m.team_id LEFT JOIN users o ON o.id = t.owner_id LEFT JOIN plans p ON p.id = o.plan_id
      WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3";
 
 /// A sign-in of a person, without its secret.
@@ -95,6 +98,7 @@ struct Row {
     user_role: String,
     team_id: Option<Uuid>,
     role: Option<String>,
+    max_requests_per_minute: Option<i64>,
 }
 
 impl Store {
@@ -131,8 +135,12 @@ impl Store {
         let person = Person::new(row.user_id.into(), row.user_role.parse()?, credential);
         match (row.team_id, row.role) {
             (Some(team), Some(role)) => {
-                let role: Role = role.parse()?;
-                Ok(Some(Asker::Member(Tenant::new(person, team.into(), role))))
+                let grant = Grant {
+                    access: Access::by(role.parse()?),
+                    scopes: Scopes::All,
+                    rates: RateLimits::stored(None, row.max_requests_per_minute),
+                };
+                Ok(Some(Asker::Member(Tenant::new(person, team.into(), grant))))
             }
             _ if team.is_some() => Err(StoreError::NotFound(Resource::Team)),
             _ => Ok(Some(Asker::Alone(person))),

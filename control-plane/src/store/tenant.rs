@@ -6,7 +6,9 @@ use towline_shared::ids::{ApiKeyId, SessionId, TeamId, UserId};
 
 use super::audit::Actor;
 use super::people::UserRole;
+use crate::domain::access::Access;
 use crate::domain::permission::Role;
+use crate::domain::scope::Scopes;
 
 /// What a person came with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,7 +35,35 @@ pub struct Person {
 pub struct Tenant {
     person: Person,
     team: TeamId,
-    role: Role,
+    grant: Grant,
+}
+
+/// What a credential lets its bearer do in a team.
+#[derive(Clone, Debug)]
+pub(super) struct Grant {
+    pub(super) access: Access,
+    pub(super) scopes: Scopes,
+    pub(super) rates: RateLimits,
+}
+
+/// How many requests in a minute are answered; without a number all are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RateLimits {
+    /// Of this key.
+    pub key: Option<u32>,
+    /// Of all of the team together.
+    pub team: Option<u32>,
+}
+
+impl RateLimits {
+    /// From the database, where none is less than nothing.
+    pub(super) fn stored(key: Option<i64>, team: Option<i64>) -> Self {
+        let limit = |stored: i64| u32::try_from(stored).unwrap_or(u32::MAX);
+        Self {
+            key: key.map(limit),
+            team: team.map(limit),
+        }
+    }
 }
 
 /// Whom a credential shows.
@@ -94,8 +124,12 @@ impl Person {
 }
 
 impl Tenant {
-    pub(super) const fn new(person: Person, team: TeamId, role: Role) -> Self {
-        Self { person, team, role }
+    pub(super) const fn new(person: Person, team: TeamId, grant: Grant) -> Self {
+        Self {
+            person,
+            team,
+            grant,
+        }
     }
 
     /// The same, with the address the request came from, for the audit log.
@@ -125,9 +159,24 @@ impl Tenant {
         self.person.credential
     }
 
-    /// What the person may do.
-    pub const fn role(&self) -> Role {
-        self.role
+    /// How far the person's right reaches.
+    pub const fn access(&self) -> &Access {
+        &self.grant.access
+    }
+
+    /// The person's role in what is the whole team's.
+    pub const fn role(&self) -> Option<Role> {
+        self.grant.access.in_team()
+    }
+
+    /// What the credential may be used for.
+    pub const fn scopes(&self) -> &Scopes {
+        &self.grant.scopes
+    }
+
+    /// How often may be asked.
+    pub const fn rates(&self) -> RateLimits {
+        self.grant.rates
     }
 
     /// What the person may do in the installation, beside any team.

@@ -45,13 +45,18 @@ const PUBLIC: [(&str, &str); 22] = [
     ("post", "/api/v1/agent/renew"),
 ];
 
-struct Route {
-    method: String,
-    path: String,
-    operation: Value,
+pub struct Route {
+    pub method: String,
+    pub path: String,
+    pub operation: Value,
 }
 
 impl Route {
+    /// What it is about: the first word of its path.
+    pub fn resource(&self) -> &str {
+        self.path.split('/').nth(3).unwrap()
+    }
+
     fn at(&self, id: &str) -> String {
         self.path
             .replace("{id}", id)
@@ -59,12 +64,12 @@ impl Route {
             .replace("{name}", "web-1")
     }
 
-    fn is_public(&self) -> bool {
+    pub fn is_public(&self) -> bool {
         PUBLIC.contains(&(self.method.as_str(), self.path.as_str()))
     }
 }
 
-async fn routes(world: &World) -> Vec<Route> {
+pub async fn routes(world: &World) -> Vec<Route> {
     let document = world.nobody().get("/api/v1/openapi.json").await.expect(200);
     let mut routes = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -80,7 +85,7 @@ async fn routes(world: &World) -> Vec<Route> {
     routes
 }
 
-async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::Answer {
+pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::Answer {
     let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).unwrap();
     let (media, body) = match route.path.as_str() {
         "/api/v1/projects/{id}/files" => (
@@ -199,7 +204,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .iter()
         .filter(|route| route.path.contains("{id}"))
     {
-        let resource = route.path.split('/').nth(3).unwrap();
+        let resource = route.resource();
         let own = match resource {
             "agents" => agent.as_str(),
             "api-keys" => key["id"].as_str().unwrap(),
@@ -267,7 +272,7 @@ impl For {
 
 /// Whom each route answers, by its method and path: the test fails on a route that it does not know.
 fn whom(route: &Route) -> For {
-    let resource = route.path.split('/').nth(3).unwrap();
+    let resource = route.resource();
     if resource == "audit" {
         return For::Roles(Permission::ReadAudit);
     }

@@ -20,9 +20,11 @@ use uuid::Uuid;
 use super::super::db::{execute, local_now};
 use super::super::open::TELEMETRY_FILE;
 use super::super::people::UserRole;
-use super::super::tenant::{Credential, Person, Tenant};
+use super::super::tenant::{Credential, Grant, Person, RateLimits, Tenant};
 use super::super::{DatabaseConfig, Store, stored};
+use crate::domain::access::Access;
 use crate::domain::permission::Role;
+use crate::domain::scope::Scopes;
 use crate::vault::Vault;
 
 const FREE_PLAN: Uuid = Uuid::from_u128(0x0198_0000_0000_7000_8000_0000_0000_0001);
@@ -225,7 +227,15 @@ impl Fixture {
     pub(in crate::store) fn stranger() -> Tenant {
         let credential = Credential::Key(ApiKeyId::new());
         let person = Person::new(UserId::new(), UserRole::User, credential);
-        Tenant::new(person, TeamId::new(), Role::Owner)
+        Tenant::new(
+            person,
+            TeamId::new(),
+            Grant {
+                access: Access::by(Role::Owner),
+                scopes: Scopes::All,
+                rates: RateLimits::default(),
+            },
+        )
     }
 
     /// The file of logs and metrics; none on PostgreSQL.

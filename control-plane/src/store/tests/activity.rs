@@ -148,7 +148,7 @@ async fn a_deleted_project_keeps_its_story(world: &World) {
 async fn refused_access_is_in_the_audit_log_and_bounded(world: &World) {
     let (store, tenant) = (&world.store, &world.tenant);
     for _ in 0..200 {
-        let noted = store.note_refused_access(tenant, "POST", "/api/v1/projects");
+        let noted = store.note_refused_access(tenant, "POST", "/api/v1/projects", "role viewer");
         noted.await.unwrap();
     }
     let refused = AuditFilter {

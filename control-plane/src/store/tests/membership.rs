@@ -110,7 +110,7 @@ async fn somebody_new_joins_by_a_link_that_works_once(world: &World) {
         .unwrap();
     assert_eq!(
         (bob.role(), bob.team()),
-        (Role::Developer, world.tenant.team())
+        (Some(Role::Developer), world.tenant.team())
     );
     is_gone(
         store
@@ -154,7 +154,7 @@ async fn somebody_known_joins_with_their_own_account(world: &World) {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(here.role(), Role::Viewer);
+    assert_eq!(here.role(), Some(Role::Viewer));
     // The own team is still theirs.
     assert_eq!(store.me(&stranger).await.unwrap().team.id, stranger.team());
 }

@@ -126,7 +126,7 @@ async fn a_password_opens_a_session(world: &World) {
         (
             world.tenant.user(),
             world.tenant.team(),
-            Role::Owner,
+            Some(Role::Owner),
             world.tenant.user_role()
         )
     );
@@ -199,14 +199,14 @@ async fn a_session_may_what_the_person_may_now(world: &World) {
         Some(Asker::Member(tenant)) => (tenant.team(), tenant.role()),
         other => panic!("{other:?}"),
     };
-    assert_eq!(role().await, (world.tenant.team(), Role::Viewer));
+    assert_eq!(role().await, (world.tenant.team(), Some(Role::Viewer)));
     let user = stranger.user();
     world
         .store
         .change_role(&world.tenant, user, Role::Admin)
         .await
         .unwrap();
-    assert_eq!(role().await, (world.tenant.team(), Role::Admin));
+    assert_eq!(role().await, (world.tenant.team(), Some(Role::Admin)));
     world
         .store
         .remove_member(&world.tenant, user)

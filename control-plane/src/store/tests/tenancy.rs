@@ -31,7 +31,7 @@ async fn a_stranger_finds_nothing(world: &World) {
         .unwrap()
         .items[0]
         .id;
-    let key = world.set_up.api_key.id;
+    let key = world.set_up.api_key.about.id;
 
     assert!(is_absent(store.agent(stranger, host.id).await));
     assert!(is_absent(store.target(stranger, host.target).await));
