@@ -8,7 +8,7 @@ use crate::{
     commands::{
         activity, agents, cancel, completions, contexts, deploy, deployments, join, keys, login,
         logout, logs, members, password, projects, ps, remove, retry, secrets, sessions, setup,
-        targets, top, usage, users, webhooks, whoami,
+        targets, teams, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -86,6 +86,9 @@ pub enum Command {
     /// API keys
     #[command(subcommand)]
     Keys(keys::Keys),
+    /// The teams that you are in
+    #[command(subcommand)]
+    Teams(teams::Teams),
     /// The people of the team
     #[command(subcommand)]
     Members(members::Members),

@@ -156,6 +156,16 @@ impl Client {
             .await
     }
 
+    /// Changes a part of something.
+    pub async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.answer(self.request(Method::PATCH, path, &[]).json(body))
+            .await
+    }
+
     /// Puts bytes.
     pub async fn put_bytes<T: DeserializeOwned>(
         &self,

@@ -6,7 +6,7 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    Client, More,
+    Client, More, Named,
     reference::{self, Nameable},
     setup::Installed,
 };
@@ -42,6 +42,9 @@ pub struct Invitation {
     pub email: String,
     /// The role they will have.
     pub role: String,
+    /// The one project that it is for.
+    #[serde(default)]
+    pub project: Option<Named>,
     /// The link, told only when it is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub link: Option<String>,
@@ -116,8 +119,16 @@ pub async fn give_team(client: &Client, id: Uuid) -> Result<Member, Failure> {
 }
 
 /// Invites somebody.
-pub async fn invite(client: &Client, email: &str, role: &str) -> Result<Invitation, Failure> {
-    let body = json!({ "email": email, "role": role });
+pub async fn invite(
+    client: &Client,
+    email: &str,
+    role: &str,
+    project: Option<&str>,
+) -> Result<Invitation, Failure> {
+    let mut body = json!({ "email": email, "role": role });
+    if let Some(project) = project {
+        body["project"] = project.into();
+    }
     client.post(&["invitations"], &body).await
 }
 

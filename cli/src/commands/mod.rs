@@ -25,6 +25,7 @@ pub mod sessions;
 pub mod setup;
 mod signals;
 pub mod targets;
+pub mod teams;
 pub mod top;
 pub mod usage;
 pub mod users;
@@ -113,6 +114,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Password(command) => command.run(session).await,
         Command::Sessions(command) => command.run(session).await,
         Command::Users(command) => command.run(session).await,
+        Command::Teams(command) => command.run(session).await,
         Command::Members(command) => command.run(session).await,
         Command::Agents(command) => command.run(session).await,
         Command::Targets(command) => command.run(session).await,

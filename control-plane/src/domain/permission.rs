@@ -105,7 +105,9 @@ impl Permission {
             Self::ManageKeys => "make and end API keys",
             Self::ManageMembers => "invite people, change their roles, let them go",
             Self::ReadAudit => "read the audit log, with the addresses that people came from",
-            Self::ManageOwners => "make somebody an owner or no owner any more, give the team away",
+            Self::ManageOwners => {
+                "make somebody an owner or no owner any more, rename, give away and delete the team"
+            }
         }
     }
 }
@@ -130,6 +132,10 @@ pub fn page() -> String {
          {}\n\n\
          Everybody may leave a team but the person it belongs to, who gives it away first: so no team is without an owner. \
          A foreign thing and one that does not exist give the same answer.\n\n\
+         ## Roles on single projects\n\n\
+         Somebody may have the role admin, developer or viewer on one project. For a member of the team the higher of the two \
+         roles counts there. Others see that project, the targets, and nothing else of the team. An admin of a project gives \
+         roles on it.\n\n\
          ## What an API key may be used for\n\n\
          A key acts as the person who made it, with their role, and within its scopes: `all`, or those of this table, \
          such as `projects:read`. Who may write may read. With scopes, or for one project, a key never touches the person's own account \

@@ -130,7 +130,7 @@ impl Area {
             Self::Audit => "the audit log",
             Self::Deployments => "deployments, removals and their logs",
             Self::Installation => "people, plans and what else holds for all teams",
-            Self::Members => "members and invitations",
+            Self::Members => "members, invitations, roles on projects, and the team itself",
             Self::Metrics => "measurements, also for Prometheus",
             Self::Projects => "projects and their files",
             Self::Secrets => "secrets of projects; their values are never read",

@@ -11,10 +11,11 @@ use utoipa::ToSchema;
 use super::input::{Body, Id, Query};
 use super::page::PageQuery;
 use super::problem::Problem;
+use super::projects::project_named;
 use super::state::Api;
 use crate::domain::scope::Scopes;
 use crate::store::api_keys::MAX_RATE;
-use crate::store::{ApiKey, Listed, MintedApiKey, NewApiKey, Project, StoreError, Tenant};
+use crate::store::{ApiKey, Listed, MintedApiKey, NewApiKey, Tenant};
 
 /// The longest a key may be given, in days: ten years.
 const MAX_DAYS: u32 = 3650;
@@ -91,10 +92,7 @@ pub async fn create(
     tenant: Tenant,
     Body(new): Body<CreateApiKey>,
 ) -> Result<(StatusCode, Json<MintedApiKey>), Problem> {
-    let project = match &new.project {
-        Some(project) => Some(find_project(&api, &tenant, project).await?),
-        None => None,
-    };
+    let project = project_named(&api, &tenant, new.project.as_deref()).await?;
     let key = NewApiKey {
         name: &new.name,
         scopes: new.scopes()?,
@@ -104,16 +102,6 @@ pub async fn create(
     };
     let key = api.store.create_api_key(&tenant, key).await?;
     Ok((StatusCode::CREATED, Json(key)))
-}
-
-async fn find_project(api: &Api, tenant: &Tenant, project: &str) -> Result<Project, Problem> {
-    match api.store.find_project(tenant, project).await {
-        Err(StoreError::NotFound(_)) => {
-            Err(Problem::invalid("project", "there is no such project")
-                .remedy("give the id or the name of one of the team's projects"))
-        }
-        found => Ok(found?),
-    }
 }
 
 /// Ends a key at once.

@@ -196,16 +196,33 @@ impl<S: Send + Sync, T: Named> FromRequestParts<S> for Id<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Path(parameters) = Path::<Vec<(String, String)>>::from_request_parts(parts, state)
-            .await
-            .map_err(|_| Problem::not_found(T::WHAT))?;
-        parameters
-            .iter()
-            .find(|(name, _)| name == "id")
-            .and_then(|(_, text)| text.parse().ok())
-            .map(Self)
-            .ok_or_else(|| Problem::not_found(T::WHAT))
+        id_at("id", T::WHAT, parts, state).await.map(Self)
     }
+}
+
+/// The person in a path, beside the id of what they have a role on.
+#[derive(Debug)]
+pub struct MemberId(pub ids::UserId);
+
+impl<S: Send + Sync> FromRequestParts<S> for MemberId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        id_at("member", "member", parts, state).await.map(Self)
+    }
+}
+
+async fn id_at<S: Send + Sync, T: std::str::FromStr>(
+    place: &str,
+    what: &str,
+    parts: &mut Parts,
+    state: &S,
+) -> Result<T, Problem> {
+    let found = Path::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+    let Path(parameters) = found.map_err(|_| Problem::not_found(what))?;
+    let text = parameters.iter().find(|(name, _)| name == place);
+    text.and_then(|(_, text)| text.parse().ok())
+        .ok_or_else(|| Problem::not_found(what))
 }
 
 /// The segment of a path that is a name, beside the id of what it belongs to.

@@ -13,6 +13,7 @@ use super::auth::may_try;
 use super::input::{Body, From, Id, Query};
 use super::page::PageQuery;
 use super::problem::Problem;
+use super::projects::project_named;
 use super::state::Api;
 use crate::domain::password::Password;
 use crate::domain::permission::Role;
@@ -27,6 +28,8 @@ pub struct Invite {
     email: String,
     /// The role they will have.
     role: Role,
+    /// The one project that it is for, by id or name; the whole team when left out.
+    project: Option<String>,
 }
 
 /// An invitation with its link, which is shown this once.
@@ -73,7 +76,7 @@ pub async fn list(
     Ok(Json(api.store.list_invitations(&tenant, page).await?))
 }
 
-/// Invites somebody for a week. An open invitation of the same address ends with it.
+/// Invites somebody into the team, or to one project of it, for a week. An open invitation of the same address ends with it.
 #[utoipa::path(post, path = "/invitations", tag = "team", operation_id = "invite", request_body = Invite,
     responses((status = CREATED, body = Invited)))]
 pub async fn create(
@@ -81,7 +84,11 @@ pub async fn create(
     tenant: Tenant,
     Body(new): Body<Invite>,
 ) -> Result<(StatusCode, Json<Invited>), Problem> {
-    let minted = api.store.invite(&tenant, &new.email, new.role).await?;
+    let project = project_named(&api, &tenant, new.project.as_deref()).await?;
+    let minted = api
+        .store
+        .invite(&tenant, &new.email, new.role, project.as_ref())
+        .await?;
     let link = api.link("/join", &minted.token).await?;
     let invitation = minted.invitation;
     Ok((StatusCode::CREATED, Json(Invited { invitation, link })))

@@ -22,6 +22,13 @@ pub struct ChangeRole {
     role: Role,
 }
 
+impl ChangeRole {
+    /// The role to give.
+    pub const fn role(&self) -> Role {
+        self.role
+    }
+}
+
 /// The team's members.
 #[utoipa::path(get, path = "/members", tag = "team", operation_id = "list_members", params(PageQuery),
     responses((status = OK, body = Listed<Member>)))]

@@ -31,6 +31,10 @@ pub struct ChangePlan {
     #[serde(default, deserialize_with = "limit")]
     #[schema(value_type = Option<u32>, maximum = 1_000_000)]
     max_requests_per_minute: NewLimit,
+    /// The most teams that belong to a person, their own one counted; null for no limit.
+    #[serde(default, deserialize_with = "limit")]
+    #[schema(value_type = Option<u32>, maximum = 1_000_000)]
+    max_teams: NewLimit,
 }
 
 /// A limit that is given, be it as null.
@@ -60,6 +64,7 @@ pub async fn change(
         max_projects: change.max_projects,
         max_deployments_per_day: change.max_deployments_per_day,
         max_requests_per_minute: change.max_requests_per_minute,
+        max_teams: change.max_teams,
     };
     Ok(Json(api.store.change_plan(&tenant, plan, change).await?))
 }

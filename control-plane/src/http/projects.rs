@@ -12,7 +12,7 @@ use super::page::PageQuery;
 use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::state::Api;
-use crate::store::{Listed, Project, Tenant};
+use crate::store::{Listed, Project, StoreError, Tenant};
 
 /// A project to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -74,4 +74,22 @@ pub async fn delete(
 ) -> Result<StatusCode, Problem> {
     api.store.delete_project(&tenant, project).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// The project that a field `project` names, by id or name.
+pub async fn project_named(
+    api: &Api,
+    tenant: &Tenant,
+    named: Option<&str>,
+) -> Result<Option<Project>, Problem> {
+    let Some(named) = named else {
+        return Ok(None);
+    };
+    match api.store.find_project(tenant, named).await {
+        Err(StoreError::NotFound(_)) => {
+            Err(Problem::invalid("project", "there is no such project")
+                .remedy("give the id or the name of one of the team's projects"))
+        }
+        found => Ok(Some(found?)),
+    }
 }

@@ -15,8 +15,8 @@ use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
     enrolment_tokens, files, health, invitations, me, members, metrics, openapi, password_resets,
-    plans, projects, reference, request, secrets, sessions, setup, sign_up, targets, totp, usage,
-    users, webhooks,
+    plans, project_members, projects, reference, request, secrets, sessions, setup, sign_up,
+    targets, teams, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -110,6 +110,7 @@ fn account() -> OpenApiRouter<Api> {
         .routes(routes!(totp::show, totp::propose))
         .routes(routes!(totp::enable))
         .routes(routes!(totp::disable))
+        .routes(routes!(teams::list, teams::create))
         // A person's own act, whatever their role in the team of the key.
         .routes(routes!(invitations::join))
 }
@@ -144,6 +145,10 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
         .merge(over(
             Rule::of(Area::Members, Permission::ManageMembers),
             people(),
+        ))
+        .merge(over(
+            Rule::of(Area::Members, Permission::ManageOwners),
+            OpenApiRouter::new().routes(routes!(teams::rename, teams::delete)),
         ))
         // Everybody may leave; who may take others out is judged with the member's role at hand.
         .merge(over(
@@ -242,6 +247,20 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         .merge(of(Area::Projects).of_projects().over(api, all))
         .merge(of_one(Area::Projects).over(api, one))
         .merge(of_one(Area::Secrets).over(api, secrets))
+        .merge(project_people(api))
+}
+
+/// Who has a role on one project.
+fn project_people(api: &Api) -> OpenApiRouter<Api> {
+    let of = |permission| Rule::of(Area::Members, permission).of_one(Thing::Project);
+    let given = OpenApiRouter::new()
+        .routes(routes!(project_members::list))
+        .routes(routes!(project_members::put));
+    // Everybody may give up their own; who may take others' is judged in the action.
+    let taken = OpenApiRouter::new().routes(routes!(project_members::remove));
+    OpenApiRouter::new()
+        .merge(of(Permission::ManageMembers).over(api, given))
+        .merge(of(Permission::Look).over(api, taken))
 }
 
 fn hooks(api: &Api) -> OpenApiRouter<Api> {

@@ -12,6 +12,7 @@ use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::last_use::Used;
 use super::page::{Listed, Page};
+use super::project_members::{Standing, single_projects};
 use super::tenant::{Credential, Grant, Person, RateLimits, Tenant};
 use super::{Project, Resource, Result, Store, StoreError};
 use crate::domain::access::Access;
@@ -110,7 +111,8 @@ struct Owner {
     id: Uuid,
     team_id: Uuid,
     user_id: Uuid,
-    role: String,
+    role: Option<String>,
+    single_projects: i64,
     user_role: String,
     scopes: String,
     project_id: Option<Uuid>,
@@ -120,9 +122,9 @@ struct Owner {
 }
 
 impl Owner {
-    fn grant(&self) -> Result<Grant> {
+    fn grant(&self, access: Access) -> Result<Grant> {
         Ok(Grant {
-            access: Access::by(self.role.parse()?).only(self.project_id.map(Into::into)),
+            access: access.only(self.project_id.map(Into::into)),
             scopes: self.scopes.parse()?,
             rates: RateLimits::stored(self.requests_per_minute, self.max_requests_per_minute),
         })
@@ -147,12 +149,16 @@ impl Store {
         let owner = optional!(
             reader.conn(),
             Owner,
-            "SELECT k.id, k.team_id, k.user_id, m.role, u.role AS user_role, k.scopes, k.project_id,
-                k.requests_per_minute, p.max_requests_per_minute, k.last_used_at
-             FROM api_keys k JOIN team_members m ON m.team_id = k.team_id AND m.user_id = k.user_id
-             JOIN users u ON u.id = k.user_id JOIN teams t ON t.id = k.team_id
-             JOIN users o ON o.id = t.owner_id JOIN plans p ON p.id = o.plan_id
-             WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)",
+            concat!(
+                "SELECT k.id, k.team_id, k.user_id, m.role, u.role AS user_role, k.scopes, k.project_id,
+                    k.requests_per_minute, p.max_requests_per_minute, k.last_used_at, ",
+                single_projects!(),
+                " AS single_projects
+                 FROM api_keys k JOIN users u ON u.id = k.user_id JOIN teams t ON t.id = k.team_id
+                 LEFT JOIN team_members m ON m.team_id = k.team_id AND m.user_id = k.user_id
+                 JOIN users h ON h.id = t.owner_id JOIN plans p ON p.id = h.plan_id
+                 WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)"
+            ),
             hash_token(key),
             now
         )?;
@@ -163,8 +169,16 @@ impl Store {
         self.note_use(Used::Key(owner.id), owner.last_used_at, now);
         let credential = Credential::Key(owner.id.into());
         let person = Person::new(owner.user_id.into(), owner.user_role.parse()?, credential);
-        let grant = owner.grant()?;
-        Ok(Some(Tenant::new(person, owner.team_id.into(), grant)))
+        let standing = Standing {
+            role: owner.role.as_deref(),
+            single_projects: owner.single_projects,
+        };
+        let team = owner.team_id.into();
+        let Some(access) = self.access(team, person.user(), standing).await? else {
+            return Ok(None);
+        };
+        let grant = owner.grant(access)?;
+        Ok(Some(Tenant::new(person, team, grant)))
     }
 
     /// Makes a key for the tenant's person and team. One that is made by a key may not do more than that, nor

@@ -17,7 +17,7 @@ use super::db::{Tx, all, execute, local_now, one, optional};
 use super::members::{allow, lock_team, role_now};
 use super::page::{Listed, Page};
 use super::people::{self, NewUser, SetUp, Team, User, check_email, check_person_name};
-use super::{Resource, Result, Store, StoreError, Tenant};
+use super::{Named, Project, Resource, Result, Store, StoreError, Tenant, project_members};
 use crate::domain::membership::may_invite;
 use crate::domain::password::PasswordHash;
 use crate::domain::permission::Role;
@@ -37,6 +37,8 @@ pub struct Invitation {
     pub email: String,
     /// The role they will have.
     pub role: Role,
+    /// The one project that it is for; null when it is for the whole team.
+    pub project: Option<Named>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it ends.
@@ -56,6 +58,8 @@ struct Row {
     id: Uuid,
     email: String,
     role: String,
+    project_id: Option<Uuid>,
+    project_name: Option<String>,
     created_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 }
@@ -67,6 +71,7 @@ struct Open {
     team_name: String,
     email: String,
     role: String,
+    project_id: Option<Uuid>,
 }
 
 impl Row {
@@ -75,6 +80,7 @@ impl Row {
             id: self.id.into(),
             email: self.email,
             role: self.role.parse()?,
+            project: Named::both(self.project_id, self.project_name),
             created_at: self.created_at,
             expires_at: self.expires_at,
         })
@@ -82,14 +88,18 @@ impl Row {
 }
 
 impl Store {
-    /// Invites somebody. An open invitation of the same person ends with it.
+    /// Invites somebody into the team, or to one project of it. An open invitation of the same person ends with it.
     pub async fn invite(
         &self,
         tenant: &Tenant,
         email: &str,
         role: Role,
+        project: Option<&Project>,
     ) -> Result<MintedInvitation> {
         check_email(email)?;
+        if project.is_some() {
+            project_members::check_role(role)?;
+        }
         let token = random_token(PREFIX)?;
         let mut tx = self.main().begin().await?;
         lock_team(&mut tx, tenant.team()).await?;
@@ -100,6 +110,10 @@ impl Store {
             id,
             email: email.to_owned(),
             role,
+            project: project.map(|project| Named {
+                id: project.id.uuid(),
+                name: project.name.clone(),
+            }),
             created_at: now,
             expires_at: now + LASTS,
         };
@@ -113,8 +127,8 @@ impl Store {
         )?;
         execute!(
             tx.conn(),
-            "INSERT INTO invitations (id, team_id, email, role, token_hash, invited_by, expires_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+            "INSERT INTO invitations (id, team_id, email, role, project_id, token_hash, invited_by, expires_at, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $9, $5, $6, $7, $8, $8)",
             id.uuid(),
             tenant.team().uuid(),
             email,
@@ -122,11 +136,12 @@ impl Store {
             hash_token(&token),
             tenant.user().uuid(),
             invitation.expires_at,
-            now
+            now,
+            project.map(|project| project.id.uuid())
         )?;
         let (subject, detail) = (
             ("invitation", id.uuid()),
-            json!({ "email": email, "role": role }),
+            json!({ "email": email, "role": role, "project": project.map(|project| project.id) }),
         );
         audit::append_of(&mut tx, tenant, "invitation.create", subject, detail, now).await?;
         tx.commit().await?;
@@ -143,9 +158,10 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            "SELECT id, email, role, created_at, expires_at FROM invitations
-             WHERE team_id = $1 AND id < $2 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $4
-             ORDER BY id DESC LIMIT $3",
+            "SELECT i.id, i.email, i.role, i.project_id, p.name AS project_name, i.created_at, i.expires_at FROM invitations i
+             LEFT JOIN projects p ON p.id = i.project_id
+             WHERE i.team_id = $1 AND i.id < $2 AND i.accepted_at IS NULL AND i.revoked_at IS NULL AND i.expires_at > $4
+             ORDER BY i.id DESC LIMIT $3",
             tenant.team().uuid(),
             page.before(),
             page.fetch(),
@@ -241,7 +257,7 @@ async fn consume(tx: &mut Tx, token: &str, now: DateTime<Utc>) -> Result<Open> {
         Open,
         "UPDATE invitations SET accepted_at = $2, updated_at = $2
          WHERE token_hash = $1 AND accepted_at IS NULL AND revoked_at IS NULL AND expires_at > $2
-         RETURNING id, team_id, (SELECT t.name FROM teams t WHERE t.id = team_id) AS team_name, email, role",
+         RETURNING id, team_id, (SELECT t.name FROM teams t WHERE t.id = team_id) AS team_name, email, role, project_id",
         hash_token(token),
         now
     )?;
@@ -257,7 +273,11 @@ async fn enter(
     now: DateTime<Utc>,
 ) -> Result<SetUp> {
     let team = TeamId::from(open.team_id);
-    people::insert_member(tx, team, user.id, open.role.parse()?, now).await?;
+    let role = open.role.parse()?;
+    match open.project_id {
+        None => people::insert_member(tx, team, user.id, role, now).await?,
+        Some(project) => project_members::insert(tx, project.into(), user.id, role, now).await?,
+    }
     let api_key = api_keys::insert(tx, team, user.id, NewApiKey::named(FIRST), now).await?;
     let entry = Entry {
         chain: team.uuid(),
@@ -265,7 +285,7 @@ async fn enter(
         actor,
         action: "invitation.accept",
         subject: ("invitation", Some(open.id)),
-        detail: json!({ "role": open.role }),
+        detail: json!({ "role": open.role, "project": open.project_id }),
     };
     audit::append(tx, &entry, now).await?;
     Ok(SetUp {
@@ -292,6 +312,7 @@ async fn refuse_member(tx: &mut Tx, team: TeamId, email: &str) -> Result<()> {
     }
     Err(StoreError::Conflict {
         message: format!("{email} is in the team already"),
-        remedy: "change the role with `towline members role`".to_owned(),
+        remedy: "change the role with `towline members role`, which gives one on a project, too"
+            .to_owned(),
     })
 }

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use towline_shared::ids::ProjectId;
 use utoipa::ToSchema;
 
 use super::db::{one, optional};
@@ -17,14 +18,28 @@ pub struct Me {
     pub user: User,
     /// The team that is asked for: a key's own, or the one that the request names.
     pub team: Team,
-    /// What the person may do in the whole team; nothing for a key that is for one project.
+    /// What the person may do in the whole team; null for whoever is there for single projects, and for a key that
+    /// is for one.
     pub role: Option<Role>,
+    /// What the person may do on single projects.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub projects: Vec<ProjectRole>,
     /// The key, if the person came with one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<ApiKey>,
     /// The session, if the person signed in.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub session: Option<Session>,
+}
+
+/// What somebody may do on a project.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct ProjectRole {
+    /// The project's id.
+    #[schema(value_type = Uuid)]
+    pub id: ProjectId,
+    /// The role that counts there.
+    pub role: Role,
 }
 
 #[derive(sqlx::FromRow)]
@@ -78,8 +93,14 @@ impl Store {
                 name: row.team_name,
             },
             role: tenant.role(),
+            projects: on_projects(tenant),
             key,
             session,
         })
     }
+}
+
+fn on_projects(tenant: &Tenant) -> Vec<ProjectRole> {
+    let roles = tenant.access().on_projects();
+    roles.map(|(id, role)| ProjectRole { id, role }).collect()
 }

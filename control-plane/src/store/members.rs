@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
-use super::{Resource, Result, Store, StoreError, Tenant};
+use super::{Resource, Result, Store, StoreError, Tenant, project_members, quota};
 use crate::domain::membership::{self, Holds, Is, Refusal};
 use crate::domain::permission::Role;
 
@@ -101,13 +101,8 @@ impl Store {
         let (member, asker) = lock(&mut tx, tenant, user).await?;
         allow(membership::may_remove(asker, seen(tenant, &member)))?;
         let (team, now) = (tenant.team().uuid(), local_now());
-        execute!(
-            tx.conn(),
-            "UPDATE api_keys SET revoked_at = $3, updated_at = $3 WHERE team_id = $1 AND user_id = $2 AND revoked_at IS NULL",
-            team,
-            user.uuid(),
-            now
-        )?;
+        project_members::end_keys(&mut tx, tenant.team(), user, now).await?;
+        project_members::remove_all(&mut tx, tenant.team(), user).await?;
         execute!(
             tx.conn(),
             "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2",
@@ -132,6 +127,9 @@ impl Store {
             seen(tenant, &member),
             Role::Owner,
         ))?;
+        if !member.holds_the_team {
+            quota::check_teams(&mut tx, user).await?;
+        }
         let (team, now) = (tenant.team().uuid(), local_now());
         execute!(
             tx.conn(),

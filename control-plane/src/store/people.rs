@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::api_keys::{self, FIRST, MintedApiKey, NewApiKey};
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute, local_now, one};
-use super::{Result, Store, StoreError, installation};
+use super::{Result, Store, StoreError, installation, teams};
 use crate::domain::password::PasswordHash;
 use crate::domain::permission::Role;
 
@@ -206,7 +206,7 @@ pub(super) async fn insert_user(
     new: &NewUser<'_>,
     now: DateTime<Utc>,
 ) -> Result<(User, Team)> {
-    let (user, team) = (UserId::new(), TeamId::new());
+    let user = UserId::new();
     let sql = "SELECT id FROM plans WHERE name = $1";
     let (plan,) = one!(tx.conn(), (Uuid,), sql, new.plan)?;
     let made = execute!(
@@ -227,26 +227,22 @@ pub(super) async fn insert_user(
             remedy: "log in to it first, then join with it: `towline join LINK`".to_owned(),
         });
     }
-    execute!(
-        tx.conn(),
-        "INSERT INTO teams (id, name, owner_id, created_at, updated_at) VALUES ($1, $2, $3, $4, $4)",
-        team.uuid(),
-        new.name,
-        user.uuid(),
-        now
-    )?;
-    insert_member(tx, team, user, Role::Owner, now).await?;
+    let team = teams::insert(tx, user, new.name, now).await?;
     for (chain, action, subject) in [
         (
             installation::id(tx).await?,
             "user.create",
             ("user", Some(user.uuid())),
         ),
-        (team.uuid(), "team.create", ("team", Some(team.uuid()))),
+        (
+            team.id.uuid(),
+            "team.create",
+            ("team", Some(team.id.uuid())),
+        ),
     ] {
         let entry = Entry {
             chain,
-            team: (chain == team.uuid()).then_some(team),
+            team: (chain == team.id.uuid()).then_some(team.id),
             actor: Actor::User {
                 user,
                 address: None,
@@ -263,10 +259,6 @@ pub(super) async fn insert_user(
         name: new.name.to_owned(),
         role: new.role.to_owned(),
         created_at: now,
-    };
-    let team = Team {
-        id: team,
-        name: new.name.to_owned(),
     };
     Ok((user, team))
 }

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
-use towline_shared::ids::{PlanId, TeamId};
+use towline_shared::ids::{PlanId, TeamId, UserId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -17,11 +17,16 @@ pub const MAX_LIMIT: u32 = 1_000_000;
 pub const MAX_PRICE: u32 = 100_000_000;
 
 pub(super) const OF_TEAM: &str = "SELECT p.id, p.name, p.price, p.currency, p.max_projects, p.max_deployments_per_day,
-        p.max_requests_per_minute, p.created_at, p.updated_at
+        p.max_requests_per_minute, p.max_teams, p.created_at, p.updated_at
      FROM teams t JOIN users u ON u.id = t.owner_id JOIN plans p ON p.id = u.plan_id WHERE t.id = $1";
+const OF_PERSON: &str =
+    "SELECT p.id, p.name, p.price, p.currency, p.max_projects, p.max_deployments_per_day,
+        p.max_requests_per_minute, p.max_teams, p.created_at, p.updated_at
+     FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1";
 pub(super) const PROJECTS: &str = "SELECT COUNT(*) FROM projects WHERE team_id = $1";
 /// There are few plans, and all of them are read.
-const ALL: &str = "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, created_at, updated_at
+const ALL: &str = "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, max_teams,
+        created_at, updated_at
      FROM plans ORDER BY price, id";
 
 /// What the teams of a person may use.
@@ -43,6 +48,8 @@ pub struct Plan {
     pub max_deployments_per_day: Option<i64>,
     /// The most requests to the API of a team in a minute; null is without limit.
     pub max_requests_per_minute: Option<i64>,
+    /// The most teams that belong to a person, their own one counted; null is without limit.
+    pub max_teams: Option<i64>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it last changed.
@@ -72,6 +79,8 @@ pub struct PlanChange {
     pub max_deployments_per_day: NewLimit,
     /// The most requests to the API of a team in a minute.
     pub max_requests_per_minute: NewLimit,
+    /// The most teams of a person.
+    pub max_teams: NewLimit,
 }
 
 impl NewLimit {
@@ -117,6 +126,7 @@ impl Store {
         change
             .max_requests_per_minute
             .check("max_requests_per_minute")?;
+        change.max_teams.check("max_teams")?;
         check_price(change.price)?;
         let mut tx = self.main().begin().await?;
         let before = lock(&mut tx, plan).await?;
@@ -130,18 +140,20 @@ impl Store {
             max_requests_per_minute: change
                 .max_requests_per_minute
                 .of(before.max_requests_per_minute),
+            max_teams: change.max_teams.of(before.max_teams),
             updated_at: now,
             ..before.clone()
         };
         execute!(
             tx.conn(),
-            "UPDATE plans SET price = $2, max_projects = $3, max_deployments_per_day = $4, max_requests_per_minute = $5, updated_at = $6
-             WHERE id = $1",
+            "UPDATE plans SET price = $2, max_projects = $3, max_deployments_per_day = $4, max_requests_per_minute = $5, max_teams = $6,
+                updated_at = $7 WHERE id = $1",
             plan.uuid(),
             after.price,
             after.max_projects,
             after.max_deployments_per_day,
             after.max_requests_per_minute,
+            after.max_teams,
             now
         )?;
         write_audit(&mut tx, tenant, &before, &after).await?;
@@ -164,9 +176,11 @@ fn check_price(price: Option<u32>) -> Result<()> {
 async fn lock(tx: &mut Tx, plan: PlanId) -> Result<Plan> {
     let conn = tx.conn();
     let sql = conn.pick(
-        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, created_at, updated_at
+        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, max_teams,
+        created_at, updated_at
          FROM plans WHERE id = $1",
-        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, created_at, updated_at
+        "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, max_teams,
+        created_at, updated_at
          FROM plans WHERE id = $1 FOR NO KEY UPDATE",
     );
     let plan = optional!(conn, Plan, sql, plan.uuid())?;
@@ -180,6 +194,7 @@ async fn write_audit(tx: &mut Tx, tenant: &Tenant, before: &Plan, after: &Plan) 
             "max_projects": plan.max_projects,
             "max_deployments_per_day": plan.max_deployments_per_day,
             "max_requests_per_minute": plan.max_requests_per_minute,
+            "max_teams": plan.max_teams,
         })
     };
     let entry = Entry {
@@ -196,4 +211,9 @@ async fn write_audit(tx: &mut Tx, tenant: &Tenant, before: &Plan, after: &Plan) 
 /// The plan of the team's owner.
 pub(super) async fn of_team(conn: Conn<'_>, team: TeamId) -> Result<Plan> {
     Ok(one!(conn, Plan, OF_TEAM, team.uuid())?)
+}
+
+/// A person's plan.
+pub(super) async fn of_person(conn: Conn<'_>, person: UserId) -> Result<Plan> {
+    Ok(one!(conn, Plan, OF_PERSON, person.uuid())?)
 }

@@ -5,13 +5,13 @@
 use std::fmt;
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use towline_shared::ids::TeamId;
+use towline_shared::ids::{TeamId, UserId};
 
 use super::db::{Tx, one};
 use super::members::lock_team;
 use super::plans::{self, Plan};
 use super::usage::{self, Day, Metric};
-use super::{Result, StoreError, counted};
+use super::{Result, StoreError, counted, teams};
 
 /// A refusal: the plan allows no more of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,8 @@ pub enum Quota {
     Projects,
     /// The deployments of a team on a UTC day.
     DeploymentsPerDay,
+    /// The teams that belong to a person.
+    Teams,
 }
 
 impl fmt::Display for QuotaExceeded {
@@ -46,6 +48,10 @@ impl fmt::Display for QuotaExceeded {
             Quota::Projects => write!(
                 f,
                 "the plan {plan} allows {limit} projects, and there are {used}"
+            ),
+            Quota::Teams => write!(
+                f,
+                "the plan {plan} allows {limit} teams of a person, and there are {used}"
             ),
             Quota::DeploymentsPerDay => write!(
                 f,
@@ -93,6 +99,16 @@ pub(crate) async fn check_deployments(tx: &mut Tx, team: TeamId, now: DateTime<U
     let used = usage::used(tx, team.uuid(), Metric::Deployments, today).await?;
     let resets_at = Some(today.end());
     allow(&plan, Quota::DeploymentsPerDay, limit, used, resets_at)
+}
+
+/// Refuses another team beyond the plan of the person whose it would be.
+pub(super) async fn check_teams(tx: &mut Tx, owner: UserId) -> Result<()> {
+    let plan = plans::of_person(tx.conn(), owner).await?;
+    let Some(limit) = plan.max_teams else {
+        return Ok(());
+    };
+    let used = teams::count_of(tx, owner).await?;
+    allow(&plan, Quota::Teams, limit, counted(used), None)
 }
 
 fn allow(

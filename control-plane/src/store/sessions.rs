@@ -17,10 +17,10 @@ use zeroize::Zeroizing;
 use super::audit::{self, Actor};
 use super::db::{Tx, all, execute, local_now, optional};
 use super::last_use::Used;
+use super::project_members::{Standing, single_projects};
 use super::tenant::{Asker, Credential, Grant, Person, RateLimits};
 use super::text::storable;
 use super::{Resource, Result, Store, StoreError, Tenant};
-use crate::domain::access::Access;
 use crate::domain::scope::Scopes;
 
 /// The prefix of a session's secret.
@@ -36,13 +36,17 @@ const MAX_USER_AGENT: usize = 200;
 
 /// One query gives all that a request needs to be judged. Without a team's name it is the first that
 /// the person has come into: their own.
-pub(super) const AUTHENTICATE: &str = "SELECT s.id, s.user_id, s.last_used_at, u.role AS user_role, m.team_id, m.role,
-        p.max_requests_per_minute
+pub(super) const AUTHENTICATE: &str = concat!(
+    "SELECT s.id, s.user_id, s.last_used_at, u.role AS user_role, t.id AS team_id, m.role, p.max_requests_per_minute, ",
+    single_projects!(),
+    " AS single_projects
      FROM sessions s JOIN users u ON u.id = s.user_id
-     LEFT JOIN team_members m ON m.user_id = s.user_id AND m.team_id = COALESCE($4,
+     LEFT JOIN teams t ON t.id = COALESCE($4,
         (SELECT f.team_id FROM team_members f WHERE f.user_id = s.user_id ORDER BY f.joined_at, f.team_id LIMIT 1))
-     LEFT JOIN teams t ON t.id = m.team_id LEFT JOIN users o ON o.id = t.owner_id LEFT JOIN plans p ON p.id = o.plan_id
-     WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3";
+     LEFT JOIN team_members m ON m.user_id = s.user_id AND m.team_id = t.id
+     LEFT JOIN users h ON h.id = t.owner_id LEFT JOIN plans p ON p.id = h.plan_id
+     WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3"
+);
 
 /// A sign-in of a person, without its secret.
 #[derive(Clone, Debug, Serialize, ToSchema, sqlx::FromRow)]
@@ -99,6 +103,7 @@ struct Row {
     team_id: Option<Uuid>,
     role: Option<String>,
     max_requests_per_minute: Option<i64>,
+    single_projects: i64,
 }
 
 impl Store {
@@ -133,18 +138,25 @@ impl Store {
         self.note_use(Used::Session(row.id), Some(row.last_used_at), now);
         let credential = Credential::Session(row.id.into());
         let person = Person::new(row.user_id.into(), row.user_role.parse()?, credential);
-        match (row.team_id, row.role) {
-            (Some(team), Some(role)) => {
-                let grant = Grant {
-                    access: Access::by(role.parse()?),
-                    scopes: Scopes::All,
-                    rates: RateLimits::stored(None, row.max_requests_per_minute),
-                };
-                Ok(Some(Asker::Member(Tenant::new(person, team.into(), grant))))
-            }
-            _ if team.is_some() => Err(StoreError::NotFound(Resource::Team)),
-            _ => Ok(Some(Asker::Alone(person))),
-        }
+        let standing = Standing {
+            role: row.role.as_deref(),
+            single_projects: row.single_projects,
+        };
+        let Some(found) = row.team_id.map(TeamId::from) else {
+            return match team {
+                Some(_) => Err(StoreError::NotFound(Resource::Team)),
+                None => Ok(Some(Asker::Alone(person))),
+            };
+        };
+        let Some(access) = self.access(found, person.user(), standing).await? else {
+            return Err(StoreError::NotFound(Resource::Team));
+        };
+        let grant = Grant {
+            access,
+            scopes: Scopes::All,
+            rates: RateLimits::stored(None, row.max_requests_per_minute),
+        };
+        Ok(Some(Asker::Member(Tenant::new(person, found, grant))))
     }
 
     /// The person's sessions that have not ended, newest first.

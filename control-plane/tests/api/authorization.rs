@@ -61,6 +61,7 @@ impl Route {
         self.path
             .replace("{id}", id)
             .replace("{key}", "KEY")
+            .replace("{member}", id)
             .replace("{name}", "web-1")
     }
 
@@ -107,7 +108,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/json",
             br#"{"url":"http://127.0.0.1:9/","event_types":["deployment.failed"]}"#.to_vec(),
         ),
-        "/api/v1/members/{id}" => ("application/json", br#"{"role":"viewer"}"#.to_vec()),
+        "/api/v1/teams" | "/api/v1/team" => ("application/json", br#"{"name":"us"}"#.to_vec()),
+        "/api/v1/members/{id}" | "/api/v1/projects/{id}/members/{member}" => {
+            ("application/json", br#"{"role":"viewer"}"#.to_vec())
+        }
         "/api/v1/invitations" => (
             "application/json",
             br#"{"email":"eve@example.org","role":"viewer"}"#.to_vec(),
@@ -286,6 +290,13 @@ fn whom(route: &Route) -> For {
         ("session" | "sessions" | "me", _) | (_, "/api/v1/invitations/join") => {
             return For::Everybody;
         }
+        ("teams", _) => return For::Everybody,
+        ("team", _) => Permission::ManageOwners,
+        // Everybody may give up their own role on a project.
+        ("projects", path) if path.ends_with("/members/{member}") && route.method == "delete" => {
+            return For::Everybody;
+        }
+        ("projects", path) if path.ends_with("/members/{member}") => Permission::ManageMembers,
         ("plans", _) => return For::Administrators,
         ("agents" | "enrolment-tokens", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,

@@ -23,7 +23,9 @@ enum Needs {
 fn needs(route: &Route) -> Needs {
     let area = match (route.resource(), route.path.as_str()) {
         (_, "/api/v1/me") => return Needs::Nothing,
-        ("me" | "session" | "sessions", _) | (_, "/api/v1/invitations/join") => return Needs::All,
+        ("me" | "session" | "sessions" | "teams", _) | (_, "/api/v1/invitations/join") => {
+            return Needs::All;
+        }
         ("plans", _) if route.method == "patch" => Area::Installation,
         ("users", _) => Area::Installation,
         ("plans" | "usage", _) => Area::Usage,
@@ -31,7 +33,8 @@ fn needs(route: &Route) -> Needs {
         ("agents" | "enrolment-tokens", _) => Area::Agents,
         ("api-keys", _) => Area::ApiKeys,
         ("audit", _) => Area::Audit,
-        ("invitations" | "members", _) => Area::Members,
+        ("invitations" | "members" | "team", _) => Area::Members,
+        ("projects", path) if path.contains("/members") => Area::Members,
         ("metrics", _) => Area::Metrics,
         ("targets", path) if path.contains("/metrics") => Area::Metrics,
         ("targets", _) => Area::Targets,
@@ -207,6 +210,77 @@ async fn a_key_for_one_project_sees_that_alone() {
     nothing_of_the_team(&ci).await;
     let untouched = ada.get(&at(&theirs, "")).await.expect(200);
     assert!(untouched["cancel_requested_at"].is_null());
+}
+
+#[tokio::test]
+async fn somebody_invited_to_one_project_sees_that_alone() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let shop = ada.project("shop", &[("compose.yaml", COMPOSE)]).await;
+    let blog = ada.project("blog", &[("compose.yaml", COMPOSE)]).await;
+    let invite = json!({"email": "bob@example.org", "role": "developer", "project": "shop"});
+    let invited = ada.post("/api/v1/invitations", &invite).await.expect(201);
+    assert_eq!(invited["project"]["name"], "shop");
+    let link = invited["link"].as_str().unwrap();
+    let token = link.split_once('#').unwrap().1.split_once('.').unwrap().0;
+    let accept = json!({"token": token, "name": "Bob", "password": "correct horse battery"});
+    let joined = world
+        .nobody()
+        .post("/api/v1/invitations/accept", &accept)
+        .await
+        .expect(201);
+    let by_key = world.with_key(joined["api_key"]["key"].as_str().unwrap());
+    let team = joined["team"]["id"].as_str().unwrap();
+    let browser = world
+        .sign_in("bob@example.org", "correct horse battery")
+        .await;
+    for bob in [by_key, browser.in_team(team)] {
+        let me = bob.get("/api/v1/me").await.expect(200);
+        assert_eq!(
+            (&me["role"], &me["projects"][0]["id"]),
+            (&Value::Null, &json!(shop))
+        );
+        bob.put(
+            &format!("/api/v1/projects/{shop}/secrets/KEY"),
+            &json!({"value": "v"}),
+        )
+        .await
+        .expect(200);
+        bob.get(&format!("/api/v1/projects/{blog}"))
+            .await
+            .expect(404);
+        bob.put(
+            &format!("/api/v1/projects/{blog}/secrets/KEY"),
+            &json!({"value": "v"}),
+        )
+        .await
+        .expect(404);
+        let listed = bob.get("/api/v1/projects").await.expect(200);
+        assert_eq!(listed["items"].as_array().unwrap().len(), 1);
+        for path in [
+            "members",
+            "agents",
+            "api-keys",
+            "usage",
+            "audit",
+            "metrics/latest",
+        ] {
+            bob.get(&format!("/api/v1/{path}")).await.expect(403);
+        }
+        let to = json!({"role": "admin"});
+        let own = format!(
+            "/api/v1/projects/{shop}/members/{}",
+            me["user"]["id"].as_str().unwrap()
+        );
+        bob.put(&own, &to).await.expect(403);
+        // The account is one's own; a key may change it, too.
+        bob.get("/api/v1/sessions").await.expect(200);
+    }
+    browser
+        .in_team(&Uuid::now_v7().to_string())
+        .get("/api/v1/me")
+        .await
+        .expect(404);
 }
 
 /// What is the team's is refused, and so is the person's account.

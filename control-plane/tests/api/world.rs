@@ -43,6 +43,8 @@ pub struct Somebody<'w> {
     pub key: Option<String>,
     /// The cookie of a browser.
     pub cookie: Option<String>,
+    /// The team that a browser names.
+    team: Option<String>,
 }
 
 /// A whole answer.
@@ -158,6 +160,7 @@ impl World {
             world: self,
             key: None,
             cookie: None,
+            team: None,
         }
     }
 
@@ -225,6 +228,9 @@ impl Somebody<'_> {
         if let Some(key) = &self.key {
             request = request.header(header::AUTHORIZATION, format!("Bearer {key}"));
         }
+        if let Some(team) = &self.team {
+            request = request.header("towline-team", team);
+        }
         if let Some(cookie) = &self.cookie {
             request = request
                 .header(header::COOKIE, cookie)
@@ -232,6 +238,14 @@ impl Somebody<'_> {
                 .header("towline-csrf", "1");
         }
         request
+    }
+
+    /// The same, for one of the person's teams.
+    pub fn in_team(&self, team: &str) -> Self {
+        Self {
+            team: Some(team.to_owned()),
+            ..self.clone()
+        }
     }
 
     /// The answer's head; its body may go on.

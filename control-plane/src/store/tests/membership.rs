@@ -22,7 +22,7 @@ on_both!(
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
 async fn join(world: &World, by: &Tenant, email: &str, role: Role) -> (Tenant, SetUp) {
-    let invited = world.store.invite(by, email, role).await.unwrap();
+    let invited = world.store.invite(by, email, role, None).await.unwrap();
     let joined = world
         .store
         .accept_invitation(&invited.token, "Somebody", None, ADDRESS)
@@ -75,7 +75,7 @@ async fn roles(world: &World) -> Vec<(UserId, Role)> {
 async fn somebody_new_joins_by_a_link_that_works_once(world: &World) {
     let store = &world.store;
     let invited = store
-        .invite(&world.tenant, "bob@example.org", Role::Developer)
+        .invite(&world.tenant, "bob@example.org", Role::Developer, None)
         .await
         .unwrap();
     let listed = store
@@ -124,7 +124,7 @@ async fn somebody_new_joins_by_a_link_that_works_once(world: &World) {
     assert!(listed.items.is_empty());
     is_conflict(
         store
-            .invite(&world.tenant, "BOB@example.org", Role::Viewer)
+            .invite(&world.tenant, "BOB@example.org", Role::Viewer, None)
             .await,
     );
 }
@@ -134,7 +134,7 @@ async fn somebody_known_joins_with_their_own_account(world: &World) {
     let stranger = world.stranger().await;
     let email = store.me(&stranger).await.unwrap().user.email;
     let invited = store
-        .invite(&world.tenant, &email.to_uppercase(), Role::Viewer)
+        .invite(&world.tenant, &email.to_uppercase(), Role::Viewer, None)
         .await
         .unwrap();
     is_conflict(
@@ -162,11 +162,11 @@ async fn somebody_known_joins_with_their_own_account(world: &World) {
 async fn an_invitation_is_replaced_and_taken_back(world: &World) {
     let store = &world.store;
     let first = store
-        .invite(&world.tenant, "bob@example.org", Role::Viewer)
+        .invite(&world.tenant, "bob@example.org", Role::Viewer, None)
         .await
         .unwrap();
     let second = store
-        .invite(&world.tenant, "Bob@example.org", Role::Admin)
+        .invite(&world.tenant, "Bob@example.org", Role::Admin, None)
         .await
         .unwrap();
     is_gone(
@@ -194,7 +194,7 @@ async fn an_invitation_is_replaced_and_taken_back(world: &World) {
             .accept_invitation(&second.token, "Bob", None, ADDRESS)
             .await,
     );
-    let nonsense = store.invite(&world.tenant, "bob", Role::Viewer).await;
+    let nonsense = store.invite(&world.tenant, "bob", Role::Viewer, None).await;
     assert!(matches!(
         nonsense,
         Err(StoreError::Invalid { field: "email", .. })
@@ -204,7 +204,7 @@ async fn an_invitation_is_replaced_and_taken_back(world: &World) {
 async fn two_hundred_racers_accept_an_invitation_once(world: &World) {
     let invited = world
         .store
-        .invite(&world.tenant, "bob@example.org", Role::Viewer)
+        .invite(&world.tenant, "bob@example.org", Role::Viewer, None)
         .await
         .unwrap();
     let mut racers = tokio::task::JoinSet::new();
@@ -227,8 +227,16 @@ async fn roles_are_changed_by_those_who_may(world: &World) {
     let store = &world.store;
     let (admin, _) = join(world, &world.tenant, "admin@example.org", Role::Admin).await;
     let (viewer, _) = join(world, &admin, "viewer@example.org", Role::Viewer).await;
-    is_forbidden(store.invite(&viewer, "eve@example.org", Role::Viewer).await);
-    is_forbidden(store.invite(&admin, "eve@example.org", Role::Owner).await);
+    is_forbidden(
+        store
+            .invite(&viewer, "eve@example.org", Role::Viewer, None)
+            .await,
+    );
+    is_forbidden(
+        store
+            .invite(&admin, "eve@example.org", Role::Owner, None)
+            .await,
+    );
     is_forbidden(store.change_role(&viewer, viewer.user(), Role::Admin).await);
     is_forbidden(store.change_role(&admin, admin.user(), Role::Owner).await);
     is_forbidden(

@@ -36,6 +36,7 @@ mod schema;
 mod second_factors;
 mod secrets;
 mod sessions;
+mod teams;
 mod tenancy;
 mod usage;
 mod waking;

@@ -191,7 +191,7 @@ async fn a_session_may_what_the_person_may_now(world: &World) {
     let email = world.store.me(&stranger).await.unwrap().user.email;
     let invited = world
         .store
-        .invite(&world.tenant, &email, Role::Viewer)
+        .invite(&world.tenant, &email, Role::Viewer, None)
         .await;
     let token = invited.unwrap().token;
     world.store.join_team(&stranger, &token).await.unwrap();
