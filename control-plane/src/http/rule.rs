@@ -47,6 +47,8 @@ enum Looking {
 /// Where the role counts.
 #[derive(Clone, Copy, Debug)]
 enum About {
+    /// Nowhere: everybody has an account.
+    Account,
     /// In the team.
     Team,
     /// A list of things of projects, which shows each asker their own; in the team, to change it.
@@ -72,7 +74,7 @@ impl Rule {
             scope: Needed::All,
             permission: Permission::Look,
             looking: Looking::Everybody,
-            about: About::Projects,
+            about: About::Account,
         }
     }
 
@@ -138,7 +140,6 @@ impl Rule {
     ) -> Result<Option<Role>, Problem> {
         let access = tenant.access();
         match self.about {
-            About::Projects if asked.method.is_safe() => Ok(access.anywhere()),
             About::One(thing) if access.depends_on_project(self.permission_for(&asked.method)) => {
                 let absent = || Problem::not_found(thing.resource());
                 let id = asked.id.ok_or_else(absent)?;
@@ -146,7 +147,9 @@ impl Rule {
                 let role = access.on(project.ok_or_else(absent)?);
                 role.map(Some).ok_or_else(absent)
             }
-            About::Team | About::Projects | About::One(_) => Ok(access.in_team()),
+            About::Projects if !asked.method.is_safe() => Ok(access.in_team()),
+            About::Account | About::Projects => Ok(access.anywhere()),
+            About::Team | About::One(_) => Ok(access.in_team()),
         }
     }
 }

@@ -234,7 +234,7 @@ async fn somebody_invited_to_one_project_sees_that_alone() {
     let browser = world
         .sign_in("bob@example.org", "correct horse battery")
         .await;
-    for bob in [by_key, browser.in_team(team)] {
+    for bob in [&by_key, &browser.in_team(team)] {
         let me = bob.get("/api/v1/me").await.expect(200);
         assert_eq!(
             (&me["role"], &me["projects"][0]["id"]),
@@ -276,6 +276,18 @@ async fn somebody_invited_to_one_project_sees_that_alone() {
         // The account is one's own; a key may change it, too.
         bob.get("/api/v1/sessions").await.expect(200);
     }
+    let name = json!({"name": "Bob's second"});
+    let made = browser
+        .in_team(team)
+        .post("/api/v1/teams", &name)
+        .await
+        .expect(201);
+    assert!(made.get("api_key").is_none(), "a browser needs no key");
+    let third = by_key.post("/api/v1/teams", &name).await.expect(403);
+    assert_eq!(
+        (&third["type"], &third["limit"]),
+        (&json!("urn:towline:problem:quota_exceeded"), &json!(2))
+    );
     browser
         .in_team(&Uuid::now_v7().to_string())
         .get("/api/v1/me")
