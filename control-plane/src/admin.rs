@@ -1,6 +1,7 @@
 //! What an operator does to an installation from its own machine, while no server runs on it; the
-//! master key is exchanged while servers run.
+//! master key is exchanged, and backups are made, while servers run.
 
+pub mod backup;
 pub mod rotate_ca;
 pub mod rotate_master_key;
 

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use towline_pki::PkiError;
 
+use crate::backup::BackupError;
 use crate::config::ConfigError;
 use crate::mail::MailError;
 use crate::store::{OpenError, StoreError};
@@ -87,6 +88,9 @@ pub enum StartError {
         /// What to do.
         remedy: String,
     },
+    /// A backup cannot be made, read or restored.
+    #[error(transparent)]
+    Backup(BackupError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),

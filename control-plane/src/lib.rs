@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod agents;
+pub mod backup;
 pub mod config;
 pub mod domain;
 pub mod egress;

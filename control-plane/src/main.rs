@@ -4,13 +4,15 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser as _;
+use towline_server::admin::backup::{self, Format};
 use towline_server::admin::rotate_master_key;
 use towline_server::config::{
-    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
-    RotateMasterKeyArgs, RotationStep, ServeArgs,
+    AdminCommand, BackupArgs, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
+    RestoreArgs, RotateMasterKeyArgs, RotationStep, ServeArgs,
 };
 use towline_server::error::StartError;
 use towline_server::store::Span;
+use towline_server::store::backup::Occupied;
 use towline_server::{admin, serve, telemetry};
 
 /// How long blocking calls may keep the process alive that has done its work.
@@ -39,6 +41,28 @@ fn run(command: Command) -> Result<(), StartError> {
             Ok(())
         }
         Command::Serve(ServeArgs { from, .. }) => start(from, serve::serve),
+        Command::Admin {
+            command: AdminCommand::Backup(BackupArgs { from, file, json }),
+        } => start(from, |config| backup::make(config, file, format_of(json))),
+        Command::Admin {
+            command: AdminCommand::VerifyBackup(BackupArgs { from, file, json }),
+        } => start(from, |config| backup::verify(config, file, format_of(json))),
+        Command::Admin {
+            command:
+                AdminCommand::Restore(RestoreArgs {
+                    backup: BackupArgs { from, file, json },
+                    replace,
+                }),
+        } => {
+            let occupied = if replace {
+                Occupied::Replace
+            } else {
+                Occupied::Refuse
+            };
+            start(from, move |config| {
+                backup::restore(config, file, occupied, format_of(json))
+            })
+        }
         Command::Admin {
             command: AdminCommand::RaiseIncarnation(from),
         } => start(from, admin::raise_incarnation),
@@ -85,6 +109,10 @@ fn run(command: Command) -> Result<(), StartError> {
             Ok(())
         }
     }
+}
+
+const fn format_of(json: bool) -> Format {
+    if json { Format::Json } else { Format::Table }
 }
 
 fn start<Work>(

@@ -55,7 +55,8 @@ pub async fn open_store_beside(config: &Config, vault: Vault) -> Result<Store, S
     Ok(Store::open_beside(&database(config), vault).await?)
 }
 
-fn database(config: &Config) -> DatabaseConfig {
+/// Where the store is.
+pub fn database(config: &Config) -> DatabaseConfig {
     let url = config.database.url.as_ref();
     DatabaseConfig {
         data_dir: config.data_dir.clone(),

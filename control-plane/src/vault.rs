@@ -367,7 +367,8 @@ fn decrypt(
         .map_err(|_| place.refused())
 }
 
-fn random<const N: usize>() -> Result<[u8; N], VaultError> {
+/// Random bytes of the system.
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], VaultError> {
     let mut bytes = [0; N];
     getrandom::fill(&mut bytes).map_err(VaultError::Randomness)?;
     Ok(bytes)

@@ -5,6 +5,7 @@
     reason = "a panic is how a test says what went wrong"
 )]
 
+mod backups;
 mod bad_input;
 mod cancels;
 mod chaos;

@@ -42,7 +42,13 @@ pub enum Command {
 /// What an operator does to an installation from its own machine.
 #[derive(Debug, Subcommand)]
 pub enum AdminCommand {
-    /// After restoring a backup: outdate every deploy order given out since it was taken.
+    /// Write everything in the database into an encrypted file, while the servers run
+    Backup(BackupArgs),
+    /// Read a backup to its end and open what is sealed in it, without restoring it
+    VerifyBackup(BackupArgs),
+    /// Put a backup into an empty data directory or database; no server may be running on it
+    Restore(RestoreArgs),
+    /// After restoring a backup by other means: outdate every deploy order given out since it was taken.
     RaiseIncarnation(ConfigArgs),
     /// Check that no entry of the audit log was changed or removed.
     VerifyAudit(ConfigArgs),
@@ -69,6 +75,30 @@ pub enum RotationStep {
     Status(ConfigArgs),
     /// Trust the old authority no more, once no agent lives by it
     Finish(FinishArgs),
+}
+
+/// What `backup` and `verify-backup` take.
+#[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// Where the configuration comes from.
+    #[command(flatten)]
+    pub from: ConfigArgs,
+    /// The backup's file
+    pub file: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `restore` takes.
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// Which backup.
+    #[command(flatten)]
+    pub backup: BackupArgs,
+    /// Delete the installation that is there, and put the backup in its place
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// What `rotate-master-key` takes.

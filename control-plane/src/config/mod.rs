@@ -23,8 +23,8 @@ use serde::{Deserialize, Serialize};
 pub use accounts::{AccountSettings, Accounts, SignUp};
 pub use agents::{AgentListener, AgentSettings, HostPort};
 pub use command::{
-    AdminCommand, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
-    RotateMasterKeyArgs, RotationStep, ServeArgs,
+    AdminCommand, BackupArgs, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
+    RestoreArgs, RotateMasterKeyArgs, RotationStep, ServeArgs,
 };
 pub use database::{Database, DatabaseSettings, DatabaseUrl};
 pub use egress::{EgressRules, EgressSettings};

@@ -110,6 +110,14 @@ impl Db {
 }
 
 impl Conn<'_> {
+    /// The same connection, for one more statement.
+    pub(crate) fn again(&mut self) -> Conn<'_> {
+        match self {
+            Self::Sqlite(connection) => Conn::Sqlite(connection),
+            Self::Postgres(connection) => Conn::Postgres(connection),
+        }
+    }
+
     /// The text for this database, where the two differ.
     pub(crate) const fn pick(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
         match self {

@@ -1,12 +1,13 @@
 //! The installation: one row, with its incarnation and the proof of its master key.
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::audit::{self, Actor, Entry};
-use super::db::{Tx, execute, local_now, one, optional};
+use super::db::{Conn, Tx, execute, local_now, one, optional};
 use super::open::OpenError;
-use super::{KeyState, Result, Store, StoreError, counted, master_keys, stored};
-use crate::vault::{FIRST_KEY, Place};
+use super::{Result, Store, StoreError, counted, master_keys, migrations, stored};
+use crate::vault::{FIRST_KEY, Place, Vault};
 
 const TABLE: &str = "installation";
 /// What the proof of the master key opens to.
@@ -28,17 +29,8 @@ impl Store {
             None => self.create_installation().await?,
         };
         self.ensure_first_key(&row).await?;
-        self.learn_keys().await?;
-        self.check_keys().await?;
-        let opened = self
-            .vault()
-            .open(row.key_version, place(row.id), &row.key_check)
-            .map_err(|_| OpenError::MasterKey)?;
-        if opened.as_slice() == PROOF {
-            Ok(())
-        } else {
-            Err(OpenError::MasterKey)
-        }
+        let mut reader = self.main().read().await?;
+        prove_keys(reader.conn(), self.vault()).await
     }
 
     async fn installation_row(&self) -> Result<Option<Row>> {
@@ -83,48 +75,76 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Everything that is sealed must open: in the middle of a rotation that takes two keys.
-    async fn check_keys(&self) -> std::result::Result<(), OpenError> {
-        let keys = self.master_keys().await?;
-        let needed = keys.iter().filter(|key| key.state != KeyState::Retired);
-        let (held, missing): (Vec<_>, Vec<_>) =
-            needed.partition(|key| self.vault().knows(key.version));
-        match missing.first() {
-            None => Ok(()),
-            Some(_) if held.is_empty() => Err(OpenError::MasterKey),
-            Some(missing) => Err(OpenError::KeyOfRotation(missing.version)),
-        }
-    }
-
     /// Outdates every fence that was ever given out. To be called after a restore from backup.
     pub async fn raise_incarnation(&self) -> Result<u32> {
         let mut tx = self.main().begin().await?;
-        let now = local_now();
-        execute!(
-            tx.conn(),
-            "UPDATE installation SET incarnation = incarnation + 1, updated_at = $1",
-            now
-        )?;
-        let incarnation = incarnation(&mut tx).await?;
-        execute!(
+        let incarnation = raise(&mut tx, local_now()).await?;
+        tx.commit().await?;
+        Ok(incarnation)
+    }
+}
+
+/// Raises the incarnation, and every target above what it may have given out.
+pub(super) async fn raise(tx: &mut Tx, now: DateTime<Utc>) -> Result<u32> {
+    execute!(
+        tx.conn(),
+        "UPDATE installation SET incarnation = incarnation + 1, updated_at = $1",
+        now
+    )?;
+    let incarnation = incarnation(tx).await?;
+    execute!(
             tx.conn(),
             "UPDATE deployment_targets SET fence_epoch = 0, updated_at = $2,
                 fence_incarnation = CASE WHEN fence_incarnation >= $1 THEN fence_incarnation + 1 ELSE $1 END",
             stored(incarnation.into()),
             now
         )?;
-        let chain = id(&mut tx).await?;
-        let entry = Entry {
-            chain,
-            team: None,
-            actor: Actor::System,
-            action: "installation.raise_incarnation",
-            subject: ("installation", Some(chain)),
-            detail: serde_json::json!({ "incarnation": incarnation }),
-        };
-        audit::append(&mut tx, &entry, now).await?;
-        tx.commit().await?;
-        Ok(incarnation)
+    let chain = id(tx).await?;
+    let entry = Entry {
+        chain,
+        team: None,
+        actor: Actor::System,
+        action: "installation.raise_incarnation",
+        subject: ("installation", Some(chain)),
+        detail: serde_json::json!({ "incarnation": incarnation }),
+    };
+    audit::append(tx, &entry, now).await?;
+    Ok(incarnation)
+}
+
+/// Whether the vault has the keys that something here is sealed under: in the middle of a rotation that
+/// takes two. Reads only, and tables of any version.
+pub(super) async fn prove_keys(
+    mut conn: Conn<'_>,
+    vault: &Vault,
+) -> std::result::Result<(), OpenError> {
+    if !migrations::has_table(conn.again(), TABLE).await? {
+        return Ok(());
+    }
+    let row = optional!(conn.again(), Row, ROW).map_err(StoreError::from)?;
+    let Some(row) = row else {
+        return Ok(());
+    };
+    let mut keys = Vec::new();
+    if migrations::has_table(conn.again(), "master_keys").await? {
+        master_keys::learn(vault, conn.again()).await?;
+        keys = master_keys::in_use(conn).await?;
+    }
+    if keys.is_empty() {
+        // From before keys had versions.
+        let first = vault.first_key_of(place(row.id), &row.key_check);
+        return first.map(drop).ok_or(OpenError::MasterKey);
+    }
+    let (held, missing): (Vec<_>, Vec<_>) =
+        keys.iter().partition(|(version, _)| vault.knows(*version));
+    match missing.first() {
+        Some(_) if held.is_empty() => return Err(OpenError::MasterKey),
+        Some((missing, _)) => return Err(OpenError::KeyOfRotation(*missing)),
+        None => {}
+    }
+    match vault.open(row.key_version, place(row.id), &row.key_check) {
+        Ok(opened) if opened.as_slice() == PROOF => Ok(()),
+        _ => Err(OpenError::MasterKey),
     }
 }
 

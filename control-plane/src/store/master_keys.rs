@@ -280,6 +280,12 @@ pub(super) async fn learn(vault: &Vault, conn: Conn<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The versions that something may be under, and their fingerprints; the one that seals first.
+pub(super) async fn in_use(conn: Conn<'_>) -> Result<Vec<(i64, String)>> {
+    let sql = "SELECT version, fingerprint FROM master_keys WHERE state <> 'retired' ORDER BY version DESC";
+    Ok(all!(conn, (i64, String), sql)?)
+}
+
 /// Writes a version down as the current one; `false` if it or its key stands there already.
 pub(super) async fn insert(
     tx: &mut Tx,

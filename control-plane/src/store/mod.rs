@@ -20,6 +20,7 @@ pub(crate) mod audit;
 mod audit_list;
 mod audit_verify;
 mod authorities;
+pub mod backup;
 mod builds;
 pub(crate) mod certificates;
 mod claim;

@@ -14,12 +14,15 @@ use sqlx::sqlite::{
 };
 use sqlx::{Connection as _, PgConnection, PgPool, SqliteConnection};
 
+use super::backup::swap;
 use super::crowd::Crowd;
 use super::db::{Conn, Db, PostgresDb, commit_times, one};
 use super::error::StoreError;
-use super::migrations::{Part, migrate_postgres, migrate_sqlite, newest, newest_of};
+use super::migrations::{
+    Found, Part, examine, migrate_postgres, migrate_sqlite, newest, newest_of,
+};
 use super::sqlite_writer::SqliteWriter;
-use super::{Inner, Store, metrics, refusals};
+use super::{Inner, Store, installation, metrics, refusals};
 use crate::vault::Vault;
 use crate::wake::Wake;
 
@@ -33,6 +36,10 @@ const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// A server that hangs in the middle of a transaction must not hold its locks, and with them the
 /// other servers, for ever: PostgreSQL ends its transaction.
 const IDLE_IN_TRANSACTION: (&str, &str) = ("idle_in_transaction_session_timeout", "30s");
+/// By which PostgreSQL tells our servers' connections from others.
+pub(super) const APPLICATION: &str = "towline";
+/// A restore that waits for somebody's locks gives up.
+const LOCKED: (&str, &str) = ("lock_timeout", "20s");
 /// Readers never wait for the writer; this covers checkpoints and recovery.
 const BUSY: Duration = Duration::from_secs(5);
 
@@ -92,6 +99,24 @@ pub enum OpenError {
         "the database's schema version {0} is not this program's; it belongs to another build or was changed by hand"
     )]
     ForeignSchema(i64),
+    /// An upgrade was broken off in the middle.
+    #[error(
+        "the upgrade of this database to schema version {0} was broken off in the middle, and its tables are neither of the old version nor of the new one; nothing was changed now. Stop all servers and restore the backup that was made before the upgrade: `towline-server admin restore FILE --replace`"
+    )]
+    HalfMigrated(i64),
+    /// A restore was killed, and there was no installation before it.
+    #[error(
+        "a restore into this data directory was broken off, and there is no installation yet; run `towline-server admin restore` again, or remove {path} to begin with an empty one"
+    )]
+    RestoreBrokenOff {
+        /// What is left of it.
+        path: PathBuf,
+    },
+    /// A restore is not at its end.
+    #[error(
+        "a restore into this data directory has not come to its end; start the server, which ends it, then run this again"
+    )]
+    RestoreUnderWay,
     /// A step of the upgrade failed.
     #[error("the database cannot be brought to this version: {0}")]
     Migration(String),
@@ -177,10 +202,17 @@ async fn open_sqlite(
 ) -> Result<Inner, OpenError> {
     let lock = match purpose {
         Purpose::Own => Some(lock(&config.data_dir)?),
+        Purpose::Beside if swap::is_decided(&config.data_dir) => {
+            return Err(OpenError::RestoreUnderWay);
+        }
         Purpose::Beside => None,
     };
-    let main = open_file(config, MAIN_FILE, Part::Main, purpose).await?;
-    let telemetry = open_file(config, TELEMETRY_FILE, Part::Telemetry, purpose).await?;
+    if purpose == Purpose::Own {
+        swap::settle(&config.data_dir)?;
+        look_first(config, &vault).await?;
+    }
+    let main = open_file(config, Part::Main, purpose).await?;
+    let telemetry = open_file(config, Part::Telemetry, purpose).await?;
     Ok(inner(main, telemetry, vault, Wake::local(), lock))
 }
 
@@ -197,23 +229,41 @@ fn inner(main: Db, telemetry: Db, vault: Vault, wake: Wake, lock: Option<File>) 
     }
 }
 
-async fn open_file(
-    config: &DatabaseConfig,
-    name: &str,
-    part: Part,
-    purpose: Purpose,
-) -> Result<Db, OpenError> {
+/// Refuses what cannot be used, before anything is changed.
+async fn look_first(config: &DatabaseConfig, vault: &Vault) -> Result<(), OpenError> {
+    for part in Part::BOTH {
+        let path = config.data_dir.join(file_of(part));
+        if !path.exists() {
+            continue;
+        }
+        let options = SqliteConnectOptions::new().filename(path).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options.busy_timeout(BUSY))
+            .await
+            .map_err(StoreError::from)?;
+        let found = examine(Conn::Sqlite(&mut connection), Some(part)).await?;
+        if (part, found) == (Part::Main, Found::Tables) {
+            installation::prove_keys(Conn::Sqlite(&mut connection), vault).await?;
+        }
+        connection.close().await.map_err(StoreError::from)?;
+    }
+    Ok(())
+}
+
+const fn file_of(part: Part) -> &'static str {
+    match part {
+        Part::Main => MAIN_FILE,
+        Part::Telemetry => TELEMETRY_FILE,
+    }
+}
+
+/// How a file is opened.
+fn options_of(config: &DatabaseConfig, part: Part) -> SqliteConnectOptions {
     let synchronous = match part {
         Part::Main => SqliteSynchronous::Full,
         Part::Telemetry => SqliteSynchronous::Normal,
     };
-    let path = config.data_dir.join(name);
-    own(&path).map_err(|cause| OpenError::DataDir {
-        path: config.data_dir.clone(),
-        cause,
-    })?;
-    let options = SqliteConnectOptions::new()
-        .filename(path)
+    SqliteConnectOptions::new()
+        .filename(config.data_dir.join(file_of(part)))
         .create_if_missing(true)
         .journal_mode(SqliteJournalMode::Wal)
         .synchronous(synchronous)
@@ -223,12 +273,26 @@ async fn open_file(
         .pragma("journal_size_limit", "67108864")
         // A savepoint's old pages would go to a file outside of the data directory.
         .pragma("temp_store", "MEMORY")
-        .statement_cache_capacity(256);
+        .statement_cache_capacity(256)
+}
+
+/// The connection that writes a file, which is made if it is not there.
+pub(super) async fn connect_file(
+    config: &DatabaseConfig,
+    part: Part,
+) -> Result<SqliteConnection, OpenError> {
+    own(&config.data_dir.join(file_of(part))).map_err(|cause| OpenError::DataDir {
+        path: config.data_dir.clone(),
+        cause,
+    })?;
     // Merged logs and old samples give their space back; the rest hardly shrinks. A reader may not even ask for it.
-    let writer = options.clone().auto_vacuum(SqliteAutoVacuum::Incremental);
-    let mut connection = SqliteConnection::connect_with(&writer)
-        .await
-        .map_err(StoreError::from)?;
+    let writer = options_of(config, part).auto_vacuum(SqliteAutoVacuum::Incremental);
+    let connection = SqliteConnection::connect_with(&writer).await;
+    Ok(connection.map_err(StoreError::from)?)
+}
+
+async fn open_file(config: &DatabaseConfig, part: Part, purpose: Purpose) -> Result<Db, OpenError> {
+    let mut connection = connect_file(config, part).await?;
     match purpose {
         Purpose::Own => migrate_sqlite(&mut connection, part).await?,
         Purpose::Beside => check(Conn::Sqlite(&mut connection), newest_of(part)).await?,
@@ -237,7 +301,11 @@ async fn open_file(
         .max_connections(config.connections.max(1))
         // A file does not go away as a server may.
         .test_before_acquire(false)
-        .connect_with(options.read_only(true).create_if_missing(false))
+        .connect_with(
+            options_of(config, part)
+                .read_only(true)
+                .create_if_missing(false),
+        )
         .await
         .map_err(StoreError::from)?;
     Ok(Db::Sqlite {
@@ -253,17 +321,17 @@ async fn open_postgres(
     vault: Vault,
     purpose: Purpose,
 ) -> Result<Inner, OpenError> {
-    if !["postgres://", "postgresql://"]
-        .iter()
-        .any(|scheme| url.starts_with(scheme))
-    {
-        return Err(OpenError::Url("it is for another database".to_owned()));
-    }
-    let options = PgConnectOptions::from_str(url)
-        .map_err(|error| OpenError::Url(error.to_string()))?
-        .application_name("towline")
+    let options = postgres_options(url)?
+        .application_name(APPLICATION)
         .options([IDLE_IN_TRANSACTION]);
-    try_once(&options).await?;
+    let mut first = try_once(&options).await?;
+    if purpose == Purpose::Own {
+        let found = examine(Conn::Postgres(&mut first), None).await?;
+        if found == Found::Tables {
+            installation::prove_keys(Conn::Postgres(&mut first), &vault).await?;
+        }
+    }
+    first.close().await.map_err(StoreError::from)?;
     let pool: PgPool = PgPoolOptions::new()
         // One of them listens for wake-ups.
         .max_connections(connections.max(1) + 1)
@@ -279,13 +347,46 @@ async fn open_postgres(
         }
     }
     let wake = Wake::postgres(&pool);
-    let db = |pool| {
-        Db::Postgres(PostgresDb {
-            pool,
-            commits: commit_times(),
-        })
-    };
-    Ok(inner(db(pool.clone()), db(pool), vault, wake, None))
+    Ok(inner(
+        postgres_db(pool.clone()),
+        postgres_db(pool),
+        vault,
+        wake,
+        None,
+    ))
+}
+
+fn postgres_db(pool: PgPool) -> Db {
+    Db::Postgres(PostgresDb {
+        pool,
+        commits: commit_times(),
+    })
+}
+
+fn postgres_options(url: &str) -> Result<PgConnectOptions, OpenError> {
+    if !["postgres://", "postgresql://"]
+        .iter()
+        .any(|scheme| url.starts_with(scheme))
+    {
+        return Err(OpenError::Url("it is for another database".to_owned()));
+    }
+    PgConnectOptions::from_str(url).map_err(|error| OpenError::Url(error.to_string()))
+}
+
+/// A PostgreSQL database as it is, for one transaction.
+pub(super) async fn connect_to_restore(url: &str) -> Result<Db, OpenError> {
+    let options = postgres_options(url)?
+        .application_name("towline-restore")
+        .options([LOCKED]);
+    try_once(&options)
+        .await?
+        .close()
+        .await
+        .map_err(StoreError::from)?;
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .connect_with(options);
+    Ok(postgres_db(pool.await.map_err(StoreError::from)?))
 }
 
 /// Whether the tables are those that this program makes.
@@ -299,13 +400,12 @@ async fn check(conn: Conn<'_>, expected: i64) -> Result<(), OpenError> {
 }
 
 /// The pool would try until its time is over; one try says at once what is wrong.
-async fn try_once(options: &PgConnectOptions) -> Result<(), StoreError> {
+async fn try_once(options: &PgConnectOptions) -> Result<PgConnection, StoreError> {
     let first = tokio::time::timeout(CONNECT_WITHIN, PgConnection::connect_with(options));
-    let connection = first.await.map_err(|_| sqlx::Error::PoolTimedOut)??;
-    Ok(connection.close().await?)
+    Ok(first.await.map_err(|_| sqlx::Error::PoolTimedOut)??)
 }
 
-fn make_folder(path: &Path) -> Result<(), OpenError> {
+pub(super) fn make_folder(path: &Path) -> Result<(), OpenError> {
     DirBuilder::new()
         .recursive(true)
         .mode(0o700)
@@ -324,7 +424,7 @@ fn own(path: &Path) -> std::io::Result<()> {
 }
 
 /// The kernel lets go of the lock when the process ends, however it ends.
-fn lock(data_dir: &Path) -> Result<File, OpenError> {
+pub(super) fn lock(data_dir: &Path) -> Result<File, OpenError> {
     let failed = |cause| OpenError::DataDir {
         path: data_dir.to_owned(),
         cause,

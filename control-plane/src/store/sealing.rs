@@ -20,6 +20,10 @@ pub(crate) struct SealedColumn {
     pub(crate) name: &'static str,
     /// The table in the values' [`Place`].
     pub(crate) place: &'static str,
+    /// The column with the identifier in the values' place.
+    pub(crate) place_id: &'static str,
+    /// The column with the version in it; what is no column's name is version 1.
+    pub(crate) place_version: &'static str,
     /// Locks some rows under a master key ($1) behind a row ($2), at most so many ($3).
     pub(crate) batch: [&'static str; 2],
     /// Replaces the value of a row ($1) by another ($2) under another key ($3).
@@ -61,6 +65,8 @@ macro_rules! sealed_column {
         SealedColumn {
             name: concat!($table, ".", $column),
             place: $place,
+            place_id: $id,
+            place_version: $version,
             batch: [
                 batch!($table, $column, $id, $version, ""),
                 // What somebody else holds is come back to: two that wait for each other would fail.

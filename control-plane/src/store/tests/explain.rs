@@ -8,12 +8,14 @@ use std::sync::{LazyLock, Mutex};
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 /// Tables with a handful of rows.
-const SMALL: [&str; 5] = [
+const SMALL: [&str; 7] = [
+    "_sqlx_migrations",
     "authorities",
     "installation",
     "master_keys",
     "plans",
     "setup_links",
+    "sqlite_master",
 ];
 
 /// Indexes of nothing but what is at work or due, which is never much; each statement takes all of it, or the first.
@@ -26,7 +28,13 @@ const OF_THE_LIVE: [&str; 5] = [
 ];
 
 /// Statements that are there to take all rows, or seem to.
-const WHOLE: [&str; 6] = [
+const WHOLE: [&str; 10] = [
+    // The database's own catalogue.
+    "SELECT m.name, ",
+    // When a backup is restored.
+    "DELETE FROM sessions WHERE TRUE",
+    "DELETE FROM password_resets WHERE used_at IS NULL",
+    "UPDATE enrolment_tokens SET revoked_at = $1, updated_at = $1 WHERE used_at IS NULL",
     // When the server starts.
     "UPDATE agents SET session_id = NULL WHERE session_id IS NOT NULL",
     // When the first person is made.

@@ -17,6 +17,7 @@ mod activity;
 mod agents;
 mod audit;
 mod authorities;
+mod backup;
 mod claims;
 mod deployments;
 mod enrolment;

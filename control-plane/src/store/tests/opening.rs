@@ -5,11 +5,16 @@ use std::os::unix::fs::PermissionsExt as _;
 use base64::Engine as _;
 
 use super::world::{World, on_both, vault};
-use crate::store::db::execute;
+use crate::store::db::{execute, one};
 use crate::store::{DatabaseConfig, OpenError, Store, StoreError};
 use crate::vault::Vault;
 
-on_both!(a_newer_schema_is_refused, another_master_key_is_refused);
+on_both!(
+    a_newer_schema_is_refused,
+    a_half_finished_migration_is_explained,
+    an_altered_migration_is_refused,
+    another_master_key_is_refused_and_touches_nothing,
+);
 
 async fn a_newer_schema_is_refused(world: &World) {
     let mut tx = world.store.main().begin().await.unwrap();
@@ -29,11 +34,87 @@ async fn a_newer_schema_is_refused(world: &World) {
     );
 }
 
-async fn another_master_key_is_refused(world: &World) {
+/// A step that was begun and has no end, as the migrations write it down.
+async fn a_half_finished_migration_is_explained(world: &World) {
+    let mut tx = world.store.main().begin().await.unwrap();
+    let conn = tx.conn();
+    let sql = conn.pick(
+        "UPDATE _sqlx_migrations SET success = 0 WHERE version = 16",
+        "UPDATE _sqlx_migrations SET success = false WHERE version = 16",
+    );
+    assert_eq!(execute!(conn, sql).unwrap(), 1);
+    tx.commit().await.unwrap();
+    let opened = open_again(world, vault(world.dir.path())).await;
+    let Err(error @ OpenError::HalfMigrated(16)) = opened else {
+        panic!("{opened:?}")
+    };
+    let said = error.to_string();
+    assert!(
+        said.contains("16") && said.contains("admin restore"),
+        "{said}"
+    );
+}
+
+async fn an_altered_migration_is_refused(world: &World) {
+    let mut tx = world.store.main().begin().await.unwrap();
+    let conn = tx.conn();
+    let sql = conn.pick(
+        "UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 12",
+        "UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 12",
+    );
+    assert_eq!(execute!(conn, sql).unwrap(), 1);
+    tx.commit().await.unwrap();
+    let opened = open_again(world, vault(world.dir.path())).await;
+    assert!(
+        matches!(opened, Err(OpenError::ForeignSchema(12))),
+        "{opened:?}"
+    );
+}
+
+/// Also when there would be something to bring to this version.
+async fn another_master_key_is_refused_and_touches_nothing(world: &World) {
+    let mut tx = world.store.main().begin().await.unwrap();
+    for sql in [
+        "DROP TABLE webhook_deliveries",
+        "DROP TABLE webhooks",
+        "DELETE FROM _sqlx_migrations WHERE version = 16",
+    ] {
+        execute!(tx.conn(), sql).unwrap();
+    }
+    tx.commit().await.unwrap();
     let key = base64::engine::general_purpose::STANDARD.encode([7; 32]);
-    let other = Vault::load_or_create(world.dir.path(), Some(&key)).unwrap();
-    let opened = open_again(world, other).await;
+    let wrong = || Vault::load_or_create(world.dir.path(), Some(&key)).unwrap();
+    if world.config.url.is_some() {
+        let opened = Store::open(&world.config, wrong()).await;
+        assert!(matches!(opened, Err(OpenError::MasterKey)), "{opened:?}");
+        let mut reader = world.store.main().read().await.unwrap();
+        let sql = "SELECT COUNT(*) FROM _sqlx_migrations WHERE version = 16";
+        let (done,) = one!(reader.conn(), (i64,), sql).unwrap();
+        assert_eq!(done, 0, "nothing was brought to this version");
+        return;
+    }
+    let copy = copy_of(world);
+    let before = contents(copy.path());
+    let config = config_of(world, &copy);
+    let opened = Store::open(&config, wrong()).await;
     assert!(matches!(opened, Err(OpenError::MasterKey)), "{opened:?}");
+    assert_eq!(contents(copy.path()), before);
+    let opened = Store::open(&config, vault(copy.path())).await.unwrap();
+    opened.close().await;
+    assert_ne!(
+        contents(copy.path()),
+        before,
+        "the right key brings it to this version"
+    );
+}
+
+/// All files, but for what readers of SQLite share.
+fn contents(dir: &std::path::Path) -> std::collections::BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let files = std::fs::read_dir(dir).unwrap().map(|file| file.unwrap());
+    files
+        .map(|file| (file.file_name(), std::fs::read(file.path()).unwrap()))
+        .filter(|(name, _)| !name.to_string_lossy().ends_with("-shm"))
+        .collect()
 }
 
 /// A second server on the same database; on SQLite on a copy of the files, since the first has
@@ -42,16 +123,24 @@ async fn open_again(world: &World, vault: Vault) -> Result<Store, OpenError> {
     if world.config.url.is_some() {
         return Store::open(&world.config, vault).await;
     }
+    let copy = copy_of(world);
+    Store::open(&config_of(world, &copy), vault).await
+}
+
+fn copy_of(world: &World) -> tempfile::TempDir {
     let copy = tempfile::tempdir().unwrap();
     for entry in std::fs::read_dir(world.dir.path()).unwrap() {
         let entry = entry.unwrap();
         std::fs::copy(entry.path(), copy.path().join(entry.file_name())).unwrap();
     }
-    let config = DatabaseConfig {
+    copy
+}
+
+fn config_of(world: &World, copy: &tempfile::TempDir) -> DatabaseConfig {
+    DatabaseConfig {
         data_dir: copy.path().to_owned(),
         ..world.config.clone()
-    };
-    Store::open(&config, vault).await
+    }
 }
 
 #[tokio::test]

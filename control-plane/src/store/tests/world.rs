@@ -133,9 +133,7 @@ impl World {
         assert_eq!(report.broken, Vec::<String>::new());
         self.store.close().await;
         if let Some(database) = &self.database {
-            let mut connection = PgConnection::connect(&superuser()).await.unwrap();
-            let sql = sqlx::AssertSqlSafe(format!("DROP DATABASE {database} WITH (FORCE)"));
-            sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+            drop_database(database).await;
         }
     }
 
@@ -324,7 +322,13 @@ fn superuser() -> String {
     )
 }
 
-async fn create_database() -> String {
+pub(crate) async fn drop_database(name: &str) {
+    let mut connection = PgConnection::connect(&superuser()).await.unwrap();
+    let sql = sqlx::AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+}
+
+pub(crate) async fn create_database() -> String {
     let name = format!("towline_{}", Uuid::now_v7().simple());
     let mut connection = PgConnection::connect(&superuser()).await.unwrap();
     let sql = sqlx::AssertSqlSafe(format!("CREATE DATABASE {name}"));
@@ -332,7 +336,7 @@ async fn create_database() -> String {
     name
 }
 
-fn url_of(database: &str) -> String {
+pub(crate) fn url_of(database: &str) -> String {
     use sqlx::ConnectOptions as _;
     PgConnectOptions::from_str(&superuser())
         .unwrap()
