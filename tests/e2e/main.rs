@@ -7,6 +7,7 @@
 
 mod backups;
 mod bad_input;
+mod canaries;
 mod cancels;
 mod chaos;
 mod command_line;

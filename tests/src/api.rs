@@ -30,6 +30,8 @@ pub struct Answer {
     pub status: u16,
     /// Its `Location`, if it has one.
     pub location: Option<String>,
+    /// The cookie it sets, if it sets one: `name=value`.
+    pub cookie: Option<String>,
     /// Its body: JSON, or a string when it is none.
     pub body: Value,
 }
@@ -153,17 +155,20 @@ impl Api {
         self.runtime.block_on(async {
             let response = client.execute(request).await?;
             let status = response.status().as_u16();
-            let location = response
-                .headers()
-                .get("location")
-                .and_then(|value| value.to_str().ok())
-                .map(str::to_owned);
+            let header = |name| {
+                let value = response.headers().get(name);
+                value.and_then(|value| value.to_str().ok().map(str::to_owned))
+            };
+            let location = header("location");
+            let cookie = header("set-cookie");
+            let cookie = cookie.and_then(|cookie| Some(cookie.split_once(';')?.0.to_owned()));
             let text = response.text().await?;
             let body = serde_json::from_str(&text).unwrap_or(Value::String(text));
             Ok(Answer {
                 request: name,
                 status,
                 location,
+                cookie,
                 body,
             })
         })

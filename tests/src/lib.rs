@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod canary;
 pub mod cli;
 pub mod clock;
 pub mod compose;

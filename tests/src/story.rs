@@ -122,6 +122,11 @@ impl Installation {
         text(&self.first_agent()["target_id"])
     }
 
+    /// The secret of the set-up link, which is used up.
+    pub fn setup_token(&self) -> &str {
+        &self.setup.token
+    }
+
     /// The admin's `towline`, logged in.
     pub fn cli(&self) -> Cli {
         let cli = Cli::new();
