@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        activity, agents, cancel, completions, contexts, deploy, deployments, join, keys, login,
-        logout, logs, members, password, projects, ps, remove, retry, secrets, sessions, setup,
-        targets, teams, top, usage, users, webhooks, whoami,
+        activity, agents, cancel, channels, completions, contexts, deploy, deployments, join, keys,
+        login, logout, logs, members, notifications, password, projects, ps, remove, retry,
+        secrets, sessions, setup, targets, teams, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -107,6 +107,12 @@ pub enum Command {
     /// Who is told what happens to deployments
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
+    /// What you were told, and what you are told of
+    #[command(subcommand)]
+    Notifications(notifications::Notifications),
+    /// The ways by which you are told
+    #[command(subcommand)]
+    Channels(channels::Channels),
     /// Deploy a folder with a compose file, and watch it
     Deploy(deploy::Deploy),
     /// Take a deployed project off a target

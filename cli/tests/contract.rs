@@ -4,6 +4,8 @@
 #[path = "contract/account.rs"]
 mod account;
 mod plane;
+#[path = "contract/told.rs"]
+mod told;
 #[path = "contract/usage.rs"]
 mod usage;
 

@@ -20,10 +20,12 @@ use crate::config::{Config, PublicUrl};
 use crate::egress::{Egress, PlainHttp, Policy};
 use crate::error::StartError;
 use crate::http::{self, Api, ApiParts, Limits};
+use crate::notifications::Notifications;
+use crate::outbox;
 use crate::store::{DatabaseConfig, Store};
 use crate::telemetry::ProcessMetrics;
 use crate::vault::Vault;
-use crate::webhooks;
+use crate::webhooks::Webhooks;
 use certificates::Certificates;
 use lane::Lane;
 use listeners::Listeners;
@@ -99,6 +101,12 @@ async fn run(
     let registry = Registry::new();
     let egress = egress(config);
     let metrics = ProcessMetrics::new(store.commits());
+    let notifications = Notifications {
+        store: store.clone(),
+        egress: egress.clone(),
+        mailer: mail::mailer(config)?,
+        url: listeners.url.to_string(),
+    };
     let api = Api::new(ApiParts {
         store: store.clone(),
         agents: registry.clone(),
@@ -107,7 +115,8 @@ async fn run(
         stopping: stopping.clone(),
         url: listeners.url.clone(),
         agent_address: listeners.agent_address.clone(),
-        mailer: mail::mailer(config)?,
+        mailer: notifications.mailer.clone(),
+        chat_hosts: config.egress.chat_hosts.clone(),
         sign_up: config.accounts.sign_up,
         pin: certificates.pin(),
     });
@@ -137,7 +146,12 @@ async fn run(
         stopping.clone(),
     );
     tasks.spawn_on(agents, lane.handle());
-    tasks.spawn(webhooks::send(store.clone(), egress, stopping.clone()));
+    let webhooks = Webhooks {
+        store: store.clone(),
+        egress,
+    };
+    tasks.spawn(outbox::send(webhooks, stopping.clone()));
+    tasks.spawn(outbox::send(notifications, stopping.clone()));
     timers::start(&tasks, store, certificates, &stopping);
     stopping.cancelled().await;
     tasks.close();
@@ -157,7 +171,7 @@ fn egress(config: &Config) -> Egress {
             PlainHttp::Refused
         },
     };
-    Egress::new(policy, webhooks::LIMITS)
+    Egress::new(policy, outbox::LIMITS)
 }
 
 /// They are not worth that anybody waits for a database that hangs.

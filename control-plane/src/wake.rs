@@ -28,8 +28,8 @@ pub enum Topic {
     Log(JobId),
     /// This deployment may have moved on.
     Deployment(DeploymentId),
-    /// There may be a message for a webhook.
-    Webhooks,
+    /// There may be a message to send, to a webhook or a person.
+    Outbox,
 }
 
 /// Wakes and lets wait. Clones are the same.
@@ -109,9 +109,9 @@ impl Wake {
         self.wake(Topic::Deployment(deployment));
     }
 
-    /// Wakes who sends to webhooks.
-    pub fn webhooks(&self) {
-        self.wake(Topic::Webhooks);
+    /// Wakes who sends messages.
+    pub fn outbox(&self) {
+        self.wake(Topic::Outbox);
     }
 
     /// Starts to wait for a topic. Subscribe before reading the store.

@@ -75,6 +75,12 @@ ids! {
     InvitationId,
     /// The unit an agent pulls.
     JobId,
+    /// A way by which a person is told of something.
+    NotificationChannelId,
+    /// One message over a channel, however often it is tried.
+    NotificationDeliveryId,
+    /// Something that a person was told in the product.
+    NotificationId,
     /// What a person's teams may use.
     PlanId,
     /// What a team deploys.

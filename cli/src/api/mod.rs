@@ -15,6 +15,7 @@ pub mod logs;
 pub mod me;
 pub mod members;
 pub mod metrics;
+pub mod notifications;
 mod problem;
 pub mod project_members;
 pub mod projects;

@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod agents;
 pub mod cancel;
+pub mod channels;
 pub mod completions;
 pub mod contexts;
 pub mod deploy;
@@ -14,6 +15,7 @@ pub mod login;
 pub mod logout;
 pub mod logs;
 pub mod members;
+pub mod notifications;
 pub mod password;
 mod period;
 pub mod projects;
@@ -121,6 +123,8 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Projects(command) => command.run(session).await,
         Command::Secrets(command) => command.run(session).await,
         Command::Webhooks(command) => command.run(session).await,
+        Command::Notifications(command) => command.run(session).await,
+        Command::Channels(command) => command.run(session).await,
         Command::Deploy(command) => command.run(session).await,
         Command::Remove(command) => command.run(session).await,
         Command::Logs(command) => command.run(session).await,

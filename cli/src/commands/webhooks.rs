@@ -108,7 +108,7 @@ impl Webhooks {
             }
             Self::Deliveries { webhook, limit } => {
                 let all = webhooks::deliveries(&client, webhook, limit).await?;
-                out.result(&all, |surface| table(surface, &all))?;
+                out.result(&all, |surface| deliveries(surface, &all))?;
             }
             Self::Replay { delivery } => {
                 let queued = webhooks::replay(&client, delivery).await?;
@@ -152,7 +152,8 @@ fn hooks(surface: Surface, all: &[Webhook]) -> String {
     rows.finish("There are no webhooks. `towline webhooks add PROJECT URL` makes one.")
 }
 
-fn table(surface: Surface, all: &[Delivery]) -> String {
+/// Messages that were and are to be sent.
+pub fn deliveries(surface: Surface, all: &[Delivery]) -> String {
     let now = Utc::now();
     let mut rows = Rows::new(
         surface,
@@ -180,5 +181,5 @@ fn table(surface: Surface, all: &[Delivery]) -> String {
             one.error.as_deref().unwrap_or_default().into(),
         ]);
     }
-    rows.finish("Nothing was sent yet. `towline webhooks test ID` sends a message.")
+    rows.finish("Nothing was sent yet.")
 }

@@ -6,7 +6,8 @@ use crate::plane::{Plane, Ran, World};
 
 const PERSON: &str = "00000000-0000-7000-8000-00000000000c";
 
-fn with_stdin(plane: &Plane, arguments: &[&str], text: &str) -> Ran {
+/// Runs `towline` with a text on its stdin.
+pub fn with_stdin(plane: &Plane, arguments: &[&str], text: &str) -> Ran {
     let mut command = plane.command(arguments);
     command
         .stdin(Stdio::piped())

@@ -3,6 +3,7 @@
 
 mod routes;
 mod streams;
+mod told;
 
 use std::{
     io,

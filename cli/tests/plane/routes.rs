@@ -8,13 +8,13 @@ use axum::{
     extract::{Path as PathOf, Query, State},
     http::{HeaderMap, StatusCode, header},
     response::{IntoResponse, Response},
-    routing::{delete, get, post, put},
+    routing::{delete, get, patch, post, put},
 };
 use serde_json::{Value, json};
 
 use super::{
     Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
-    streams,
+    streams, told,
 };
 
 /// All routes.
@@ -26,6 +26,15 @@ pub fn router(world: Shared) -> Router {
         .route("/sessions/{id}", delete(async || StatusCode::NO_CONTENT))
         .route("/users", get(users))
         .route("/users/{id}/reset-link", post(reset_link))
+        .route("/notifications", get(told::notifications))
+        .route("/notifications/read", post(told::read_all))
+        .route(
+            "/notification-channels",
+            get(told::channels).post(told::add_channel),
+        )
+        .route("/notification-channels/{id}", patch(told::switch_channel))
+        .route("/notification-channels/{id}/test", post(told::test_channel))
+        .route("/notification-rules", get(told::rules).put(told::choose))
         .route("/usage", get(usage))
         .route("/targets", get(targets))
         .route("/targets/{id}", get(target_by_id))

@@ -12,6 +12,8 @@ pub struct EgressRules {
     pub allow: Vec<Network>,
     /// Whether addresses may be http:// as well.
     pub allow_http: bool,
+    /// Hosts beside Slack's, Discord's and Telegram's own that speak their protocols.
+    pub chat_hosts: Vec<String>,
 }
 
 /// What one source says about calls out.
@@ -37,6 +39,14 @@ pub struct EgressSettings {
         default_missing_value = "true"
     )]
     pub allow_http: Option<bool>,
+    /// Hosts of one's own that speak Slack's, Discord's or Telegram's protocol [default: none]
+    #[arg(
+        long = "chat-hosts",
+        env = "TOWLINE_CHAT_HOSTS",
+        value_name = "HOSTS",
+        value_delimiter = ','
+    )]
+    pub chat_hosts: Option<Vec<String>>,
 }
 
 impl EgressSettings {
@@ -44,6 +54,7 @@ impl EgressSettings {
         Self {
             allow: self.allow.or(below.allow),
             allow_http: self.allow_http.or(below.allow_http),
+            chat_hosts: self.chat_hosts.or(below.chat_hosts),
         }
     }
 
@@ -51,6 +62,7 @@ impl EgressSettings {
         EgressRules {
             allow: self.allow.unwrap_or_default(),
             allow_http: self.allow_http.unwrap_or_default(),
+            chat_hosts: self.chat_hosts.unwrap_or_default(),
         }
     }
 }

@@ -163,7 +163,7 @@ fn a_database_password_does_not_print() {
 fn a_printed_configuration_reads_as_itself() {
     let full = "data-dir = '/d'\n[public]\nlisten = '127.0.0.1:1'\nurl = 'https://a'\ntls-cert = 'c'\n\
         tls-key = 'k'\n[agents]\nlisten = '127.0.0.1:2'\naddress = 'a:2'\n[accounts]\nsign-up = 'open'\n[smtp]\nurl = 'smtps://u@mail'\nfrom = 'T <t@a>'\npassword-file = 'p'\n[master-key]\ncommand = ['a', 'b']\n\
-        [egress]\nallow = ['10.0.0.0/8', '::1/128']\nallow-http = true";
+        [egress]\nallow = ['10.0.0.0/8', '::1/128']\nallow-http = true\nchat-hosts = ['chat.example.org']";
     for text in [full, ""] {
         let config = Config::resolve(settings(text)).unwrap();
         let printed = config.to_toml().unwrap();

@@ -182,6 +182,8 @@ named! {
     ApiKeyId: "API key",
     DeploymentId: "deployment",
     EnrolmentTokenId: "enrolment token",
+    NotificationChannelId: "channel",
+    NotificationId: "notification",
     PlanId: "plan",
     InvitationId: "open invitation",
     ProjectId: "project",

@@ -14,9 +14,10 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
-    enrolment_tokens, files, health, invitations, me, members, metrics, openapi, password_resets,
-    plans, project_members, projects, reference, request, secrets, sessions, setup, sign_up,
-    targets, teams, totp, usage, users, webhooks,
+    enrolment_tokens, files, health, invitations, me, members, metrics, notification_channels,
+    notification_rules, notifications, openapi, password_resets, plans, project_members, projects,
+    reference, request, secrets, sessions, setup, sign_up, targets, teams, totp, usage, users,
+    webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -113,6 +114,24 @@ fn account() -> OpenApiRouter<Api> {
         .routes(routes!(teams::list, teams::create))
         // A person's own act, whatever their role in the team of the key.
         .routes(routes!(invitations::join))
+        .routes(routes!(notifications::list))
+        .routes(routes!(notifications::unread))
+        .routes(routes!(notifications::read))
+        .routes(routes!(notifications::read_all))
+        .routes(routes!(
+            notification_channels::list,
+            notification_channels::create
+        ))
+        .routes(routes!(
+            notification_channels::change,
+            notification_channels::delete
+        ))
+        .routes(routes!(notification_channels::test))
+        .routes(routes!(notification_channels::deliveries))
+        .routes(routes!(
+            notification_rules::list,
+            notification_rules::choose
+        ))
 }
 
 fn for_the_team(api: &Api) -> OpenApiRouter<Api> {

@@ -14,6 +14,7 @@ use crate::config::{HostPort, PublicUrl, SignUp};
 use crate::domain::rate::Rates;
 use crate::egress::Egress;
 use crate::mail::Mailer;
+use crate::notifications::Notifications;
 use crate::passwords::Passwords;
 use crate::store::{Store, StoreError};
 use crate::telemetry::ProcessMetrics;
@@ -30,6 +31,9 @@ const NEWCOMER_REFILL: Duration = Duration::from_mins(5);
 /// Mails to one account.
 const RESET_BURST: u32 = 3;
 const RESET_REFILL: Duration = Duration::from_mins(10);
+/// Messages that one person sends to try channels: so many at once, then one in a while.
+const TEST_BURST: u32 = 10;
+const TEST_REFILL: Duration = Duration::from_secs(6);
 /// Wrong enrolment tokens: a fleet behind one address may enrol by a script that repeats itself.
 const ENROLMENT_BURST: u32 = 256;
 const REFILL: Duration = Duration::from_secs(1);
@@ -59,6 +63,8 @@ pub struct ApiParts {
     pub sign_up: SignUp,
     /// Sends mail, where the installation does.
     pub mailer: Option<Mailer>,
+    /// Hosts of one's own that speak the protocols of chats.
+    pub chat_hosts: Vec<String>,
     /// What enrolling hosts find at the end of the public listener's chain, when that is not the
     /// built-in authority.
     pub pin: Option<Fingerprint>,
@@ -77,6 +83,8 @@ pub struct Inner {
     pub(super) newcomers: Throttle<Network>,
     /// Mails with a link to a new password that an account was sent.
     pub(super) resets: Throttle<Guessed>,
+    /// Messages that a person sends to try channels.
+    pub(super) tests: Throttle<Guessed>,
     /// Failed enrolments and renewals.
     pub(super) enrolment: Throttle<Network>,
     /// Requests of keys and teams in this minute.
@@ -93,9 +101,20 @@ impl Api {
             accounts: Throttle::new(ACCOUNT_BURST, ACCOUNT_REFILL),
             newcomers: Throttle::new(NEWCOMER_BURST, NEWCOMER_REFILL),
             resets: Throttle::new(RESET_BURST, RESET_REFILL),
+            tests: Throttle::new(TEST_BURST, TEST_REFILL),
             enrolment: Throttle::new(ENROLMENT_BURST, REFILL),
             rates: Mutex::default(),
         }))
+    }
+
+    /// What sends messages to people.
+    pub(super) fn notifications(&self) -> Notifications {
+        Notifications {
+            store: self.store.clone(),
+            egress: self.egress.clone(),
+            mailer: self.mailer.clone(),
+            url: self.url.to_string(),
+        }
     }
 
     /// A link to a page of ours. Its secret stands behind the `#`, which browsers keep to themselves, and

@@ -46,6 +46,16 @@ pub enum MailError {
     Server(#[from] lettre::transport::smtp::Error),
 }
 
+impl MailError {
+    /// Whether the same mail will never be taken.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            Self::Address(_) | Self::Message(_) => true,
+            Self::Server(error) => error.is_permanent(),
+        }
+    }
+}
+
 impl Mailer {
     /// A way to the mail server; nothing is sent yet.
     pub fn new(smtp: &Smtp, password: Option<&str>) -> Result<Self, MailError> {

@@ -10,7 +10,7 @@ use super::OpsError;
 use crate::store::audit::{self, Actor, Entry};
 use crate::store::db::Tx;
 use crate::store::enrolment_tokens::{self, Consumed, EnrolmentTokenStatus, Found, name_taken};
-use crate::store::{Store, agents, certificates, targets};
+use crate::store::{Store, agents, certificates, notification_events, targets};
 
 /// The most characters of what a host says of itself that are kept.
 const MAX_HOST_TEXT: usize = 255;
@@ -42,9 +42,11 @@ pub async fn enroll(
     let leaf = authority.issue_agent(&csr, agent.uuid(), now, AGENT_LEAF_LIFETIME)?;
     certificates::insert(&mut tx, agent, &leaf, now).await?;
     enrolment_tokens::note_agent(&mut tx, token.id, agent).await?;
+    notification_events::agent_enrolled(&mut tx, token.team, agent, &token.name, now).await?;
     write_audit(&mut tx, agent, target, &token, now).await?;
     tx.commit().await?;
     reach("plane: committed an enrolment");
+    store.wake().outbox();
     Ok(Enrolled {
         agent,
         certificate: leaf.pem,

@@ -65,6 +65,7 @@ pub async fn enable_second_factor(
     let step = step(&factor, code, now).ok_or(NotLetIn::WrongCode)?;
     second_factors::enable(&mut tx, person, step, &codes, now).await?;
     tx.commit().await?;
+    store.wake().outbox();
     Ok(codes)
 }
 
@@ -78,7 +79,9 @@ pub async fn disable_second_factor(
     let account = confirmed(store, passwords, person, password).await?;
     let (mut tx, now) = lock_as_seen(store, &account).await?;
     second_factors::disable(&mut tx, person, now).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    store.wake().outbox();
+    Ok(())
 }
 
 /// Whether somebody whose password is right may come in, in a transaction that has locked the account.

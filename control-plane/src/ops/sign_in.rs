@@ -6,7 +6,9 @@ use super::{OpsError, second_factor};
 use crate::domain::password::{Password, PasswordHash};
 use crate::passwords::{Passwords, Verdict};
 use crate::store::db::Tx;
-use crate::store::{Account, Device, NewSession, Person, Store, accounts, sessions};
+use crate::store::{
+    Account, Device, NewSession, Person, Store, accounts, notification_events, sessions,
+};
 
 /// Who wants to sign in, and how they show it.
 #[derive(Debug)]
@@ -64,8 +66,10 @@ pub async fn sign_in(
         }
         return Err(error);
     }
+    notification_events::signs_in(&mut tx, account.user, device, now).await?;
     let begun = sessions::begin(&mut tx, account.user, device, now).await?;
     tx.commit().await?;
+    store.wake().outbox();
     Ok(begun)
 }
 
@@ -81,7 +85,9 @@ pub async fn change_password(
     let new = passwords.hash("new_password", new, &account.email).await?;
     let (mut tx, now) = lock_as_seen(store, &account).await?;
     accounts::change_password(&mut tx, person, &new, now).await?;
-    Ok(tx.commit().await?)
+    tx.commit().await?;
+    store.wake().outbox();
+    Ok(())
 }
 
 /// The account of somebody who shows once more that they are who they say.

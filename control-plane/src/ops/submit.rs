@@ -18,8 +18,8 @@ use crate::store::jobs::{self, NewJob, interruption_name};
 use crate::store::targets::{self, Servant};
 use crate::store::usage::{self, Metric};
 use crate::store::{
-    AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, projects, quota,
-    releases, webhook_events,
+    AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant,
+    notification_events, projects, quota, releases, webhook_events,
 };
 
 /// How long a service without a health check must stay up, when nothing else is said.
@@ -176,8 +176,12 @@ pub(super) async fn submit(
         return Err(revoked(servant));
     }
     // Taking something away is no deployment, and is allowed at the limit, too.
-    if submission.work.kind() == DeploymentKind::Deploy {
-        quota::check_deployments(&mut tx, tenant.team(), now).await?;
+    let nearing = match submission.work.kind() {
+        DeploymentKind::Deploy => quota::check_deployments(&mut tx, tenant.team(), now).await?,
+        DeploymentKind::Remove => None,
+    };
+    if let Some(nearing) = &nearing {
+        notification_events::quota_nearly_reached(&mut tx, tenant.team(), nearing, now).await?;
     }
     insert(&mut tx, tenant, submission, deployment, job, now).await?;
     if let Some(key) = &key {
@@ -185,7 +189,7 @@ pub(super) async fn submit(
     }
     tx.commit().await?;
     reach("plane: committed a submission");
-    store.wake().webhooks();
+    store.wake().outbox();
     if let Some(agent) = servant.target.agent_id {
         store.wake().agent(agent);
     }

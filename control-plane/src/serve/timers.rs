@@ -16,6 +16,9 @@ const METRICS: Duration = Duration::from_secs(1);
 const SWEEP: Duration = Duration::from_secs(5);
 const COMPACTION: Duration = Duration::from_secs(10);
 const ROLLUP: Duration = Duration::from_mins(1);
+/// Agents that are away for two and a half minutes are told of; also how long they have to find a server that was
+/// restarted, before it tells of them.
+const PRESENCE: Duration = Duration::from_secs(150);
 const PRUNING: Duration = Duration::from_hours(1);
 /// Also how long after a rotation of the authority the listeners may go on with the former.
 const CERTIFICATES: Duration = Duration::from_mins(10);
@@ -44,6 +47,8 @@ pub fn start(
         "looking for lost agents",
         |store| job::sweep_expired(&store)
     );
+    every!(PRESENCE, "looking for absent agents", |store| store
+        .tell_of_absent_agents());
     every!(COMPACTION, "compacting logs", |store| store.compact_logs());
     every!(ROLLUP, "rolling up metrics", |store| store.rollup_metrics());
     every!(PRUNING, "removing what is outdated", |store| store.prune());

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::db::{Tx, execute, one, optional};
 use super::tenant::Person;
-use super::{Result, Store, audit, sessions};
+use super::{Result, Store, audit, notification_events, sessions};
+use crate::domain::notification::NotificationEvent;
 use crate::domain::password::PasswordHash;
 
 /// A person's account, as it was at a moment.
@@ -83,6 +84,8 @@ pub(crate) async fn change_password(
     now: DateTime<Utc>,
 ) -> Result<()> {
     set_password(tx, person.user(), password, now).await?;
+    let event = NotificationEvent::AccountPasswordChanged;
+    notification_events::account_changed(tx, person.user(), event, now).await?;
     let ended = sessions::end_all_but(tx, person.user(), person.session()).await?;
     let (user, actor) = (person.user(), person.actor());
     let subject = ("user", user.uuid());

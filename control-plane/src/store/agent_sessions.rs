@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::db::{all, execute, id_list, optional};
 use super::text::{storable, storable_json};
-use super::{Result, Store};
+use super::{Result, Store, notification_events};
 
 /// Sessions noted by one statement, so that no other write waits long.
 const SEEN_AT_ONCE: usize = 500;
@@ -92,11 +92,13 @@ impl Store {
     ) -> Result<Standing> {
         let mut tx = self.main().begin().await?;
         let now = tx.now().await?;
-        let connected = execute!(
+        let connected = optional!(
             tx.conn(),
+            (Uuid, String, Option<DateTime<Utc>>),
             "UPDATE agents SET session_id = $2, connected_at = $3, last_seen_at = $3, version = $4, hostname = $5,
                 capabilities = $6, updated_at = $3
-             WHERE id = $1 AND revoked_at IS NULL AND connected_at IS NOT DISTINCT FROM $7",
+             WHERE id = $1 AND revoked_at IS NULL AND connected_at IS NOT DISTINCT FROM $7
+             RETURNING team_id, name, away_since",
             agent.uuid(),
             session,
             now,
@@ -105,13 +107,19 @@ impl Store {
             Json(storable_json(&hello.capabilities)?),
             before.0
         )?;
-        if connected == 0 {
+        let Some((team, name, away_since)) = connected else {
             tx.roll_back().await?;
             return self.standing(agent, session).await;
+        };
+        if away_since.is_some() {
+            notification_events::agent_back(&mut tx, team.into(), agent, &name, now).await?;
         }
         tx.commit().await?;
         reach("plane: committed a session");
         self.wake().agent(agent);
+        if away_since.is_some() {
+            self.wake().outbox();
+        }
         Ok(Standing::Current)
     }
 

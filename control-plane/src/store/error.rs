@@ -85,6 +85,10 @@ pub enum Resource {
     Deployment,
     /// An enrolment token.
     EnrolmentToken,
+    /// Something that a person was told.
+    Notification,
+    /// A way by which a person is told of something.
+    NotificationChannel,
     /// A plan.
     Plan,
     /// An invitation into a team.
@@ -120,6 +124,8 @@ impl fmt::Display for Resource {
             Self::ApiKey => "API key",
             Self::Deployment => "deployment",
             Self::EnrolmentToken => "enrolment token",
+            Self::Notification => "notification",
+            Self::NotificationChannel => "channel",
             Self::Plan => "plan",
             Self::Invitation => "open invitation",
             Self::Member => "member",

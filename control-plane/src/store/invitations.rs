@@ -17,7 +17,10 @@ use super::db::{Tx, all, execute, local_now, one, optional};
 use super::members::{allow, lock_team, role_now};
 use super::page::{Listed, Page};
 use super::people::{self, NewUser, SetUp, Team, User, check_email, check_person_name};
-use super::{Named, Project, Resource, Result, Store, StoreError, Tenant, project_members};
+use super::{
+    Named, Project, Resource, Result, Store, StoreError, Tenant, notification_events,
+    project_members,
+};
 use crate::domain::membership::may_invite;
 use crate::domain::password::PasswordHash;
 use crate::domain::permission::Role;
@@ -221,6 +224,7 @@ impl Store {
         };
         let joined = enter(&mut tx, &open, user, actor, now).await?;
         tx.commit().await?;
+        self.wake().outbox();
         Ok(joined)
     }
 
@@ -246,6 +250,7 @@ impl Store {
         refuse_member(&mut tx, open.team_id.into(), &user.email).await?;
         let joined = enter(&mut tx, &open, user, tenant.actor(), now).await?;
         tx.commit().await?;
+        self.wake().outbox();
         Ok(joined)
     }
 }
@@ -273,6 +278,11 @@ async fn enter(
     now: DateTime<Utc>,
 ) -> Result<SetUp> {
     let team = TeamId::from(open.team_id);
+    let place = open
+        .project_id
+        .map_or("the team", |_| "a project of the team");
+    let newcomer = (user.name.as_str(), user.email.as_str(), open.role.as_str());
+    notification_events::member_joins(tx, team, place, newcomer, now).await?;
     let role = open.role.parse()?;
     match open.project_id {
         None => people::insert_member(tx, team, user.id, role, now).await?,

@@ -15,7 +15,7 @@ use super::deployments::Image;
 use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
-use super::{Result, StoreError, builds, stored, targets, webhook_events};
+use super::{Result, StoreError, builds, notification_events, stored, targets, webhook_events};
 use crate::job::state::{Change, Requeue};
 use crate::job::{Ending, JobState};
 
@@ -59,6 +59,9 @@ pub(super) async fn write(
             if let Some(event) = webhook_events::of_end(end.state) {
                 webhook_events::emit(tx, row.deployment(), event, now).await?;
             }
+            let team = row.team_id.into();
+            notification_events::deployment_ended(tx, team, row.deployment(), end.state, now)
+                .await?;
         }
     }
     write_audit(tx, row, change, actor, now).await

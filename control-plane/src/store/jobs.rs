@@ -171,7 +171,7 @@ impl Store {
             moved.change,
             Change::End(_) | Change::CancelNow | Change::Fail(_)
         ) {
-            self.wake().webhooks();
+            self.wake().outbox();
         }
         if let Some(agent) = moved.agent {
             self.wake().agent(agent);

@@ -42,7 +42,14 @@ pub mod me;
 pub mod members;
 pub mod metrics;
 mod migrations;
+pub mod notification_channels;
+pub(crate) mod notification_events;
+pub mod notification_rules;
+pub mod notification_sending;
+mod notification_telling;
+pub mod notifications;
 pub mod open;
+pub mod outbox;
 pub mod page;
 pub mod password_resets;
 pub mod people;
@@ -100,7 +107,12 @@ pub use master_keys::{KeyChange, KeyState, MasterKeyVersion, Rewrapped, SealedCo
 pub use me::Me;
 pub use members::Member;
 pub use metrics::{MetricsRange, StoredSample};
+pub use notification_channels::{Channel, ChannelAddress, ChannelChange};
+pub use notification_rules::{ChannelRule, Choice, EventRule, NewRule};
+pub use notification_sending::{DueNotice, NotificationDelivery};
+pub use notifications::{Notification, Wanted};
 pub use open::{DatabaseConfig, OpenError};
+pub use outbox::Attempted;
 pub use page::{Listed, Page, Span};
 pub use people::{Team, User, UserRole};
 pub use plans::{NewLimit, Plan, PlanChange};
@@ -118,8 +130,10 @@ pub use teams::{MadeTeam, OwnTeam};
 pub use tenant::{Asker, Credential, Person, RateLimits, Tenant};
 pub use usage::{PastDays, Usage, UsagePeriod};
 pub use webhook_deliveries::{WebhookDelivery, WebhookExchange};
-pub use webhook_sending::{Attempted, DueDelivery};
-pub use webhooks::{NewWebhook, Webhook, WebhookAddress, WebhookChange, WebhookWithSecret};
+pub use webhook_sending::DueDelivery;
+pub use webhooks::{
+    NewWebhook, Webhook, WebhookAddress, WebhookChange, WebhookWithSecret, signing_secret,
+};
 
 use crate::vault::Vault;
 use crate::wake::Wake;

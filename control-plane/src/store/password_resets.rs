@@ -12,7 +12,11 @@ use zeroize::Zeroizing;
 use super::accounts::set_password;
 use super::audit::{self, Actor};
 use super::db::{Tx, execute, local_now, optional};
-use super::{Account, Device, Person, Resource, Result, Store, StoreError, accounts, sessions};
+use super::{
+    Account, Device, Person, Resource, Result, Store, StoreError, accounts, notification_events,
+    sessions,
+};
+use crate::domain::notification::NotificationEvent;
 use crate::domain::password::PasswordHash;
 
 /// The prefix of a link's secret.
@@ -142,6 +146,8 @@ impl Store {
         let user = UserId::from(user);
         accounts::lock(&mut tx, user).await?;
         set_password(&mut tx, user, password, now).await?;
+        let event = NotificationEvent::AccountPasswordChanged;
+        notification_events::account_changed(&mut tx, user, event, now).await?;
         let ended = sessions::end_all_but(&mut tx, user, None).await?;
         execute!(
             tx.conn(),
@@ -153,7 +159,9 @@ impl Store {
         let detail = json!({ "sessions_ended": ended });
         let action = "password_reset.use";
         audit::append_to_account(&mut tx, user, actor, action, subject, detail, now).await?;
-        tx.commit().await
+        tx.commit().await?;
+        self.wake().outbox();
+        Ok(())
     }
 }
 

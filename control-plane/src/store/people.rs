@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use super::api_keys::{self, FIRST, MintedApiKey, NewApiKey};
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute, local_now, one};
-use super::{Result, Store, StoreError, installation, teams};
+use super::{Result, Store, StoreError, installation, notification_channels, teams};
 use crate::domain::password::PasswordHash;
 use crate::domain::permission::Role;
 
@@ -227,6 +227,7 @@ pub(super) async fn insert_user(
             remedy: "log in to it first, then join with it: `towline join LINK`".to_owned(),
         });
     }
+    notification_channels::insert_mail(tx, user, now).await?;
     let team = teams::insert(tx, user, new.name, now).await?;
     for (chain, action, subject) in [
         (

@@ -10,7 +10,9 @@ use uuid::Uuid;
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
-use super::{QuotaExceeded, Resource, Result, Store, StoreError, Tenant, quota, stored};
+use super::{
+    QuotaExceeded, Resource, Result, Store, StoreError, Tenant, notification_events, quota, stored,
+};
 use crate::domain::access::Reach;
 use crate::domain::names::check_name;
 
@@ -54,7 +56,7 @@ impl Store {
 
     async fn insert_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
         let mut tx = self.main().begin().await?;
-        quota::check_projects(&mut tx, tenant.team()).await?;
+        let nearing = quota::check_projects(&mut tx, tenant.team()).await?;
         let (id, now) = (ProjectId::new(), local_now());
         let made = execute!(
             tx.conn(),
@@ -71,9 +73,14 @@ impl Store {
                 remedy: "choose another name, or use that project".to_owned(),
             });
         }
+        if let Some(nearing) = &nearing {
+            let team = tenant.team();
+            notification_events::quota_nearly_reached(&mut tx, team, nearing, now).await?;
+        }
         let (subject, detail) = (("project", id.uuid()), json!({ "name": name }));
         audit::append_of(&mut tx, tenant, "project.create", subject, detail, now).await?;
         tx.commit().await?;
+        self.wake().outbox();
         Ok(Project {
             id,
             name: name.to_owned(),

@@ -77,11 +77,43 @@ impl QuotaExceeded {
     }
 }
 
+/// Another one is allowed, and with it most of what the plan allows is used, or all of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Nearing {
+    quota: Quota,
+    limit: u64,
+    used: u64,
+    /// When the count begins anew.
+    pub(crate) resets_at: Option<DateTime<Utc>>,
+}
+
+impl fmt::Display for Nearing {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { limit, used, .. } = self;
+        match self.quota {
+            Quota::Projects => {
+                write!(
+                    f,
+                    "{used} of the {limit} projects that the plan allows are there"
+                )
+            }
+            Quota::Teams => write!(
+                f,
+                "{used} of the {limit} teams that the plan allows are there"
+            ),
+            Quota::DeploymentsPerDay => write!(
+                f,
+                "{used} of the {limit} deployments that the plan allows today are used"
+            ),
+        }
+    }
+}
+
 /// Refuses another project beyond the plan of the team's owner.
-pub(crate) async fn check_projects(tx: &mut Tx, team: TeamId) -> Result<()> {
+pub(crate) async fn check_projects(tx: &mut Tx, team: TeamId) -> Result<Option<Nearing>> {
     let plan = plans::of_team(tx.conn(), team).await?;
     let Some(limit) = plan.max_projects else {
-        return Ok(());
+        return Ok(None);
     };
     lock_team(tx, team).await?;
     let (used,) = one!(tx.conn(), (i64,), plans::PROJECTS, team.uuid())?;
@@ -89,10 +121,14 @@ pub(crate) async fn check_projects(tx: &mut Tx, team: TeamId) -> Result<()> {
 }
 
 /// Refuses another deployment of this UTC day beyond the plan of the team's owner.
-pub(crate) async fn check_deployments(tx: &mut Tx, team: TeamId, now: DateTime<Utc>) -> Result<()> {
+pub(crate) async fn check_deployments(
+    tx: &mut Tx,
+    team: TeamId,
+    now: DateTime<Utc>,
+) -> Result<Option<Nearing>> {
     let plan = plans::of_team(tx.conn(), team).await?;
     let Some(limit) = plan.max_deployments_per_day else {
-        return Ok(());
+        return Ok(None);
     };
     lock_team(tx, team).await?;
     let today = Day::of(now);
@@ -108,7 +144,8 @@ pub(super) async fn check_teams(tx: &mut Tx, owner: UserId) -> Result<()> {
         return Ok(());
     };
     let used = teams::count_of(tx, owner).await?;
-    allow(&plan, Quota::Teams, limit, counted(used), None)
+    allow(&plan, Quota::Teams, limit, counted(used), None)?;
+    Ok(())
 }
 
 fn allow(
@@ -117,10 +154,17 @@ fn allow(
     limit: i64,
     used: u64,
     resets_at: Option<DateTime<Utc>>,
-) -> Result<()> {
+) -> Result<Option<Nearing>> {
     let limit = counted(limit);
     if used < limit {
-        return Ok(());
+        let used = used + 1;
+        let nearing = Nearing {
+            quota,
+            limit,
+            used,
+            resets_at,
+        };
+        return Ok(Some(nearing).filter(|_| is_near(used, limit)));
     }
     Err(StoreError::QuotaExceeded(QuotaExceeded {
         plan: plan.name.clone(),
@@ -129,4 +173,29 @@ fn allow(
         used,
         resets_at,
     }))
+}
+
+/// People are told twice: at four fifths, rounded up, and at the last one. Of a limit below five they need no warning.
+const fn is_near(used: u64, limit: u64) -> bool {
+    limit >= 5 && (used == limit || used == (limit * 4).div_ceil(5))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_near;
+
+    #[test]
+    fn a_limit_is_near_twice() {
+        for (limit, near) in [
+            (0, vec![]),
+            (4, vec![]),
+            (5, vec![4, 5]),
+            (10, vec![8, 10]),
+            (50, vec![40, 50]),
+            (51, vec![41, 51]),
+        ] {
+            let found: Vec<u64> = (1..=limit).filter(|used| is_near(*used, limit)).collect();
+            assert_eq!(found, near, "{limit}");
+        }
+    }
 }

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::db::{execute, local_now};
-use super::{Result, Store, password_resets, sessions, usage};
+use super::{Result, Store, notifications, password_resets, sessions, usage};
 
 /// A client that repeats a request after this long means a new one.
 const KEYS_FOR: TimeDelta = TimeDelta::days(7);
@@ -11,7 +11,7 @@ const KEYS_FOR: TimeDelta = TimeDelta::days(7);
 const TOKENS_FOR: TimeDelta = TimeDelta::days(30);
 /// Certificates may renew for 30 days after their end, and are kept for as long again.
 const CERTIFICATES_FOR: TimeDelta = TimeDelta::days(60);
-/// Messages to webhooks can be looked at, and sent once more, for so long.
+/// Messages to webhooks and over channels can be looked at, and sent once more, for so long.
 const DELIVERIES_FOR: TimeDelta = TimeDelta::days(30);
 
 impl Store {
@@ -41,6 +41,12 @@ impl Store {
             "DELETE FROM webhook_deliveries WHERE created_at < $1",
             now - DELIVERIES_FOR
         )?;
+        execute!(
+            tx.conn(),
+            "DELETE FROM notification_deliveries WHERE created_at < $1",
+            now - DELIVERIES_FOR
+        )?;
+        notifications::prune(&mut tx, now).await?;
         execute!(tx.conn(), usage::FORGET, now - usage::KEPT_FOR)?;
         tx.commit().await?;
         self.prune_logs().await?;

@@ -11,7 +11,10 @@ use zeroize::Zeroizing;
 
 use super::audit;
 use super::db::{Tx, execute, local_now, one, optional};
-use super::{Person, Result, Store, StoreError, accounts, counted, sessions, stored};
+use super::{
+    Person, Result, Store, StoreError, accounts, counted, notification_events, sessions, stored,
+};
+use crate::domain::notification::NotificationEvent;
 use crate::domain::recovery;
 use crate::vault::Place;
 
@@ -149,6 +152,8 @@ pub(crate) async fn enable(
             now
         )?;
     }
+    let event = NotificationEvent::AccountSecondFactorOn;
+    notification_events::account_changed(tx, person.user(), event, now).await?;
     let ended = sessions::end_all_but(tx, person.user(), person.session()).await?;
     let detail = json!({ "sessions_ended": ended });
     note(tx, person, "second_factor.enable", detail, now).await
@@ -166,6 +171,8 @@ pub(crate) async fn disable(tx: &mut Tx, person: &Person, now: DateTime<Utc>) ->
         });
     }
     forget_codes(tx, user).await?;
+    let event = NotificationEvent::AccountSecondFactorOff;
+    notification_events::account_changed(tx, user, event, now).await?;
     note(tx, person, "second_factor.disable", Value::Null, now).await
 }
 

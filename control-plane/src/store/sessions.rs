@@ -85,6 +85,12 @@ pub struct Device {
 }
 
 impl Device {
+    /// As much of the browser's name for itself as is kept.
+    pub(super) fn kept_user_agent(&self) -> String {
+        let agent = storable(&self.user_agent);
+        agent[..agent.floor_char_boundary(MAX_USER_AGENT)].to_owned()
+    }
+
     /// A person at it.
     pub(crate) const fn actor(&self, user: UserId) -> Actor {
         Actor::User {
@@ -231,10 +237,9 @@ pub(crate) async fn begin(
     now: DateTime<Utc>,
 ) -> Result<NewSession> {
     let token = random_token(PREFIX)?;
-    let agent = storable(&device.user_agent);
     let session = Session {
         id: SessionId::new(),
-        user_agent: agent[..agent.floor_char_boundary(MAX_USER_AGENT)].to_owned(),
+        user_agent: device.kept_user_agent(),
         address: device.address.to_string(),
         created_at: now,
         last_used_at: now,

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::audit;
 use super::db::{Tx, all, execute, local_now, optional};
 use super::page::{Listed, Page};
-use super::{Resource, Result, Store, StoreError, Tenant, counted, webhooks};
-use crate::domain::webhook::GIVE_UP_AFTER;
+use super::{Resource, Result, Store, StoreError, Tenant, counted, outbox, webhooks};
+use crate::domain::retry::GIVE_UP_AFTER;
 
 /// The type of the message that somebody sends to try a webhook.
 const TEST: &str = "webhook.test";
@@ -222,7 +222,7 @@ impl Store {
         let subject = ("project", project.uuid());
         audit::append_of(&mut tx, tenant, "webhook.test", subject, detail, now).await?;
         tx.commit().await?;
-        self.wake().webhooks();
+        self.wake().outbox();
         self.webhook_delivery(tenant, id).await
     }
 
@@ -249,7 +249,7 @@ impl Store {
         let subject = ("project", project.uuid());
         audit::append_of(&mut tx, tenant, "webhook.replay", subject, detail, now).await?;
         tx.commit().await?;
-        self.wake().webhooks();
+        self.wake().outbox();
         self.webhook_delivery(tenant, replayed).await
     }
 }
@@ -285,13 +285,7 @@ pub(super) async fn give_up(
     why: &str,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    execute!(
-        tx.conn(),
-        "UPDATE webhook_deliveries SET state = 'failed', next_attempt_at = NULL, error = $2, finished_at = $3,
-            updated_at = $3 WHERE webhook_id = $1 AND next_attempt_at IS NOT NULL",
-        webhook.uuid(),
-        why,
-        now
-    )?;
+    let sql = outbox::give_up!("webhook_deliveries" by "webhook_id");
+    execute!(tx.conn(), sql, webhook.uuid(), why, now)?;
     Ok(())
 }

@@ -158,7 +158,7 @@ impl Store {
         let mut tx = self.main().begin().await?;
         projects::lock(&mut tx, tenant, project).await?;
         refuse_too_many(&mut tx, project).await?;
-        let (id, now, secret) = (WebhookId::new(), local_now(), make_secret()?);
+        let (id, now, secret) = (WebhookId::new(), local_now(), signing_secret()?);
         let sealed = self.seal(&mut tx, place(id.uuid()), secret.as_bytes());
         let sealed = sealed.await?;
         execute!(
@@ -359,7 +359,8 @@ pub(super) fn has_event(column: &str, event: WebhookEvent) -> bool {
     column.split(' ').any(|name| name == event.as_str())
 }
 
-fn make_secret() -> Result<Zeroizing<String>> {
+/// What messages are signed with.
+pub fn signing_secret() -> Result<Zeroizing<String>> {
     let mut bytes = Zeroizing::new([0; SECRET_BYTES]);
     getrandom::fill(bytes.as_mut()).map_err(VaultError::Randomness)?;
     let body = Zeroizing::new(STANDARD.encode(bytes.as_slice()));

@@ -127,7 +127,7 @@ fn encode(origin: &str, topics: &[Topic]) -> String {
             Topic::Agent(agent) => ('a', agent.uuid()),
             Topic::Log(job) => ('l', job.uuid()),
             Topic::Deployment(deployment) => ('d', deployment.uuid()),
-            Topic::Webhooks => ('w', Uuid::nil()),
+            Topic::Outbox => ('w', Uuid::nil()),
         };
         // Writing into a String cannot fail.
         let _ = write!(payload, " {kind}{}", id.simple());
@@ -151,7 +151,7 @@ fn topic(word: &str) -> Option<Topic> {
         "a" => Some(Topic::Agent(id.into())),
         "l" => Some(Topic::Log(id.into())),
         "d" => Some(Topic::Deployment(id.into())),
-        "w" => Some(Topic::Webhooks),
+        "w" => Some(Topic::Outbox),
         _ => None,
     }
 }
@@ -168,7 +168,7 @@ mod tests {
             Topic::Agent(AgentId::new()),
             Topic::Log(JobId::new()),
             Topic::Deployment(DeploymentId::new()),
-            Topic::Webhooks,
+            Topic::Outbox,
         ];
         let payload = encode("me", &topics);
         assert_eq!(decode(&payload, "other"), Some(topics));

@@ -112,6 +112,12 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/members/{id}" | "/api/v1/projects/{id}/members/{member}" => {
             ("application/json", br#"{"role":"viewer"}"#.to_vec())
         }
+        "/api/v1/notification-channels" => (
+            "application/json",
+            br#"{"kind":"ntfy","name":"n","settings":{"topic":"t","server":"http://127.0.0.1:9"}}"#
+                .to_vec(),
+        ),
+        "/api/v1/notification-rules" => ("application/json", br#"{"rules":[]}"#.to_vec()),
         "/api/v1/invitations" => (
             "application/json",
             br#"{"email":"eve@example.org","role":"viewer"}"#.to_vec(),
@@ -202,6 +208,12 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let webhook = ada.post(&webhooks, &hook).await.expect(201);
     let test = format!("/api/v1/webhooks/{}/test", webhook["id"].as_str().unwrap());
     let delivery = ada.post(&test, &json!({})).await.expect(202);
+    let ntfy = json!({"kind": "ntfy", "name": "n", "settings": {"topic": "t"}});
+    let channel = ada
+        .post("/api/v1/notification-channels", &ntfy)
+        .await
+        .expect(201);
+    let told = ada.get("/api/v1/notifications").await.expect(200);
     let mut seen = 0;
     for route in routes(&world)
         .await
@@ -216,6 +228,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "enrolment-tokens" => token["id"].as_str().unwrap(),
             "invitations" => invitation["id"].as_str().unwrap(),
             "members" => member["user"]["id"].as_str().unwrap(),
+            "notifications" => told["items"][0]["id"].as_str().unwrap(),
+            "notification-channels" => channel["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team.
             "plans" | "users" => continue,
             "projects" => project.as_str(),
@@ -287,7 +301,16 @@ fn whom(route: &Route) -> For {
         return For::Roles(Permission::Look);
     }
     For::Roles(match (resource, route.path.as_str()) {
-        ("session" | "sessions" | "me", _) | (_, "/api/v1/invitations/join") => {
+        (
+            "session"
+            | "sessions"
+            | "me"
+            | "notifications"
+            | "notification-channels"
+            | "notification-rules",
+            _,
+        )
+        | (_, "/api/v1/invitations/join") => {
             return For::Everybody;
         }
         ("teams", _) => return For::Everybody,

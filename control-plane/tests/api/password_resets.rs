@@ -30,6 +30,7 @@ async fn somebody_who_forgot_their_password_is_sent_a_link() {
     let world = world(&postbox, "?tls=none").await;
     let ada = world.first().await;
     let browser = world.sign_in("ada@example.org", PASSWORD).await;
+    assert!(postbox.next().await.text.contains("has signed in"));
     let nobody = world.nobody();
     let ask = json!({"email": "ADA@example.org"});
     let asked = nobody.post("/api/v1/password-resets", &ask).await;

@@ -23,9 +23,17 @@ enum Needs {
 fn needs(route: &Route) -> Needs {
     let area = match (route.resource(), route.path.as_str()) {
         (_, "/api/v1/me") => return Needs::Nothing,
-        ("me" | "session" | "sessions" | "teams", _) | (_, "/api/v1/invitations/join") => {
-            return Needs::All;
-        }
+        (
+            "me"
+            | "session"
+            | "sessions"
+            | "teams"
+            | "notifications"
+            | "notification-channels"
+            | "notification-rules",
+            _,
+        )
+        | (_, "/api/v1/invitations/join") => return Needs::All,
         ("plans", _) if route.method == "patch" => Area::Installation,
         ("users", _) => Area::Installation,
         ("plans" | "usage", _) => Area::Usage,

@@ -1,83 +1,10 @@
 //! Webhooks: a receiver on loopback is told what happens, however often it fails.
 
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
-
-use axum::Router;
-use axum::extract::State;
-use axum::routing::post;
-use bytes::Bytes;
-use chrono::Utc;
-use http::{HeaderMap, StatusCode};
-use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::time::{sleep, timeout};
-use towline_server::domain::webhook_signature::{Signed, SigningKey, verify};
+use serde_json::json;
 
 use crate::host::Host;
+use crate::receiver::{Receiver, until};
 use crate::world::{COMPOSE, Somebody, World};
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Answers by a script, then always with 204; keeps what came.
-#[derive(Clone, Default)]
-struct Receiver {
-    script: Arc<Mutex<VecDeque<StatusCode>>>,
-    received: Arc<Mutex<Vec<(HeaderMap, Bytes)>>>,
-}
-
-impl Receiver {
-    async fn start(script: &[u16]) -> (Self, String) {
-        let script = script
-            .iter()
-            .map(|code| StatusCode::from_u16(*code).unwrap());
-        let receiver = Self {
-            script: Arc::new(Mutex::new(script.collect())),
-            ..Self::default()
-        };
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/hook", listener.local_addr().unwrap());
-        let app = Router::new()
-            .route("/hook", post(take))
-            .with_state(receiver.clone());
-        tokio::spawn(async move { axum::serve(listener, app).await });
-        (receiver, url)
-    }
-
-    async fn wait_for(&self, count: usize) -> Vec<(HeaderMap, Bytes)> {
-        let waited = timeout(PATIENCE, async {
-            while self.received.lock().unwrap().len() < count {
-                sleep(Duration::from_millis(20)).await;
-            }
-        });
-        waited.await.expect("the receiver is told");
-        self.received.lock().unwrap().clone()
-    }
-}
-
-async fn take(
-    State(receiver): State<Receiver>,
-    headers: HeaderMap,
-    body: Bytes,
-) -> (StatusCode, &'static str) {
-    receiver.received.lock().unwrap().push((headers, body));
-    let scripted = receiver.script.lock().unwrap().pop_front();
-    (scripted.unwrap_or(StatusCode::OK), "thanks")
-}
-
-fn check(secret: &str, (headers, body): &(HeaderMap, Bytes)) -> Value {
-    let header = |name: &str| headers[name].to_str().unwrap();
-    let signed = Signed {
-        id: header("webhook-id"),
-        timestamp: header("webhook-timestamp"),
-        signature: header("webhook-signature"),
-    };
-    let key = SigningKey::parse(secret).unwrap();
-    assert_eq!(verify(&[key], signed, body, Utc::now()), Ok(()));
-    assert_eq!(header("content-type"), "application/json");
-    serde_json::from_slice(body).unwrap()
-}
 
 async fn hook(ada: &Somebody<'_>, project: &str, url: &str, events: &[&str]) -> (String, String) {
     let new = json!({"url": url, "event_types": events});
@@ -87,19 +14,6 @@ async fn hook(ada: &Somebody<'_>, project: &str, url: &str, events: &[&str]) -> 
         .expect(201);
     let text = |field: &str| made[field].as_str().unwrap().to_owned();
     (text("id"), text("secret"))
-}
-
-async fn until(ada: &Somebody<'_>, path: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-    let waited = timeout(PATIENCE, async {
-        loop {
-            let shown = ada.get(path).await.expect(200);
-            if is_so(&shown) {
-                return shown;
-            }
-            sleep(Duration::from_millis(20)).await;
-        }
-    });
-    waited.await.expect("it comes to be so")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -120,13 +34,13 @@ async fn a_deployment_is_told_and_a_receiver_that_failed_is_told_again() {
         .expect(202);
     let messages = receiver.wait_for(2).await;
     for message in &messages {
-        let told = check(&secret, message);
+        let told = message.verified(&secret);
         assert_eq!(told["type"], "deployment.created");
         assert_eq!(told["data"]["id"], deploy["id"]);
         assert_eq!(told["data"]["project"]["name"], "shop");
     }
-    let same = |name: &str| messages[0].0[name] == messages[1].0[name];
-    assert!(same("webhook-id") && messages[0].1 == messages[1].1);
+    let same = |name: &str| messages[0].headers[name] == messages[1].headers[name];
+    assert!(same("webhook-id") && messages[0].body == messages[1].body);
     let deliveries = format!("/api/v1/webhooks/{id}/deliveries");
     let listed = until(&ada, &deliveries, |listed| {
         listed["items"][0]["state"] == "delivered"
@@ -143,16 +57,19 @@ async fn a_deployment_is_told_and_a_receiver_that_failed_is_told_again() {
         first["id"].as_str().unwrap()
     );
     let shown = ada.get(&one).await.expect(200);
-    assert_eq!(shown["response_body"], "thanks");
-    assert_eq!(shown["request_body"].as_str().unwrap(), messages[0].1);
+    assert_eq!(shown["response_body"], "thanks for /hook");
+    assert_eq!(shown["request_body"].as_str().unwrap(), messages[0].body);
     let replay = ada
         .post(&format!("{one}/replay"), &json!({}))
         .await
         .expect(202);
     assert_eq!(replay["replay_of"], first["id"]);
     let messages = receiver.wait_for(3).await;
-    assert_eq!(messages[2].0["webhook-id"], messages[0].0["webhook-id"]);
-    check(&secret, &messages[2]);
+    assert_eq!(
+        messages[2].headers["webhook-id"],
+        messages[0].headers["webhook-id"]
+    );
+    messages[2].verified(&secret);
     let shown = ada
         .get(&format!("/api/v1/projects/{project}/webhooks"))
         .await
@@ -173,7 +90,7 @@ async fn a_receiver_that_is_gone_is_not_told_again() {
     let test = format!("/api/v1/webhooks/{id}/test");
     let queued = ada.post(&test, &json!({})).await.expect(202);
     assert_eq!(
-        check(&secret, &receiver.wait_for(1).await[0])["type"],
+        receiver.wait_for(1).await[0].verified(&secret)["type"],
         "webhook.test"
     );
     let one = format!(

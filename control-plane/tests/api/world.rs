@@ -18,10 +18,12 @@ use towline_server::agents::{self, Registry};
 use towline_server::config::SignUp;
 use towline_server::egress::{Egress, PlainHttp, Policy};
 use towline_server::http::{Api, ApiParts, router};
+use towline_server::notifications::Notifications;
+use towline_server::outbox;
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
 use towline_server::vault::Vault;
-use towline_server::webhooks;
+use towline_server::webhooks::Webhooks;
 use uuid::Uuid;
 
 /// The first user's.
@@ -74,11 +76,11 @@ impl World {
         let (registry, stopping) = (Registry::new(), CancellationToken::new());
         let agent_address = listen(&store, &registry, &stopping).await;
         let egress = egress();
-        tokio::spawn(webhooks::send(
-            store.clone(),
-            egress.clone(),
-            stopping.clone(),
-        ));
+        let webhooks = Webhooks {
+            store: store.clone(),
+            egress: egress.clone(),
+        };
+        tokio::spawn(outbox::send(webhooks, stopping.clone()));
         let mut parts = ApiParts {
             store: store.clone(),
             agents: registry,
@@ -89,9 +91,17 @@ impl World {
             agent_address: agent_address.to_string().parse().unwrap(),
             sign_up: SignUp::Closed,
             mailer: None,
+            chat_hosts: vec!["127.0.0.1".to_owned()],
             pin: None,
         };
         adjust(&mut parts);
+        let notifications = Notifications {
+            store: store.clone(),
+            egress,
+            mailer: parts.mailer.clone(),
+            url: parts.url.to_string(),
+        };
+        tokio::spawn(outbox::send(notifications, stopping.clone()));
         let api = Api::new(parts);
         Self {
             router: router(api).unwrap(),
@@ -199,7 +209,7 @@ fn egress() -> Egress {
         allow: vec!["127.0.0.0/8".parse().unwrap()],
         plain_http: PlainHttp::Allowed,
     };
-    Egress::new(policy, webhooks::LIMITS)
+    Egress::new(policy, outbox::LIMITS)
 }
 
 async fn listen(store: &Store, registry: &Registry, stopping: &CancellationToken) -> SocketAddr {

@@ -19,16 +19,18 @@ const SMALL: [&str; 7] = [
 ];
 
 /// Indexes of nothing but what is at work or due, which is never much; each statement takes all of it, or the first.
-const OF_THE_LIVE: [&str; 5] = [
+const OF_THE_LIVE: [&str; 7] = [
     "jobs_live",
     "jobs_queue",
     "jobs_leases",
     "logs_to_compact",
     "webhook_deliveries_due",
+    "notification_deliveries_due",
+    "agents_absent",
 ];
 
 /// Statements that are there to take all rows, or seem to.
-const WHOLE: [&str; 10] = [
+const WHOLE: [&str; 11] = [
     // The database's own catalogue.
     "SELECT m.name, ",
     // When a backup is restored.
@@ -43,6 +45,8 @@ const WHOLE: [&str; 10] = [
     "SELECT id FROM (SELECT id FROM audit_heads",
     "UPDATE deployment_targets SET fence_epoch = 0",
     "SELECT key_version, COUNT(*) FROM",
+    // Once an hour, over what is never old, nor more than a thousand of a person for longer than that.
+    "SELECT user_id FROM notifications GROUP BY user_id",
     // The plan has the check of those who name a target whose id changes; it stays.
     "INSERT INTO deployment_targets",
 ];

@@ -26,6 +26,7 @@ mod hello;
 mod lifecycle;
 mod listing;
 mod membership;
+mod notifications;
 mod opening;
 mod password_resets;
 mod people;

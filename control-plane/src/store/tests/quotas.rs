@@ -185,7 +185,7 @@ async fn the_day_ends_at_midnight(world: &World) {
         let checked = quota::check_deployments(&mut tx, world.tenant.team(), at).await;
         tx.roll_back().await.unwrap();
         match checked {
-            Ok(()) => assert!(!is_refused, "{at}"),
+            Ok(_) => assert!(!is_refused, "{at}"),
             Err(error) => {
                 let refusal = exceeded(error.into());
                 assert!(is_refused, "{at}");

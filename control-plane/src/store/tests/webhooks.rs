@@ -6,6 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::outcome::{FailureReason, Outcome};
 
 use super::world::{Host, World, finished, on_both, succeeded};
+use crate::domain::retry::Verdict;
 use crate::domain::webhook::WebhookEvent;
 use crate::ops;
 use crate::store::db::execute;
@@ -63,6 +64,11 @@ async fn take(store: &Store) -> Option<DueDelivery> {
 
 fn answered(status: u16) -> Attempted {
     Attempted {
+        verdict: match status {
+            200..=299 => Verdict::Delivered,
+            410 => Verdict::Gone,
+            _ => Verdict::Again,
+        },
         answer: Some((status, b"so be it\0".to_vec())),
         error: None,
         took: TimeDelta::milliseconds(7),
