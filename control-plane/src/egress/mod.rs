@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue, Method, Request, header};
 use reqwest::{Client, Url, redirect};
 use towline_pki::tls::install_provider;
 
@@ -72,6 +72,8 @@ pub struct Egress {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
+    /// What the body says to be.
+    pub content_type: Option<HeaderValue>,
     /// The body, as far as it was read.
     pub body: Vec<u8>,
     /// Why it was not read further.
@@ -196,12 +198,32 @@ impl Egress {
         headers: HeaderMap,
         body: Bytes,
     ) -> Result<Answer, EgressError> {
+        self.send(Method::POST, url, headers, body).await
+    }
+
+    /// Sends a request of any kind.
+    pub async fn call(&self, request: Request<Vec<u8>>) -> Result<Answer, EgressError> {
+        let (head, body) = request.into_parts();
+        let url = head.uri.to_string();
+        self.send(head.method, &url, head.headers, body.into())
+            .await
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<Answer, EgressError> {
         let url = self.check(url)?;
         let client = self.client.as_ref().ok_or(EgressError::NoAuthorities)?;
         let began = Instant::now();
-        let sent = client.post(url).headers(headers).body(body).send().await;
+        let request = client.request(method, url).headers(headers).body(body);
+        let sent = request.send().await;
         let mut response = sent.map_err(|error| self.failure(&error))?;
         let status = response.status().as_u16();
+        let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
         let mut body = Vec::new();
         let end = loop {
             match response.chunk().await {
@@ -218,6 +240,7 @@ impl Egress {
         };
         Ok(Answer {
             status,
+            content_type,
             body,
             end,
             took: began.elapsed(),
