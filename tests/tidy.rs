@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Where each library may be named in product code.
-const LIBRARIES: [(&str, &[&str]); 6] = [
+const LIBRARIES: [(&str, &[&str]); 7] = [
     (
         "sqlx",
         &[
@@ -65,11 +65,12 @@ const LIBRARIES: [(&str, &[&str]); 6] = [
         "reqwest",
         &["control-plane/src/egress/", "cli/src/", "tests/"],
     ),
+    ("openidconnect", &["control-plane/src/sso/"]),
     ("bollard", &["agent/src/executor/docker"]),
 ];
 
 /// Which modules of the control plane a module never names: http → ops → job, store → domain.
-const LAYERS: [(&str, &[&str]); 6] = [
+const LAYERS: [(&str, &[&str]); 7] = [
     (
         "domain",
         &[
@@ -79,6 +80,10 @@ const LAYERS: [(&str, &[&str]); 6] = [
     ("job", &["http", "console", "ops", "agents", "serve"]),
     ("job/state", &["store", "wake"]),
     ("store", &["http", "console", "ops", "agents", "serve"]),
+    (
+        "sso",
+        &["http", "console", "ops", "store", "agents", "serve"],
+    ),
     ("ops", &["http", "console", "agents", "serve"]),
     ("agents", &["http", "console", "serve"]),
 ];
@@ -178,6 +183,10 @@ fn a_misplaced_library_is_found() {
                 "use rcgen::KeyPair;\nuse rcgen::Issuer;",
             ),
             ("agent/src/metrics.rs", "use bollard::Docker;"),
+            (
+                "control-plane/src/ops/by_provider.rs",
+                "use openidconnect::Nonce;",
+            ),
         ],
         &[
             ("control-plane/src/store/db.rs", "use sqlx::SqlitePool;"),

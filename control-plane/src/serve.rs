@@ -6,22 +6,26 @@ mod listeners;
 mod mail;
 mod master_key;
 mod setup_link;
+mod sign_in;
 mod stop;
 mod timers;
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use zeroize::Zeroizing;
 
 use crate::agents::{self, Registry};
 use crate::config::{Config, PublicUrl};
-use crate::egress::{Egress, PlainHttp, Policy};
+use crate::egress::{self, Egress, PlainHttp, Policy};
 use crate::error::StartError;
 use crate::http::{self, Api, ApiParts, Limits};
 use crate::notifications::Notifications;
 use crate::outbox;
+use crate::sso;
 use crate::store::{DatabaseConfig, Store};
 use crate::telemetry::ProcessMetrics;
 use crate::vault::Vault;
@@ -99,7 +103,8 @@ async fn run(
     store.ensure_authority().await?;
     let certificates = Certificates::make(config, &listeners.names(), store).await?;
     let registry = Registry::new();
-    let egress = egress(config);
+    let egress = egress(config, outbox::LIMITS);
+    let providers = sign_in::providers(config, &self::egress(config, sso::LIMITS), &listeners.url)?;
     let metrics = ProcessMetrics::new(store.commits());
     let notifications = Notifications {
         store: store.clone(),
@@ -118,6 +123,7 @@ async fn run(
         mailer: notifications.mailer.clone(),
         chat_hosts: config.egress.chat_hosts.clone(),
         sign_up: config.accounts.sign_up,
+        providers,
         pin: certificates.pin(),
     });
     let router = http::router(api)?;
@@ -162,7 +168,7 @@ async fn run(
 }
 
 /// The way out that the configuration allows.
-fn egress(config: &Config) -> Egress {
+fn egress(config: &Config, limits: egress::Limits) -> Egress {
     let policy = Policy {
         allow: config.egress.allow.clone(),
         plain_http: if config.egress.allow_http {
@@ -171,7 +177,19 @@ fn egress(config: &Config) -> Egress {
             PlainHttp::Refused
         },
     };
-    Egress::new(policy, outbox::LIMITS)
+    Egress::new(policy, limits)
+}
+
+/// A secret that an operator keeps in a file, without the end of its line.
+fn secret_file(path: &Path, remedy: &'static str) -> Result<Zeroizing<String>, StartError> {
+    let text = std::fs::read_to_string(path).map_err(|cause| StartError::File {
+        path: path.to_owned(),
+        done: "read",
+        cause,
+        remedy,
+    })?;
+    let text = Zeroizing::new(text);
+    Ok(Zeroizing::new(text.trim_end().to_owned()))
 }
 
 /// They are not worth that anybody waits for a database that hangs.

@@ -71,6 +71,8 @@ ids! {
     DeploymentId,
     /// A single-use right to become an agent.
     EnrolmentTokenId,
+    /// What a person is at a provider of identities.
+    IdentityId,
     /// A right to join a team, used once.
     InvitationId,
     /// The unit an agent pulls.

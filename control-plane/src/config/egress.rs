@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::egress::Network;
 
-/// What webhooks and the like may reach beside the internet.
+/// What webhooks and sign-ins may reach beside the internet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct EgressRules {
@@ -20,7 +20,7 @@ pub struct EgressRules {
 #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct EgressSettings {
-    /// Private networks that webhooks may call after all, as 10.0.0.0/8,fd00::/8 [default: none]
+    /// Private networks that webhooks and sign-ins may call after all, as 10.0.0.0/8,fd00::/8 [default: none]
     #[arg(
         id = "egress_allow",
         long = "egress-allow",
@@ -29,7 +29,7 @@ pub struct EgressSettings {
         value_delimiter = ','
     )]
     pub allow: Option<Vec<Network>>,
-    /// Whether webhooks may go without TLS [default: false]
+    /// Whether webhooks and sign-ins may go without TLS [default: false]
     #[arg(
         id = "egress_allow_http",
         long = "egress-allow-http",

@@ -14,6 +14,7 @@ mod log;
 mod master_key;
 mod print;
 mod public;
+mod sign_in;
 mod smtp;
 
 use std::path::PathBuf;
@@ -32,6 +33,7 @@ pub use file::ConfigFileError;
 pub use log::{LogFormat, LogSettings, Logging};
 pub use master_key::{MasterKeySettings, MasterKeySource};
 pub use public::{CertificateFiles, PublicListener, PublicSettings, PublicUrl};
+pub use sign_in::{ClientSecret, IdentityProvider, ProviderKind, SignIn, SignInSettings};
 pub use smtp::{Smtp, SmtpPassword, SmtpSecurity, SmtpSettings, SmtpUrl};
 
 /// The data directory when none is given.
@@ -51,6 +53,9 @@ pub struct Config {
     pub agents: AgentListener,
     /// How people come in.
     pub accounts: Accounts,
+    /// At whom people may sign in, beside their passwords.
+    #[serde(skip_serializing_if = "SignIn::is_empty")]
+    pub sign_in: SignIn,
     /// The mail server; none when no mail is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smtp: Option<Smtp>,
@@ -80,6 +85,9 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub accounts: AccountSettings,
+    #[arg(skip)]
+    #[allow(missing_docs, reason = "as the others")]
+    pub sign_in: SignInSettings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub smtp: SmtpSettings,
@@ -126,6 +134,7 @@ impl Settings {
             public: self.public.over(below.public),
             agents: self.agents.over(below.agents),
             accounts: self.accounts.over(below.accounts),
+            sign_in: self.sign_in.over(below.sign_in),
             smtp: self.smtp.over(below.smtp),
             database: self.database.over(below.database),
             master_key: self.master_key.over(below.master_key),
@@ -152,6 +161,7 @@ impl Config {
             public: settings.public.resolve()?,
             agents: settings.agents.resolve(),
             accounts: settings.accounts.resolve(),
+            sign_in: settings.sign_in.resolve()?,
             smtp: settings.smtp.resolve()?,
             database: settings.database.resolve(),
             master_key: settings.master_key.resolve()?,

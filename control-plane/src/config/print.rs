@@ -1,9 +1,9 @@
 //! Printing the configuration.
 
-use super::{Config, MasterKeySource, SmtpPassword};
+use super::{ClientSecret, Config, MasterKeySource, SmtpPassword};
 
 /// As a file that gives this configuration when it is read. What is secret is hidden, so a database
-/// password, a key and a mail server's password from the environment must be put back by hand.
+/// password, a key, a mail server's password and a provider's secret from the environment must be put back by hand.
 pub(super) fn to_toml(config: &Config) -> Result<String, toml::ser::Error> {
     let mut body = toml::to_string(config)?;
     if matches!(config.master_key, MasterKeySource::Environment(_)) {
@@ -19,6 +19,15 @@ pub(super) fn to_toml(config: &Config) -> Result<String, toml::ser::Error> {
             "password = \"***\"",
             "# the password itself comes from TOWLINE_SMTP_PASSWORD (hidden)",
         );
+    }
+    for provider in &config.sign_in.providers {
+        if let ClientSecret::Environment(_) = provider.client_secret {
+            let note = format!(
+                "# the secret itself comes from {} (hidden)",
+                super::sign_in::secret_variable(&provider.id)
+            );
+            body = body.replacen("client-secret = \"***\"", &note, 1);
+        }
     }
     Ok(body)
 }

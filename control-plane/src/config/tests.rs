@@ -56,6 +56,8 @@ fn what_is_wrong_in_a_file_is_named() {
         ("[agents]\naddress = 'host'", "host:port"),
         ("[egress]\nallow = ['10.0.0.1/8']", "10.0.0.1/8"),
         ("[egress]\nallow-https = true", "allow-https"),
+        ("[[sign-in.providers]]\nid = 'a'", "kind"),
+        ("[sign-in]\nsecrets = 1", "secrets"),
         ("[public", "line 1"),
     ];
     let dir = tempfile::tempdir().unwrap();
@@ -163,7 +165,9 @@ fn a_database_password_does_not_print() {
 fn a_printed_configuration_reads_as_itself() {
     let full = "data-dir = '/d'\n[public]\nlisten = '127.0.0.1:1'\nurl = 'https://a'\ntls-cert = 'c'\n\
         tls-key = 'k'\n[agents]\nlisten = '127.0.0.1:2'\naddress = 'a:2'\n[accounts]\nsign-up = 'open'\n[smtp]\nurl = 'smtps://u@mail'\nfrom = 'T <t@a>'\npassword-file = 'p'\n[master-key]\ncommand = ['a', 'b']\n\
-        [egress]\nallow = ['10.0.0.0/8', '::1/128']\nallow-http = true\nchat-hosts = ['chat.example.org']";
+        [egress]\nallow = ['10.0.0.0/8', '::1/128']\nallow-http = true\nchat-hosts = ['chat.example.org']\n\
+        [[sign-in.providers]]\nid = 'acme'\nname = 'A'\nkind = 'oidc'\nissuer = 'https://a'\nclient-id = 'i'\nclient-secret-file = 's'\n\
+        sign-up = 'open'\nemail-domains = ['a.b']";
     for text in [full, ""] {
         let config = Config::resolve(settings(text)).unwrap();
         let printed = config.to_toml().unwrap();
@@ -178,13 +182,18 @@ fn a_printed_configuration_reads_as_itself() {
 #[test]
 fn secrets_are_hidden_in_print() {
     let mut given = settings(
-        "[database]\nurl = 'postgres://u:hunter2@h/d'\n[smtp]\nurl = 'smtps://u@mail'\nfrom = 'a@b'",
+        "[database]\nurl = 'postgres://u:hunter2@h/d'\n[smtp]\nurl = 'smtps://u@mail'\nfrom = 'a@b'\n\
+        [[sign-in.providers]]\nid = 'hub'\nkind = 'github'\nclient-id = 'i'",
     );
+    let secret = ("HUB".to_owned(), "hunter5".to_owned().into());
+    given.sign_in.secrets.extend([secret]);
     given.smtp.password = Some("hunter4".to_owned().into());
     given.master_key.value = Some("hunter3".to_owned().into());
     let config = Config::resolve(given).unwrap();
     for text in [config.to_toml().unwrap(), format!("{config:?}")] {
         assert!(!text.contains("hunter"), "{text}");
     }
-    settings(&config.to_toml().unwrap());
+    let printed = config.to_toml().unwrap();
+    assert!(printed.contains("TOWLINE_SIGN_IN_SECRET_HUB"), "{printed}");
+    settings(&printed);
 }

@@ -6,6 +6,7 @@ pub mod activity;
 pub mod allowance;
 pub mod archive;
 pub mod hex;
+pub mod identity;
 pub mod membership;
 pub mod named;
 pub mod names;

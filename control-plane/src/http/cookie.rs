@@ -9,11 +9,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 
 use super::problem::{Kind, Problem};
 use crate::config::PublicUrl;
-use crate::store::NewSession;
 use crate::store::sessions::LASTS;
+use crate::store::{NewSession, sign_in_attempts};
 
 /// `__Host-`: browsers take it over HTTPS alone, for this host alone, and for all of its paths.
 pub const NAME: &str = "__Host-towline";
+/// What a browser keeps that was sent to a provider of identities, until it comes back.
+const AWAY: &str = "__Host-towline-away";
 /// Any value will do: that it is there shows that a script of ours has asked.
 const TOKEN_HEADER: HeaderName = HeaderName::from_static("towline-csrf");
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
@@ -26,16 +28,26 @@ const FORMS: [&str; 3] = [
 
 /// The header that gives a browser a session.
 pub fn set(new: &NewSession) -> Result<HeaderValue, Problem> {
-    value(&new.token, LASTS.num_seconds())
+    value(NAME, &new.token, LASTS.num_seconds())
 }
 
 /// The header that takes the session from a browser.
 pub fn clear() -> Result<HeaderValue, Problem> {
-    value("", 0)
+    value(NAME, "", 0)
 }
 
-fn value(token: &str, seconds: i64) -> Result<HeaderValue, Problem> {
-    let text = format!("{NAME}={token}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={seconds}");
+/// The header by which a browser keeps what it needs to come back from a provider.
+pub fn set_away(secret: &str) -> Result<HeaderValue, Problem> {
+    value(AWAY, secret, sign_in_attempts::LASTS.num_seconds())
+}
+
+/// The header that takes it back.
+pub fn clear_away() -> Result<HeaderValue, Problem> {
+    value(AWAY, "", 0)
+}
+
+fn value(name: &str, token: &str, seconds: i64) -> Result<HeaderValue, Problem> {
+    let text = format!("{name}={token}; Path=/; Secure; HttpOnly; SameSite=Lax; Max-Age={seconds}");
     let mut value = HeaderValue::try_from(text).map_err(Problem::internal)?;
     value.set_sensitive(true);
     Ok(value)
@@ -43,17 +55,26 @@ fn value(token: &str, seconds: i64) -> Result<HeaderValue, Problem> {
 
 /// The session's secret that a request brings. Browsers send one; of two, one is somebody else's.
 pub fn token(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    find(headers, NAME)
+}
+
+/// What a browser brings back from a provider.
+pub fn away(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+    find(headers, AWAY)
+}
+
+fn find<'h>(headers: &'h HeaderMap, wanted: &str) -> Result<Option<&'h str>, Problem> {
     let mut tokens = headers
         .get_all(COOKIE)
         .iter()
         .filter_map(|value| value.to_str().ok())
         .flat_map(|value| value.split(';'))
         .filter_map(|pair| pair.trim().split_once('='))
-        .filter(|(name, value)| *name == NAME && !value.is_empty())
+        .filter(|(name, value)| *name == wanted && !value.is_empty())
         .map(|(_, value)| value);
     let first = tokens.next();
     if tokens.next().is_some() {
-        let detail = format!("the cookie {NAME} is there twice");
+        let detail = format!("the cookie {wanted} is there twice");
         return Err(Problem::new(Kind::Malformed, detail).remedy("sign in again"));
     }
     Ok(first)

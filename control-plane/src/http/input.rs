@@ -185,6 +185,7 @@ named! {
     NotificationChannelId: "channel",
     NotificationId: "notification",
     PlanId: "plan",
+    IdentityId: "linked identity",
     InvitationId: "open invitation",
     ProjectId: "project",
     SessionId: "session",

@@ -29,7 +29,7 @@ const SESSION: &str = "session";
     components(schemas(ProblemDocument)),
     tags(
         (name = "setup", description = "The first user and their key"),
-        (name = "sign-in", description = "Signing in by a password, and what belongs to it"),
+        (name = "sign-in", description = "Signing in by a password or at a provider, and what belongs to it"),
         (name = "team", description = "The people of the team, and those who are invited"),
         (name = "keys", description = "API keys of the team"),
         (name = "agents", description = "Enrolment and life of agents"),

@@ -14,10 +14,10 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
-    enrolment_tokens, files, health, invitations, me, members, metrics, notification_channels,
-    notification_rules, notifications, openapi, password_resets, plans, project_members, projects,
-    reference, request, secrets, sessions, setup, sign_up, targets, teams, totp, usage, users,
-    webhooks,
+    enrolment_tokens, files, health, identities, invitations, me, members, metrics,
+    notification_channels, notification_rules, notifications, openapi, password_resets, plans,
+    project_members, projects, reference, request, secrets, sessions, setup, sign_in_providers,
+    sign_up, targets, teams, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -79,6 +79,10 @@ fn public_api() -> OpenApiRouter<Api> {
         .routes(routes!(invitations::accept))
         .routes(routes!(sessions::begin))
         .routes(routes!(sign_up::sign_up))
+        .routes(routes!(sign_in_providers::list))
+        .routes(routes!(sign_in_providers::begin))
+        .routes(routes!(sign_in_providers::come_back))
+        .routes(routes!(sign_in_providers::give_code))
         .routes(routes!(password_resets::ask))
         .routes(routes!(password_resets::finish))
         .routes(routes!(enrolment::enroll))
@@ -108,6 +112,8 @@ fn account() -> OpenApiRouter<Api> {
         .routes(routes!(sessions::list))
         .routes(routes!(sessions::revoke))
         .routes(routes!(sessions::change_password))
+        .routes(routes!(identities::list, identities::link))
+        .routes(routes!(identities::unlink))
         .routes(routes!(totp::show, totp::propose))
         .routes(routes!(totp::enable))
         .routes(routes!(totp::disable))

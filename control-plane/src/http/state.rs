@@ -16,6 +16,7 @@ use crate::egress::Egress;
 use crate::mail::Mailer;
 use crate::notifications::Notifications;
 use crate::passwords::Passwords;
+use crate::sso::Providers;
 use crate::store::{Store, StoreError};
 use crate::telemetry::ProcessMetrics;
 
@@ -34,6 +35,10 @@ const RESET_REFILL: Duration = Duration::from_mins(10);
 /// Messages that one person sends to try channels: so many at once, then one in a while.
 const TEST_BURST: u32 = 10;
 const TEST_REFILL: Duration = Duration::from_secs(6);
+/// Journeys to providers of identities, each of which costs calls and a row: an office's at once, then one
+/// in a while.
+const JOURNEY_BURST: u32 = 30;
+const JOURNEY_REFILL: Duration = Duration::from_secs(10);
 /// Wrong enrolment tokens: a fleet behind one address may enrol by a script that repeats itself.
 const ENROLMENT_BURST: u32 = 256;
 const REFILL: Duration = Duration::from_secs(1);
@@ -61,6 +66,8 @@ pub struct ApiParts {
     pub agent_address: HostPort,
     /// Whether people may make accounts for themselves.
     pub sign_up: SignUp,
+    /// At whom people may sign in, too.
+    pub providers: Providers,
     /// Sends mail, where the installation does.
     pub mailer: Option<Mailer>,
     /// Hosts of one's own that speak the protocols of chats.
@@ -85,6 +92,8 @@ pub struct Inner {
     pub(super) resets: Throttle<Guessed>,
     /// Messages that a person sends to try channels.
     pub(super) tests: Throttle<Guessed>,
+    /// Journeys to providers that a network has begun.
+    pub(super) journeys: Throttle<Network>,
     /// Failed enrolments and renewals.
     pub(super) enrolment: Throttle<Network>,
     /// Requests of keys and teams in this minute.
@@ -102,6 +111,7 @@ impl Api {
             newcomers: Throttle::new(NEWCOMER_BURST, NEWCOMER_REFILL),
             resets: Throttle::new(RESET_BURST, RESET_REFILL),
             tests: Throttle::new(TEST_BURST, TEST_REFILL),
+            journeys: Throttle::new(JOURNEY_BURST, JOURNEY_REFILL),
             enrolment: Throttle::new(ENROLMENT_BURST, REFILL),
             rates: Mutex::default(),
         }))

@@ -1,5 +1,6 @@
 //! Verbs with several writes or several callers.
 
+mod by_provider;
 mod cancel;
 mod deploy;
 mod enroll;
@@ -16,6 +17,10 @@ mod sign_in;
 mod sign_up;
 mod submit;
 
+pub use by_provider::{
+    Came, NotByProvider, Returned, Sent, confirm_to_link, give_code, return_from_provider,
+    send_to_link, send_to_provider,
+};
 pub use cancel::cancel;
 pub use deploy::{NewDeployment, deploy};
 pub use enroll::enroll;

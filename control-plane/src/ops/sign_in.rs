@@ -7,7 +7,7 @@ use crate::domain::password::{Password, PasswordHash};
 use crate::passwords::{Passwords, Verdict};
 use crate::store::db::Tx;
 use crate::store::{
-    Account, Device, NewSession, Person, Store, accounts, notification_events, sessions,
+    Account, Device, Means, NewSession, Person, Store, accounts, notification_events, sessions,
 };
 
 /// Who wants to sign in, and how they show it.
@@ -67,7 +67,7 @@ pub async fn sign_in(
         return Err(error);
     }
     notification_events::signs_in(&mut tx, account.user, device, now).await?;
-    let begun = sessions::begin(&mut tx, account.user, device, now).await?;
+    let begun = sessions::begin(&mut tx, account.user, device, Means::Password, now).await?;
     tx.commit().await?;
     store.wake().outbox();
     Ok(begun)

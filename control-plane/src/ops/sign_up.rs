@@ -3,7 +3,7 @@
 use super::OpsError;
 use crate::domain::password::Password;
 use crate::passwords::Passwords;
-use crate::store::{Device, NewSession, Store, User, people, sessions};
+use crate::store::{Device, Means, NewSession, Store, User, people, sessions};
 
 /// Who wants an account.
 #[derive(Debug)]
@@ -31,8 +31,9 @@ pub async fn sign_up(
     let password = passwords.hash("password", new.password, &new.email).await?;
     let mut tx = store.main().begin().await?;
     let now = tx.now().await?;
-    let user = people::create_newcomer(&mut tx, &new.email, &new.name, &password, now).await?;
-    let begun = sessions::begin(&mut tx, user.id, device, now).await?;
+    let user =
+        people::create_newcomer(&mut tx, &new.email, &new.name, Some(&password), now).await?;
+    let begun = sessions::begin(&mut tx, user.id, device, Means::Password, now).await?;
     tx.commit().await?;
     Ok((user, begun))
 }

@@ -21,14 +21,8 @@ fn password(smtp: &Smtp) -> Result<Option<Zeroizing<String>>, StartError> {
         None => Ok(None),
         Some(SmtpPassword::Environment(password)) => Ok(Some(password.clone())),
         Some(SmtpPassword::File(path)) => {
-            let text = std::fs::read_to_string(path).map_err(|cause| StartError::File {
-                path: path.clone(),
-                done: "read",
-                cause,
-                remedy: "name the file of the mail server's password with --smtp-password-file",
-            })?;
-            let text = Zeroizing::new(text);
-            Ok(Some(Zeroizing::new(text.trim_end().to_owned())))
+            let remedy = "name the file of the mail server's password with --smtp-password-file";
+            Ok(Some(super::secret_file(path, remedy)?))
         }
     }
 }

@@ -89,6 +89,8 @@ pub enum Resource {
     Notification,
     /// A way by which a person is told of something.
     NotificationChannel,
+    /// What a person is at a provider of identities.
+    Identity,
     /// A plan.
     Plan,
     /// An invitation into a team.
@@ -111,6 +113,8 @@ pub enum Resource {
     Team,
     /// A person.
     User,
+    /// A sign-in at a provider, of which a code is missing.
+    WaitingSignIn,
     /// A webhook.
     Webhook,
     /// A message to a webhook.
@@ -126,6 +130,7 @@ impl fmt::Display for Resource {
             Self::EnrolmentToken => "enrolment token",
             Self::Notification => "notification",
             Self::NotificationChannel => "channel",
+            Self::Identity => "linked identity",
             Self::Plan => "plan",
             Self::Invitation => "open invitation",
             Self::Member => "member",
@@ -137,6 +142,7 @@ impl fmt::Display for Resource {
             Self::Target => "target",
             Self::Team => "team",
             Self::User => "user",
+            Self::WaitingSignIn => "sign-in that waits for a code",
             Self::Webhook => "webhook",
             Self::WebhookDelivery => "webhook delivery",
         })

@@ -169,13 +169,13 @@ pub(crate) async fn create_newcomer(
     tx: &mut Tx,
     email: &str,
     name: &str,
-    password: &PasswordHash,
+    password: Option<&PasswordHash>,
     now: DateTime<Utc>,
 ) -> Result<User> {
     let new = NewUser {
         email,
         name,
-        password: Some(password),
+        password,
         role: "user",
         plan: NEWCOMERS_PLAN,
     };

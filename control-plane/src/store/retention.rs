@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 
 use super::db::{execute, local_now};
-use super::{Result, Store, notifications, password_resets, sessions, usage};
+use super::{Result, Store, notifications, password_resets, sessions, sign_in_attempts, usage};
 
 /// A client that repeats a request after this long means a new one.
 const KEYS_FOR: TimeDelta = TimeDelta::days(7);
@@ -36,6 +36,7 @@ impl Store {
         )?;
         sessions::prune(&mut tx, now).await?;
         password_resets::prune(&mut tx, now).await?;
+        sign_in_attempts::prune(&mut tx, now).await?;
         execute!(
             tx.conn(),
             "DELETE FROM webhook_deliveries WHERE created_at < $1",

@@ -1,4 +1,4 @@
-//! Sessions: what a sign-in by password gives. Random, in a cookie, stored as their hash.
+//! Sessions: what a sign-in gives, be it by a password or at a provider. Random, in a cookie, stored as their hash.
 //!
 //! A session is a person's. What it may do is what the person may at this moment, in the team that
 //! each request names.
@@ -82,6 +82,24 @@ pub struct Device {
     pub address: IpAddr,
     /// What the browser calls itself.
     pub user_agent: String,
+}
+
+/// By what somebody signs in.
+#[derive(Clone, Copy, Debug)]
+pub enum Means<'a> {
+    /// Their password.
+    Password,
+    /// The word of a provider of identities.
+    Provider(&'a str),
+}
+
+impl Means<'_> {
+    fn detail(self, user_agent: &str) -> serde_json::Value {
+        match self {
+            Self::Password => json!({ "user_agent": user_agent }),
+            Self::Provider(id) => json!({ "user_agent": user_agent, "provider": id }),
+        }
+    }
 }
 
 impl Device {
@@ -234,6 +252,7 @@ pub(crate) async fn begin(
     tx: &mut Tx,
     user: UserId,
     device: &Device,
+    means: Means<'_>,
     now: DateTime<Utc>,
 ) -> Result<NewSession> {
     let token = random_token(PREFIX)?;
@@ -266,7 +285,7 @@ pub(crate) async fn begin(
     )?;
     let actor = device.actor(user);
     let subject = ("session", session.id.uuid());
-    let detail = json!({ "user_agent": session.user_agent });
+    let detail = means.detail(&session.user_agent);
     audit::append_to_account(tx, user, actor, "session.begin", subject, detail, now).await?;
     Ok(NewSession { session, token })
 }

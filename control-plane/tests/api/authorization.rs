@@ -12,7 +12,7 @@ use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 22] = [
+const PUBLIC: [(&str, &str); 26] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -37,6 +37,13 @@ const PUBLIC: [(&str, &str); 22] = [
     ("post", "/api/v1/password-resets"),
     // The credential is the link's secret.
     ("post", "/api/v1/password-resets/use"),
+    // The page shows a button for each.
+    ("get", "/api/v1/sign-in/providers"),
+    // The credential is the provider's word, and the cookie of the browser that was sent there.
+    ("post", "/api/v1/sign-in/providers/{name}"),
+    ("get", "/api/v1/sign-in/providers/{name}/callback"),
+    // The credential is that cookie, and the code.
+    ("post", "/api/v1/sign-in/code"),
     // Nobody is asked who they are, where the installation is open.
     ("post", "/api/v1/sign-up"),
     // The credential is the enrolment token.
@@ -201,6 +208,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let member = ada.get("/api/v1/me").await.expect(200);
     let sessions = world.browser_of(&ada).await.get("/api/v1/sessions").await;
     let session = sessions.expect(200)["items"][0].clone();
+    let identity = world.identity_of(&ada, "acme").await;
     let agent = host.agent.to_string();
     let target = host.target.to_string();
     let hook = json!({"url": "http://127.0.0.1:9/", "event_types": ["deployment.failed"]});
@@ -227,6 +235,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "deployments" => deploy["id"].as_str().unwrap(),
             "enrolment-tokens" => token["id"].as_str().unwrap(),
             "invitations" => invitation["id"].as_str().unwrap(),
+            "me" => identity.as_str(),
             "members" => member["user"]["id"].as_str().unwrap(),
             "notifications" => told["items"][0]["id"].as_str().unwrap(),
             "notification-channels" => channel["id"].as_str().unwrap(),

@@ -11,6 +11,7 @@ mod containers;
 mod deployments;
 mod files;
 mod host;
+mod identities;
 mod keys;
 mod logs;
 mod members;

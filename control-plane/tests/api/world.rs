@@ -20,6 +20,7 @@ use towline_server::egress::{Egress, PlainHttp, Policy};
 use towline_server::http::{Api, ApiParts, router};
 use towline_server::notifications::Notifications;
 use towline_server::outbox;
+use towline_server::sso::Providers;
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
 use towline_server::vault::Vault;
@@ -90,6 +91,7 @@ impl World {
             url: "https://plane.example:8443".parse().unwrap(),
             agent_address: agent_address.to_string().parse().unwrap(),
             sign_up: SignUp::Closed,
+            providers: Providers::default(),
             mailer: None,
             chat_hosts: vec!["127.0.0.1".to_owned()],
             pin: None,
@@ -124,9 +126,7 @@ impl World {
     /// A person with a role in a team of their own, made by hand: teams have no API yet.
     pub async fn another(&self, role: &str) -> Somebody<'_> {
         let key = towline_pki::random_token("twlk").unwrap();
-        let path = self.folder.path().join("control.db");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let pool = self.database().await;
         let (user, team, now) = (Uuid::now_v7(), Uuid::now_v7(), Utc::now());
         for statement in [
             "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at)
@@ -144,14 +144,34 @@ impl World {
         self.with_key(&key)
     }
 
+    /// What somebody is at a provider, linked by hand. Gives its id.
+    pub async fn identity_of(&self, somebody: &Somebody<'_>, provider: &str) -> String {
+        let me = somebody.get("/api/v1/me").await.expect(200);
+        let user: Uuid = me["user"]["id"].as_str().unwrap().parse().unwrap();
+        let id = Uuid::now_v7();
+        let sql =
+            "INSERT INTO oauth_identities (id, user_id, provider, subject, created_at, updated_at)
+            VALUES ($1, $2, $3, hex($1), $4, $4)";
+        let pool = self.database().await;
+        let query = sqlx::query(sql).bind(id).bind(user).bind(provider);
+        query.bind(Utc::now()).execute(&pool).await.unwrap();
+        pool.close().await;
+        id.to_string()
+    }
+
+    /// The database, behind the store's back.
+    async fn database(&self) -> sqlx::SqlitePool {
+        let path = self.folder.path().join("control.db");
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
+        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    }
+
     /// A browser in which somebody has signed in: the session is made by hand.
     pub async fn browser_of(&self, somebody: &Somebody<'_>) -> Somebody<'_> {
         let token = towline_pki::random_token("twlc").unwrap();
         let me = somebody.get("/api/v1/me").await.expect(200);
         let user: Uuid = me["user"]["id"].as_str().unwrap().parse().unwrap();
-        let path = self.folder.path().join("control.db");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-        let pool = sqlx::SqlitePool::connect_with(options).await.unwrap();
+        let pool = self.database().await;
         let sql = "INSERT INTO sessions (id, user_id, token_hash, user_agent, address, last_used_at, expires_at, created_at)
             VALUES ($1, $2, $3, '', '', $4, $5, $4)";
         let now = Utc::now();
@@ -204,7 +224,7 @@ impl Drop for World {
 }
 
 /// Receivers of tests are on loopback.
-fn egress() -> Egress {
+pub fn egress() -> Egress {
     let policy = Policy {
         allow: vec!["127.0.0.0/8".parse().unwrap()],
         plain_http: PlainHttp::Allowed,

@@ -55,6 +55,91 @@ function on(id, work) {
   });
 }
 
+// What a provider's callback says in the address, as people read it.
+const TROUBLES = {
+  over: "This sign-in took too long, was used already, or was begun in another browser. Begin again.",
+  denied: "The provider did not let you in, or you said no there.",
+  unreachable: "The provider cannot be reached. Try again in a moment, or sign in in another way.",
+  unproven: "What the provider said cannot be trusted. Begin again; if it stays so, tell an administrator of this installation.",
+  "not-signed-in": "You were signed out meanwhile. Sign in, and link it again.",
+  taken: "This identity is linked already, or you have as many as there may be.",
+  unlinked: "There is an account with your address, but this identity is not linked to it. Sign in as you otherwise do, and link it here.",
+  "no-email": "The provider has verified no e-mail address of yours, which is needed here.",
+  domain: "People with your e-mail address are not let in by this provider.",
+  closed: "You have no account here yet, and people come in by invitation alone. Ask an owner or admin of a team for one.",
+};
+
+let providers = [];
+
+function wayTo(provider, words, go) {
+  const button = document.createElement("button");
+  button.type = "button";
+  button.className = "way";
+  button.textContent = `${words} ${provider.name}`;
+  button.addEventListener("click", async () => {
+    button.disabled = true;
+    const answer = await go(provider);
+    if (answer.ok) location.assign(answer.body.authorization_url);
+    else button.disabled = false;
+  });
+  return button;
+}
+
+async function lookAtProviders() {
+  const answer = await ask("GET", "/sign-in/providers");
+  providers = answer.ok ? answer.body.items : [];
+  const signIn = (provider) => change("POST", `/sign-in/providers/${provider.id}`, {});
+  element("providers").replaceChildren(...providers.map((provider) => wayTo(provider, "Sign in with", signIn)));
+  const link = (provider) => {
+    const asked = fields(element("link"));
+    element("link").reset();
+    return change("POST", "/me/identities", { provider: provider.id, ...asked });
+  };
+  element("links").replaceChildren(...providers.map((provider) => wayTo(provider, "Link", link)));
+  show("providers", providers.length > 0);
+}
+
+async function lookAtIdentities() {
+  const answer = await ask("GET", "/me/identities");
+  const identities = answer.ok ? answer.body.items : [];
+  const rows = identities.map((identity) => {
+    const row = document.createElement("li");
+    const known = providers.find((provider) => provider.id === identity.provider);
+    row.append(`${known ? known.name : identity.provider}: ${identity.email ?? identity.subject} `);
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "plain";
+    button.textContent = "Unlink";
+    button.addEventListener("click", async () => {
+      const gone = await change("DELETE", `/me/identities/${identity.id}`);
+      if (!gone.ok) return;
+      await lookAtIdentities();
+      say("It is unlinked.");
+    });
+    row.append(button);
+    return row;
+  });
+  element("identities").replaceChildren(...rows);
+  show("linking", providers.length > 0 || identities.length > 0);
+  show("link", providers.length > 0);
+}
+
+// How one came back from a provider stands behind the #, once.
+function cameBack() {
+  const said = location.hash.slice(1);
+  history.replaceState(null, "", location.pathname);
+  const [what, word] = said.split("=");
+  show("waiting", what === "code");
+  if (what === "code") {
+    show("outside", false);
+    element("given").focus();
+  } else if (what === "linked") {
+    say("It is linked: you can sign in with it from now on.");
+  } else if (what === "trouble") {
+    trouble(TROUBLES[word] ?? "Signing in with the provider did not work. Begin again.");
+  }
+}
+
 async function look() {
   const me = await ask("GET", "/me");
   // Somebody who is in no team is signed in all the same.
@@ -66,6 +151,7 @@ async function look() {
     return;
   }
   element("who").textContent = me.ok ? `${me.body.user.name} <${me.body.user.email}>` : "somebody in no team";
+  await lookAtIdentities();
   await lookAtFactor();
 }
 
@@ -91,6 +177,20 @@ on("sign-in", async (asked, form) => {
   } else if (answer.status) {
     trouble(complaint(answer.body));
   }
+});
+
+on("give-code", async (asked, form) => {
+  const answer = await change("POST", "/sign-in/code", asked);
+  if (!answer.ok && answer.status !== 410) return;
+  form.reset();
+  show("waiting", false);
+  await look();
+  if (!answer.ok) trouble(complaint(answer.body));
+});
+
+element("otherwise").addEventListener("click", () => {
+  show("waiting", false);
+  look();
 });
 
 on("change", async (asked, form) => {
@@ -145,4 +245,10 @@ element("forgot").addEventListener("click", async () => {
   if (answer.ok) say("If there is an account with this address, a link to a new password is on its way.");
 });
 
-look();
+async function begin() {
+  await lookAtProviders();
+  await look();
+  cameBack();
+}
+
+begin();

@@ -23,6 +23,7 @@ mod deployments;
 mod enrolment;
 pub(crate) mod explain;
 mod hello;
+mod identities;
 mod lifecycle;
 mod listing;
 mod membership;

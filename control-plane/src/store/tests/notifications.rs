@@ -435,7 +435,7 @@ async fn signs_in(world: &World, agent: &str) {
     notification_events::signs_in(&mut tx, user, &device, now)
         .await
         .unwrap();
-    crate::store::sessions::begin(&mut tx, user, &device, now)
+    crate::store::sessions::begin(&mut tx, user, &device, crate::store::Means::Password, now)
         .await
         .unwrap();
     tx.commit().await.unwrap();

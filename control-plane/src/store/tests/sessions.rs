@@ -12,7 +12,9 @@ use crate::domain::permission::Role;
 use crate::ops::{self, NotLetIn, OpsError, SignIn};
 use crate::passwords::Passwords;
 use crate::store::db::{Conn, execute, one};
-use crate::store::{Asker, Device, NewSession, Person, Resource, StoreError, Tenant, sessions};
+use crate::store::{
+    Asker, Device, Means, NewSession, Person, Resource, StoreError, Tenant, sessions,
+};
 
 on_both!(
     a_password_opens_a_session,
@@ -71,7 +73,7 @@ pub(super) async fn sign_in(
 pub(super) async fn begin(world: &World, tenant: &Tenant) -> NewSession {
     let mut tx = world.store.main().begin().await.unwrap();
     let now = tx.now().await.unwrap();
-    let begun = sessions::begin(&mut tx, tenant.user(), &device(), now).await;
+    let begun = sessions::begin(&mut tx, tenant.user(), &device(), Means::Password, now).await;
     tx.commit().await.unwrap();
     begun.unwrap()
 }

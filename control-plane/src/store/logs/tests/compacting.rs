@@ -10,7 +10,7 @@ use super::{Fixture, Job, line, numbered};
 async fn all_lines(fixture: &Fixture, job: &Job) -> Vec<(u64, LogLine)> {
     let mut lines = Vec::new();
     loop {
-        let from = lines.last().map_or(0, |(number, _)| number + 1);
+        let from = lines.last().map_or(0, |(number, _)| *number + 1);
         let page = fixture
             .store
             .log_range(&fixture.tenant, job.deployment, from, 10_000)
