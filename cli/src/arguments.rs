@@ -6,9 +6,9 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        activity, agents, cancel, channels, completions, contexts, deploy, deployments, join, keys,
-        login, logout, logs, members, notifications, password, projects, ps, remove, retry,
-        secrets, sessions, setup, targets, teams, top, usage, users, webhooks, whoami,
+        activity, agents, cancel, channels, completions, contexts, deploy, deployments, identities,
+        join, keys, login, logout, logs, members, notifications, password, projects, ps, remove,
+        retry, secrets, sessions, setup, targets, teams, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -77,6 +77,9 @@ pub enum Command {
     /// The browsers in which you are signed in
     #[command(subcommand)]
     Sessions(sessions::Sessions),
+    /// What you are at GitHub, Google or your company's provider, and sign in by
+    #[command(subcommand)]
+    Identities(identities::Identities),
     /// The people of the installation, for its administrators
     #[command(subcommand)]
     Users(users::Users),

@@ -48,3 +48,34 @@ pub async fn change_password(client: &Client, present: &str, new: &str) -> Resul
     let _: serde::de::IgnoredAny = client.post(&["me", "password"], &body).await?;
     Ok(())
 }
+
+/// What one is at a provider of identities.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Identity {
+    /// Its id.
+    pub id: Uuid,
+    /// The provider's id.
+    #[serde(default)]
+    pub provider: String,
+    /// The address there, if the provider has verified it.
+    #[serde(default)]
+    pub email: Option<String>,
+    /// When it was linked.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
+    /// When one last signed in by it.
+    #[serde(default)]
+    pub last_used_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// What one is at providers.
+pub async fn identities(client: &Client) -> Result<Vec<Identity>, Failure> {
+    client.list(&["me", "identities"], &[], None).await
+}
+
+/// Lets an identity sign one in no more.
+pub async fn unlink(client: &Client, id: Uuid) -> Result<(), Failure> {
+    client.delete(&["me", "identities", &id.to_string()]).await
+}

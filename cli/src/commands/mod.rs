@@ -8,6 +8,7 @@ pub mod completions;
 pub mod contexts;
 pub mod deploy;
 pub mod deployments;
+pub mod identities;
 pub mod join;
 pub mod keys;
 mod link;
@@ -115,6 +116,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Keys(command) => command.run(session).await,
         Command::Password(command) => command.run(session).await,
         Command::Sessions(command) => command.run(session).await,
+        Command::Identities(command) => command.run(session).await,
         Command::Users(command) => command.run(session).await,
         Command::Teams(command) => command.run(session).await,
         Command::Members(command) => command.run(session).await,

@@ -52,6 +52,20 @@ fn sessions_are_listed_and_ended() {
 }
 
 #[test]
+fn identities_are_listed_and_unlinked() {
+    let plane = Plane::start(World::default());
+    let listed = plane.run(&["identities", "ls"]);
+    for part in [PERSON, "acme", "-"] {
+        assert!(listed.stdout.contains(part), "{listed:?}");
+    }
+    let shown = plane.run(&["identities", "ls", "--json"]);
+    assert!(shown.stdout.contains("\"subject\""), "{shown:?}");
+    let ended = plane.run(&["identities", "unlink", PERSON]);
+    assert_eq!(ended.code, Some(0), "{ended:?}");
+    assert_eq!(plane.run(&["identities", "unlink", "x"]).code, Some(2));
+}
+
+#[test]
 fn an_administrator_makes_a_link_by_address() {
     let plane = Plane::start(World::default());
     let listed = plane.run(&["users", "ls"]);

@@ -24,6 +24,11 @@ pub fn router(world: Shared) -> Router {
         .route("/me/password", post(change_password))
         .route("/sessions", get(sessions))
         .route("/sessions/{id}", delete(async || StatusCode::NO_CONTENT))
+        .route("/me/identities", get(identities))
+        .route(
+            "/me/identities/{id}",
+            delete(async || StatusCode::NO_CONTENT),
+        )
         .route("/users", get(users))
         .route("/users/{id}/reset-link", post(reset_link))
         .route("/notifications", get(told::notifications))
@@ -111,6 +116,13 @@ async fn sessions() -> Json<Value> {
     Json(json!({ "items": [{
         "id": PERSON, "user_agent": "Firefox", "address": "192.0.2.1", "created_at": "2026-01-30T00:00:00Z",
         "last_used_at": "2026-01-30T00:00:00Z", "expires_at": "2026-03-01T00:00:00Z", "is_this": false,
+    }], "next_cursor": null }))
+}
+
+async fn identities() -> Json<Value> {
+    Json(json!({ "items": [{
+        "id": PERSON, "provider": "acme", "subject": "7", "email": null, "created_at": "2026-01-30T00:00:00Z",
+        "last_used_at": null,
     }], "next_cursor": null }))
 }
 
