@@ -23,6 +23,7 @@ mod logs;
 mod master_key;
 mod observation;
 mod secrets;
+mod sign_in_providers;
 mod teams;
 mod upgrades;
 

@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod browser;
 pub mod canary;
 pub mod cli;
 pub mod clock;
@@ -28,6 +29,7 @@ pub mod peer;
 pub mod ports;
 pub mod postgres;
 pub mod process;
+pub mod provider;
 pub mod proxy;
 pub mod scratch;
 pub mod server;

@@ -90,6 +90,17 @@ impl Parts {
         python
     }
 
+    /// The modules of the OpenID provider.
+    pub fn provider(&self) -> PathBuf {
+        let folder = self.root.join("oidc");
+        assert!(
+            folder.join("complete").is_file(),
+            "{} is not complete: run tests/setup",
+            folder.display()
+        );
+        folder
+    }
+
     /// tini: process 1 of an engine's namespaces.
     pub fn init(&self) -> PathBuf {
         self.root.join("docker-old/usr/bin/tini-static")

@@ -257,6 +257,18 @@ impl ServerProcess {
         }
     }
 
+    /// Runs a statement that changes something in either database, behind the server's back.
+    pub fn change(&self, sql: &str) {
+        match &self.database {
+            Some(database) => {
+                database.query(sql);
+            }
+            None => {
+                sqlite::execute(&self.data_dir().join("control.db"), sql);
+            }
+        }
+    }
+
     /// An id's column, as 32 hex digits.
     pub fn hex(&self, column: &str) -> String {
         match self.database {
