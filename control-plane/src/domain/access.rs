@@ -83,7 +83,7 @@ impl Access {
     }
 
     /// What is seen.
-    pub fn reach(&self) -> Reach {
+    pub fn seen(&self) -> Reach {
         if self.in_team().is_some() {
             return Reach::Team;
         }
@@ -122,7 +122,7 @@ mod tests {
             (access.on(shop), access.on(blog)),
             (Some(Developer), Some(Viewer))
         );
-        assert_eq!(access.reach(), Reach::Team);
+        assert_eq!(access.seen(), Reach::Team);
         assert!(access.depends_on_project(Permission::Deploy));
         assert!(!access.depends_on_project(Permission::Look));
         let access = Access::new(Some(Admin), vec![(shop, Viewer)]);
@@ -138,12 +138,12 @@ mod tests {
             (guest.in_team(), guest.on(shop), guest.on(blog)),
             (None, Some(Developer), None)
         );
-        assert_eq!(guest.reach(), Reach::Projects(vec![shop]));
+        assert_eq!(guest.seen(), Reach::Projects(vec![shop]));
         assert_eq!(
-            guest.clone().only(Some(blog)).reach(),
+            guest.clone().only(Some(blog)).seen(),
             Reach::Projects(vec![])
         );
-        assert_eq!(guest.only(Some(shop)).reach(), Reach::Projects(vec![shop]));
+        assert_eq!(guest.only(Some(shop)).seen(), Reach::Projects(vec![shop]));
     }
 
     #[test]
@@ -154,7 +154,7 @@ mod tests {
             (access.in_team(), access.on(shop), access.on(blog)),
             (None, Some(Admin), None)
         );
-        assert_eq!(access.reach(), Reach::Projects(vec![shop]));
+        assert_eq!(access.seen(), Reach::Projects(vec![shop]));
         assert!(access.depends_on_project(Permission::Look));
     }
 }

@@ -273,7 +273,7 @@ fn key_has_no_scope(tenant: &Tenant, scope: &str) -> Problem {
 
 /// The project that a list is narrowed to: what the tenant asks for, within what they see.
 pub fn narrow(tenant: &Tenant, asked: Option<ProjectId>) -> Result<Option<ProjectId>, Problem> {
-    match (tenant.access().reach(), asked) {
+    match (tenant.access().seen(), asked) {
         (Reach::Team, asked) => Ok(asked),
         (Reach::Projects(seen), Some(asked)) if seen.contains(&asked) => Ok(Some(asked)),
         (Reach::Projects(_), Some(_)) => Err(Problem::not_found(crate::store::Resource::Project)),

@@ -93,7 +93,7 @@ impl Store {
 
     /// The team's projects, as far as the tenant sees them.
     pub async fn list_projects(&self, tenant: &Tenant, page: Page) -> Result<Listed<Project>> {
-        if let Reach::Projects(seen) = tenant.access().reach() {
+        if let Reach::Projects(seen) = tenant.access().seen() {
             return self.list_these(tenant, seen, page).await;
         }
         let mut reader = self.main().read().await?;

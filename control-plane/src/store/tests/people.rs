@@ -129,7 +129,7 @@ async fn a_key_is_bounded_by_what_it_was_made_for_and_by(world: &World) {
     );
     let bearer = store.authenticate(&less.key).await.unwrap().unwrap();
     assert_eq!(bearer.rates(), limits(Some(70)));
-    assert_eq!(bearer.access().reach(), Reach::Projects(vec![shop.id]));
+    assert_eq!(bearer.access().seen(), Reach::Projects(vec![shop.id]));
     let page = Page {
         limit: 9,
         after: None,

@@ -148,7 +148,7 @@ async fn a_role_on_a_project_lifts_the_one_in_the_team(world: &World) {
             Some(Role::Viewer)
         )
     );
-    assert_eq!(access.reach(), Reach::Team);
+    assert_eq!(access.seen(), Reach::Team);
     let owner = store
         .set_project_role(&world.tenant, shop.id, bob.user(), Role::Owner)
         .await;
@@ -172,7 +172,7 @@ async fn somebody_is_there_for_one_project(world: &World) {
     let (shop, blog) = (world.project("shop").await, world.project("blog").await);
     let bob = newcomer(world, Role::Developer, Some(&shop)).await;
     assert_eq!((bob.team(), bob.role()), (world.tenant.team(), None));
-    assert_eq!(bob.access().reach(), Reach::Projects(vec![shop.id]));
+    assert_eq!(bob.access().seen(), Reach::Projects(vec![shop.id]));
     let members = store.list_members(&world.tenant, PAGE).await.unwrap();
     assert_eq!(members.items.len(), 1, "he is no member of the team");
     let there = store
@@ -204,7 +204,7 @@ async fn somebody_is_there_for_one_project(world: &World) {
         .unwrap()
         .key;
     let now = store.authenticate(&key).await.unwrap().unwrap();
-    assert_eq!(now.access().reach(), Reach::Projects(vec![blog.id]));
+    assert_eq!(now.access().seen(), Reach::Projects(vec![blog.id]));
     store
         .remove_project_member(&now, blog.id, now.user())
         .await
