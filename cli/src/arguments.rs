@@ -7,8 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, cancel, channels, completions, contexts, deploy, deployments, identities,
-        join, keys, login, logout, logs, members, notifications, password, projects, ps, remove,
-        retry, secrets, sessions, setup, targets, teams, top, usage, users, webhooks, whoami,
+        join, keys, login, logout, logs, members, notifications, password, plans, projects, ps,
+        remove, retry, secrets, sessions, setup, targets, teams, top, usage, users, webhooks,
+        whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -135,6 +136,9 @@ pub enum Command {
     Top(top::Top),
     /// Show what the team uses of its plan
     Usage(usage::Usage),
+    /// What teams may use
+    #[command(subcommand)]
+    Plans(plans::Plans),
     /// Show what was done in the team
     Activity(activity::Activity),
     /// The audit log of the team

@@ -16,6 +16,7 @@ pub mod me;
 pub mod members;
 pub mod metrics;
 pub mod notifications;
+pub mod plans;
 mod problem;
 pub mod project_members;
 pub mod projects;

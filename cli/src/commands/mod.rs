@@ -19,6 +19,7 @@ pub mod members;
 pub mod notifications;
 pub mod password;
 mod period;
+pub mod plans;
 pub mod projects;
 pub mod ps;
 pub mod remove;
@@ -136,6 +137,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Ps(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
         Command::Usage(command) => command.run(session).await,
+        Command::Plans(command) => command.run(session).await,
         Command::Activity(command) => command.run(session).await,
         Command::Audit(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),

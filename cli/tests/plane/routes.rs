@@ -41,6 +41,8 @@ pub fn router(world: Shared) -> Router {
         .route("/notification-channels/{id}/test", post(told::test_channel))
         .route("/notification-rules", get(told::rules).put(told::choose))
         .route("/usage", get(usage))
+        .route("/plans", get(plans))
+        .route("/plans/{id}", patch(change_plan))
         .route("/targets", get(targets))
         .route("/targets/{id}", get(target_by_id))
         .route("/targets/{id}/containers", get(offline))
@@ -136,6 +138,24 @@ async fn reset_link(PathOf(id): PathOf<String>) -> Response {
     assert_eq!(id, PERSON);
     let made = json!({ "email": "ann@example.org", "link": "https://plane/reset#twlr_x", "expires_at": "2026-01-30T01:00:00Z" });
     (StatusCode::CREATED, Json(made)).into_response()
+}
+
+fn plan(id: &str, name: &str, price: u32) -> Value {
+    json!({"id": id, "name": name, "price": price, "currency": "EUR", "max_projects": 3, "max_deployments_per_day": null,
+        "max_requests_per_minute": 600, "max_teams": 2})
+}
+
+async fn plans() -> Json<Value> {
+    Json(
+        json!({"items": [plan(PERSON, "Free", 0), plan(PROJECT, "Pro", 1900)], "next_cursor": null}),
+    )
+}
+
+/// Tells what it was asked, too.
+async fn change_plan(PathOf(id): PathOf<String>, Json(asked): Json<Value>) -> Json<Value> {
+    let mut changed = plan(&id, "Pro", 1900);
+    changed["asked"] = asked;
+    Json(changed)
 }
 
 async fn usage(Query(query): Query<Vec<(String, String)>>) -> Json<Value> {
