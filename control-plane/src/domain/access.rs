@@ -25,15 +25,6 @@ pub enum Reach {
 }
 
 impl Access {
-    /// By a role in the whole team.
-    pub const fn by(role: Role) -> Self {
-        Self {
-            team: Some(role),
-            projects: Vec::new(),
-            only: None,
-        }
-    }
-
     /// By a role in the team, if there is one, and by roles on single projects.
     pub const fn new(team: Option<Role>, projects: Vec<(ProjectId, Role)>) -> Self {
         Self {
@@ -149,7 +140,7 @@ mod tests {
     #[test]
     fn a_credential_for_one_project_leaves_that_one() {
         let (shop, blog) = (ProjectId::new(), ProjectId::new());
-        let access = Access::by(Admin).only(Some(shop));
+        let access = Access::new(Some(Admin), Vec::new()).only(Some(shop));
         assert_eq!(
             (access.in_team(), access.on(shop), access.on(blog)),
             (None, Some(Admin), None)

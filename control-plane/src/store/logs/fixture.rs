@@ -231,7 +231,7 @@ impl Fixture {
             person,
             TeamId::new(),
             Grant {
-                access: Access::by(Role::Owner),
+                access: Access::new(Some(Role::Owner), Vec::new()),
                 scopes: Scopes::All,
                 rates: RateLimits::default(),
             },

@@ -7,7 +7,7 @@ use super::world::{World, on_both};
 use crate::domain::access::Reach;
 use crate::domain::permission::Role;
 use crate::store::{
-    Credential, NewApiKey, NewLimit, Page, PlanChange, Quota, Resource, Result, StoreError, Tenant,
+    NewApiKey, NewLimit, Page, PlanChange, Quota, Resource, Result, StoreError, Tenant,
 };
 
 on_both!(
@@ -128,16 +128,11 @@ async fn a_role_on_a_project_lifts_the_one_in_the_team(world: &World) {
         (set.role, set.team_role),
         (Role::Developer, Some(Role::Viewer))
     );
-    let key = match bob.credential() {
-        Credential::Key(_) => {
-            store
-                .create_api_key(&bob, NewApiKey::named("bob"))
-                .await
-                .unwrap()
-                .key
-        }
-        Credential::Session(_) => unreachable!(),
-    };
+    let key = store
+        .create_api_key(&bob, NewApiKey::named("bob"))
+        .await
+        .unwrap()
+        .key;
     let bob = store.authenticate(&key).await.unwrap().unwrap();
     let access = bob.access();
     assert_eq!(
