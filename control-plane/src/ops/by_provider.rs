@@ -5,7 +5,7 @@
 
 use zeroize::Zeroizing;
 
-use super::sign_in::confirmed;
+use super::sign_in::{confirmed, let_in};
 use super::{NotLetIn, OpsError, second_factor};
 use crate::config::SignUp;
 use crate::domain::identity::Proven;
@@ -14,7 +14,7 @@ use crate::passwords::Passwords;
 use crate::sso::{Provider, SsoError};
 use crate::store::{
     Device, Means, NewSession, Person, Purpose, Resource, Store, StoreError, accounts, identities,
-    notification_events, people, sessions,
+    people, sessions,
 };
 
 /// Somebody who has been sent to a provider.
@@ -239,8 +239,7 @@ async fn sign_in(
     match second_factor::check(store, &mut tx, user, None, now).await {
         Ok(()) => {
             identities::note_use(&mut tx, identity, proven, now).await?;
-            notification_events::signs_in(&mut tx, user, device, now).await?;
-            let begun = sessions::begin(&mut tx, user, device, means, now).await?;
+            let begun = let_in(&mut tx, user, device, means, now).await?;
             tx.commit().await?;
             store.wake().outbox();
             Ok(Came::In(begun))
@@ -342,8 +341,7 @@ pub async fn give_code(
         return Err(error);
     }
     let means = Means::Provider(&waiting.provider);
-    notification_events::signs_in(&mut tx, user, device, now).await?;
-    let begun = sessions::begin(&mut tx, user, device, means, now).await?;
+    let begun = let_in(&mut tx, user, device, means, now).await?;
     tx.commit().await?;
     store.wake().outbox();
     Ok(begun)

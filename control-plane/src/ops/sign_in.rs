@@ -1,13 +1,15 @@
 //! Signing in by a password, and changing it.
 
 use chrono::{DateTime, Utc};
+use towline_shared::ids::UserId;
 
 use super::{OpsError, second_factor};
 use crate::domain::password::{Password, PasswordHash};
 use crate::passwords::{Passwords, Verdict};
 use crate::store::db::Tx;
 use crate::store::{
-    Account, Device, Means, NewSession, Person, Store, accounts, notification_events, sessions,
+    Account, Device, Means, NewSession, Person, Store, StoreError, accounts, notification_events,
+    sessions,
 };
 
 /// Who wants to sign in, and how they show it.
@@ -66,8 +68,7 @@ pub async fn sign_in(
         }
         return Err(error);
     }
-    notification_events::signs_in(&mut tx, account.user, device, now).await?;
-    let begun = sessions::begin(&mut tx, account.user, device, Means::Password, now).await?;
+    let begun = let_in(&mut tx, account.user, device, Means::Password, now).await?;
     tx.commit().await?;
     store.wake().outbox();
     Ok(begun)
@@ -118,4 +119,17 @@ pub(super) async fn lock_as_seen(
     } else {
         Err(NotLetIn::Wrong.into())
     }
+}
+
+/// Begins a session in an account that was there before, and tells its person. To be called last in a transaction that
+/// has locked the account; what is told waits in the outbox.
+pub(super) async fn let_in(
+    tx: &mut Tx,
+    user: UserId,
+    device: &Device,
+    means: Means<'_>,
+    now: DateTime<Utc>,
+) -> Result<NewSession, StoreError> {
+    notification_events::signs_in(tx, user, device, now).await?;
+    sessions::begin(tx, user, device, means, now).await
 }
