@@ -7,9 +7,9 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, cancel, channels, completions, contexts, deploy, deployments, identities,
-        join, keys, login, logout, logs, members, notifications, password, plans, projects, ps,
-        remove, retry, secrets, sessions, setup, targets, teams, top, usage, users, webhooks,
-        whoami,
+        installation, join, keys, login, logout, logs, members, notifications, password, plans,
+        projects, ps, remove, retry, secrets, sessions, setup, targets, teams, top, usage, users,
+        webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -81,6 +81,9 @@ pub enum Command {
     /// What you are at GitHub, Google or your company's provider, and sign in by
     #[command(subcommand)]
     Identities(identities::Identities),
+    /// All teams at once, for administrators of the installation
+    #[command(subcommand)]
+    Installation(installation::Installation),
     /// The people of the installation, for its administrators
     #[command(subcommand)]
     Users(users::Users),

@@ -97,8 +97,8 @@ pub enum StartError {
     /// The certificate authority failed.
     #[error(transparent)]
     Pki(#[from] PkiError),
-    /// The API's description cannot be written.
-    #[error("the description of the API cannot be written: {0}")]
+    /// The API's description, or the configuration as it shows it, cannot be written.
+    #[error("the API cannot be put together: {0}")]
     Description(#[from] serde_json::Error),
     /// The process cannot do what every process can.
     #[error("the process cannot be set up: {0}")]

@@ -124,6 +124,7 @@ async fn run(
         chat_hosts: config.egress.chat_hosts.clone(),
         sign_up: config.accounts.sign_up,
         providers,
+        configuration: serde_json::to_value(config)?,
         pin: certificates.pin(),
     });
     let router = http::router(api)?;

@@ -11,6 +11,7 @@ mod client;
 pub mod containers;
 pub mod deployments;
 pub mod enrolment_tokens;
+pub mod installation;
 pub mod logs;
 pub mod me;
 pub mod members;

@@ -21,6 +21,15 @@ pub struct Person {
     /// `user` or `admin`.
     #[serde(default)]
     pub role: String,
+    /// `active` or `suspended`.
+    #[serde(default)]
+    pub state: Option<String>,
+    /// The name of the person's plan.
+    #[serde(default)]
+    pub plan: Option<String>,
+    /// `off`, `pending` or `on`.
+    #[serde(default)]
+    pub second_factor: Option<String>,
     /// When the person came.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
@@ -62,4 +71,22 @@ impl Nameable for Person {
 pub async fn reset_link(client: &Client, id: Uuid) -> Result<ResetLink, Failure> {
     let path = ["users", &id.to_string(), "reset-link"];
     client.post(&path, &json!({})).await
+}
+
+/// Changes a field of somebody.
+pub async fn change(
+    client: &Client,
+    id: Uuid,
+    field: &str,
+    value: &str,
+) -> Result<Person, Failure> {
+    let change = json!({ field: value });
+    client.patch(&["users", &id.to_string()], &change).await
+}
+
+/// Turns somebody's second factor off.
+pub async fn remove_second_factor(client: &Client, id: Uuid) -> Result<(), Failure> {
+    client
+        .delete(&["users", &id.to_string(), "second-factor"])
+        .await
 }

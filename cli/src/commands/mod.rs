@@ -9,6 +9,7 @@ pub mod contexts;
 pub mod deploy;
 pub mod deployments;
 pub mod identities;
+pub mod installation;
 pub mod join;
 pub mod keys;
 mod link;
@@ -118,6 +119,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Password(command) => command.run(session).await,
         Command::Sessions(command) => command.run(session).await,
         Command::Identities(command) => command.run(session).await,
+        Command::Installation(command) => command.run(session).await,
         Command::Users(command) => command.run(session).await,
         Command::Teams(command) => command.run(session).await,
         Command::Members(command) => command.run(session).await,

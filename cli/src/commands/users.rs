@@ -1,7 +1,7 @@
 //! `towline users`: the people of the installation, for its administrators.
 
 use chrono::Utc;
-use clap::Subcommand;
+use clap::{Subcommand, ValueEnum};
 
 use super::Session;
 use crate::{
@@ -15,6 +15,7 @@ use crate::{
         table::{Rows, optional, whole},
         units::age,
     },
+    prompt::confirm,
 };
 
 /// The people of the installation, for its administrators
@@ -28,6 +29,43 @@ pub enum Users {
         /// The person's e-mail address or id
         user: String,
     },
+    /// Make somebody an administrator of the installation, or take that from them
+    Role {
+        /// The person's e-mail address or id
+        user: String,
+        /// What they may do in the installation
+        role: UserRole,
+    },
+    /// Shut somebody out: their sessions end, their keys open nothing, and what is theirs stays
+    Suspend {
+        /// The person's e-mail address or id
+        user: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+    /// Let somebody in again
+    Resume {
+        /// The person's e-mail address or id
+        user: String,
+    },
+    /// Turn off the second factor of somebody who has lost it and the recovery codes
+    RemoveSecondFactor {
+        /// The person's e-mail address or id
+        user: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// What somebody may do in the installation.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum UserRole {
+    /// To work in teams
+    User,
+    /// To administer the installation, too
+    Admin,
 }
 
 impl Users {
@@ -45,9 +83,47 @@ impl Users {
                 out.note("This link is shown once. Whoever has it chooses the password.");
                 out.result(&made, |_| made.link.clone())?;
             }
+            Self::Role { user, role } => {
+                let role = match role {
+                    UserRole::User => "user",
+                    UserRole::Admin => "admin",
+                };
+                change(session, &user, "role", role).await?;
+            }
+            Self::Suspend { user, yes } => {
+                let question = format!(
+                    "Suspend {user}? Their sessions end and their keys open nothing; what is theirs stays and runs on."
+                );
+                confirm(yes.into(), &question)?;
+                change(session, &user, "state", "suspended").await?;
+            }
+            Self::Resume { user } => change(session, &user, "state", "active").await?,
+            Self::RemoveSecondFactor { user, yes } => {
+                let person = members::find::<Person>(&client, &user).await?;
+                let question = format!(
+                    "Turn off the second factor of {}? Make sure first that it is they who ask: their password is \
+                     enough from then on.",
+                    person.email
+                );
+                confirm(yes.into(), &question)?;
+                users::remove_second_factor(&client, person.id).await?;
+                out.note(&format!(
+                    "{} signs in by the password alone, and is told so.",
+                    person.email
+                ));
+            }
         }
         Ok(Exit::Success)
     }
+}
+
+async fn change(session: &Session, user: &str, field: &str, value: &str) -> Result<(), Failure> {
+    let client = session.client()?;
+    let person = members::find::<Person>(&client, user).await?;
+    let changed = users::change(&client, person.id, field, value).await?;
+    session.output.result(&changed, |surface| {
+        table(surface, std::slice::from_ref(&changed))
+    })
 }
 
 fn table(surface: Surface, people: &[Person]) -> String {
@@ -56,6 +132,9 @@ fn table(surface: Surface, people: &[Person]) -> String {
         whole("email"),
         optional("name"),
         whole("role"),
+        whole("state"),
+        optional("plan"),
+        optional("second factor"),
         whole("since"),
     ];
     let mut rows = Rows::new(surface, columns);
@@ -64,6 +143,9 @@ fn table(surface: Surface, people: &[Person]) -> String {
             person.email.as_str().into(),
             person.name.as_str().into(),
             person.role.as_str().into(),
+            person.state.as_deref().into(),
+            person.plan.as_deref().into(),
+            person.second_factor.as_deref().into(),
             age(person.created_at, now).into(),
         ]);
     }

@@ -75,3 +75,45 @@ fn an_administrator_makes_a_link_by_address() {
     let unknown = plane.run(&["users", "reset-link", "eve@example.org"]);
     assert_eq!(unknown.code, Some(1), "{unknown:?}");
 }
+
+#[test]
+fn an_administrator_changes_people() {
+    let plane = Plane::start(World::default());
+    for (arguments, state) in [
+        (
+            ["users", "role", "ann@example.org", "user"].as_slice(),
+            "user",
+        ),
+        (
+            &["users", "suspend", "ann@example.org", "--yes"],
+            "suspended",
+        ),
+        (&["users", "resume", "ann@example.org"], "active"),
+    ] {
+        let changed = plane.run(arguments);
+        assert!(changed.stdout.contains(state), "{changed:?}");
+    }
+    let wrong = plane.run(&["users", "role", "ann@example.org", "owner"]);
+    assert_eq!(wrong.code, Some(2), "{wrong:?}");
+    let off = plane.run(&["users", "remove-second-factor", "ann@example.org", "-y"]);
+    assert_eq!(off.code, Some(0), "{off:?}");
+    assert!(off.stderr.contains("password alone"), "{off:?}");
+}
+
+#[test]
+fn an_administrator_sees_the_installation() {
+    let plane = Plane::start(World::default());
+    for (what, parts) in [
+        ("teams", ["us", "ann@example.org", "Pro"]),
+        ("agents", ["us", "web-1", "online"]),
+        ("storage", ["main", "3.0 MiB", "512.0 MiB"]),
+        ("configuration", ["data-dir", "log.level", "info"]),
+    ] {
+        let shown = plane.run(&["installation", what]);
+        for part in parts {
+            assert!(shown.stdout.contains(part), "{part}: {shown:?}");
+        }
+        let json = plane.run(&["installation", what, "--json"]);
+        assert!(serde_json::from_str::<serde_json::Value>(&json.stdout).is_ok());
+    }
+}

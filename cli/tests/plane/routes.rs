@@ -30,7 +30,13 @@ pub fn router(world: Shared) -> Router {
             delete(async || StatusCode::NO_CONTENT),
         )
         .route("/users", get(users))
+        .route("/users/{id}", patch(change_user))
         .route("/users/{id}/reset-link", post(reset_link))
+        .route(
+            "/users/{id}/second-factor",
+            delete(async || StatusCode::NO_CONTENT),
+        )
+        .route("/installation/{what}", get(installation))
         .route("/notifications", get(told::notifications))
         .route("/notifications/read", post(told::read_all))
         .route(
@@ -132,6 +138,36 @@ async fn users() -> Json<Value> {
     Json(
         json!({ "items": [{ "id": PERSON, "email": "ann@example.org", "name": "Ann", "role": "admin" }], "next_cursor": null }),
     )
+}
+
+async fn change_user(PathOf(id): PathOf<String>, Json(change): Json<Value>) -> Json<Value> {
+    let mut user = json!({ "id": id, "email": "ann@example.org", "name": "Ann", "role": "admin", "state": "active",
+        "plan": "Pro", "second_factor": "off" });
+    for (field, value) in change.as_object().unwrap() {
+        user[field] = value.clone();
+    }
+    Json(user)
+}
+
+async fn installation(PathOf(what): PathOf<String>) -> Json<Value> {
+    let one = |item: Value| json!({ "items": [item], "next_cursor": null });
+    Json(match what.as_str() {
+        "teams" => one(
+            json!({ "id": PERSON, "name": "us", "owner": "ann@example.org", "plan": "Pro", "members": 3,
+            "projects": 7, "agents": 2, "created_at": "2026-01-30T00:00:00Z" }),
+        ),
+        "agents" => one(
+            json!({ "id": PERSON, "name": "web-1", "status": "online", "version": "0.1.0",
+            "team": { "id": PROJECT, "name": "us" } }),
+        ),
+        "storage" => json!({
+            "databases": [{ "name": "main", "kind": "sqlite", "bytes": 3_145_728, "reusable_bytes": 4096 }],
+            "data_dir": { "path": "/var/lib/towline", "disk_bytes": 1_073_741_824, "available_bytes": 536_870_912 },
+        }),
+        _ => {
+            json!({ "version": "0.1.0", "configuration": { "data-dir": "/var/lib/towline", "log": { "level": "info" } } })
+        }
+    })
 }
 
 async fn reset_link(PathOf(id): PathOf<String>) -> Response {

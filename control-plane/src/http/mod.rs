@@ -21,6 +21,7 @@ mod findings;
 mod health;
 mod identities;
 mod input;
+mod installation;
 mod invitations;
 mod log_line;
 mod me;

@@ -353,6 +353,8 @@ impl From<NotLetIn> for Problem {
             NotLetIn::WrongCode => Self::new(Kind::Unauthorized, detail)
                 .field("code")
                 .remedy("give the one that the authenticator app shows now, or a recovery code"),
+            NotLetIn::Suspended => Self::new(Kind::Forbidden, detail)
+                .remedy("ask an administrator of the installation"),
             NotLetIn::NoPassword => Self::new(Kind::Conflict, detail).remedy(
                 "ask for a link to a first one: an API key alone must not become a sign-in",
             ),

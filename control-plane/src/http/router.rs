@@ -14,7 +14,7 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
-    enrolment_tokens, files, health, identities, invitations, me, members, metrics,
+    enrolment_tokens, files, health, identities, installation, invitations, me, members, metrics,
     notification_channels, notification_rules, notifications, openapi, password_resets, plans,
     project_members, projects, reference, request, secrets, sessions, setup, sign_in_providers,
     sign_up, targets, teams, totp, usage, users, webhooks,
@@ -186,9 +186,15 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
 fn for_the_installation(api: &Api) -> OpenApiRouter<Api> {
     let rule = Rule::of(Area::Installation, Permission::Look);
     let plan = OpenApiRouter::new().routes(routes!(plans::change));
-    let users = OpenApiRouter::new()
+    let administered = OpenApiRouter::new()
         .routes(routes!(users::list))
-        .routes(routes!(users::reset_link));
+        .routes(routes!(users::change))
+        .routes(routes!(users::reset_link))
+        .routes(routes!(users::remove_second_factor))
+        .routes(routes!(installation::teams))
+        .routes(routes!(installation::agents))
+        .routes(routes!(installation::storage))
+        .routes(routes!(installation::configuration));
     let plans = OpenApiRouter::new().routes(routes!(plans::list));
     OpenApiRouter::new()
         .merge(
@@ -200,7 +206,10 @@ fn for_the_installation(api: &Api) -> OpenApiRouter<Api> {
             api,
             plan.route_layer(from_fn(auth::installation_admins_change)),
         ))
-        .merge(rule.over(api, users.route_layer(from_fn(auth::installation_admins))))
+        .merge(rule.over(
+            api,
+            administered.route_layer(from_fn(auth::installation_admins)),
+        ))
 }
 
 fn targets() -> OpenApiRouter<Api> {

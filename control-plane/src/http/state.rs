@@ -72,6 +72,8 @@ pub struct ApiParts {
     pub mailer: Option<Mailer>,
     /// Hosts of one's own that speak the protocols of chats.
     pub chat_hosts: Vec<String>,
+    /// What the process runs with, secrets hidden, for administrators to read.
+    pub configuration: serde_json::Value,
     /// What enrolling hosts find at the end of the public listener's chain, when that is not the
     /// built-in authority.
     pub pin: Option<Fingerprint>,

@@ -78,9 +78,12 @@ pub enum NotByProvider {
     /// Nobody comes in unasked.
     #[error("nobody has an account by this identity, and people come in by invitation alone")]
     Closed,
+    /// The account is shut out.
+    #[error("the account is suspended")]
+    Suspended,
     /// The store failed.
     #[error(transparent)]
-    Failed(#[from] OpsError),
+    Failed(OpsError),
 }
 
 impl NotByProvider {
@@ -97,7 +100,17 @@ impl NotByProvider {
             Self::NoEmail => "no-email",
             Self::Domain => "domain",
             Self::Closed => "closed",
+            Self::Suspended => "suspended",
             Self::Failed(_) => "failed",
+        }
+    }
+}
+
+impl From<OpsError> for NotByProvider {
+    fn from(error: OpsError) -> Self {
+        match error {
+            OpsError::NotLetIn(NotLetIn::Suspended) => Self::Suspended,
+            error => Self::Failed(error),
         }
     }
 }

@@ -8,8 +8,8 @@ use crate::domain::password::{Password, PasswordHash};
 use crate::passwords::{Passwords, Verdict};
 use crate::store::db::Tx;
 use crate::store::{
-    Account, Device, Means, NewSession, Person, Store, StoreError, accounts, notification_events,
-    sessions,
+    Account, Device, Means, NewSession, Person, Store, UserState, accounts, notification_events,
+    sessions, users,
 };
 
 /// Who wants to sign in, and how they show it.
@@ -38,6 +38,9 @@ pub enum NotLetIn {
     /// The code is another, or was used.
     #[error("the code is wrong, or was used already")]
     WrongCode,
+    /// They have shown who they are, and are shut out.
+    #[error("this account is suspended")]
+    Suspended,
     /// There is no password to be changed.
     #[error("you have no password yet")]
     NoPassword,
@@ -129,7 +132,10 @@ pub(super) async fn let_in(
     device: &Device,
     means: Means<'_>,
     now: DateTime<Utc>,
-) -> Result<NewSession, StoreError> {
+) -> Result<NewSession, OpsError> {
+    if users::state_of(tx, user).await? == UserState::Suspended {
+        return Err(NotLetIn::Suspended.into());
+    }
     notification_events::signs_in(tx, user, device, now).await?;
-    sessions::begin(tx, user, device, means, now).await
+    Ok(sessions::begin(tx, user, device, means, now).await?)
 }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::db::{Tx, all, execute, local_now, optional};
 use super::page::{Listed, Page};
+use super::people::Team;
 use super::{Resource, Result, Store, StoreError, Tenant};
 
 /// Sessions note at least once a minute that their agents live; who was not noted for this long is
@@ -53,6 +54,16 @@ pub struct Agent {
     pub target_id: Option<TargetId>,
     /// When it was enrolled.
     pub created_at: DateTime<Utc>,
+}
+
+/// An agent as administrators of the installation see it.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct AgentOfTeam {
+    /// The agent.
+    #[serde(flatten)]
+    pub agent: Agent,
+    /// Whose it is.
+    pub team: Team,
 }
 
 /// Whether an agent can be reached.
@@ -121,13 +132,17 @@ pub(super) fn compose_version(capabilities: &Capabilities) -> Option<String> {
 /// The columns of [`Row`], before the condition.
 macro_rules! select_agents {
     ($rest:literal) => {
+        select_agents!("", $rest)
+    };
+    ($more:literal, $rest:literal) => {
         concat!(
             "SELECT a.id, a.name, a.version, a.hostname, a.session_id, a.last_seen_at, a.revoked_at, a.capabilities,
                 a.connected_at, a.created_at,
                 (SELECT MAX(c.not_after) FROM certificates c WHERE c.agent_id = a.id AND c.revoked_at IS NULL)
                     AS certificate_expires_at,
-                (SELECT t.id FROM deployment_targets t WHERE t.agent_id = a.id LIMIT 1) AS target_id
-             FROM agents a ",
+                (SELECT t.id FROM deployment_targets t WHERE t.agent_id = a.id LIMIT 1) AS target_id",
+            $more,
+            " FROM agents a ",
             $rest
         )
     };
@@ -147,6 +162,14 @@ struct Row {
     certificate_expires_at: Option<DateTime<Utc>>,
     target_id: Option<Uuid>,
     created_at: DateTime<Utc>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RowOfTeam {
+    #[sqlx(flatten)]
+    agent: Row,
+    team_id: Uuid,
+    team_name: String,
 }
 
 impl Row {
@@ -189,6 +212,30 @@ impl Store {
         let now = local_now();
         let agents = rows.into_iter().map(|row| row.into_agent(now)).collect();
         Ok(page.cut(agents, |agent: &Agent| agent.id.uuid()))
+    }
+
+    /// The agents of all teams, revoked ones too. To be called only for administrators of the installation.
+    pub async fn list_all_agents(&self, page: Page) -> Result<Listed<AgentOfTeam>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            RowOfTeam,
+            select_agents!(
+                ", t.id AS team_id, t.name AS team_name",
+                "JOIN teams t ON t.id = a.team_id WHERE a.id < $1 ORDER BY a.id DESC LIMIT $2"
+            ),
+            page.before(),
+            page.fetch()
+        )?;
+        let now = local_now();
+        let agents = rows.into_iter().map(|row| AgentOfTeam {
+            agent: row.agent.into_agent(now),
+            team: Team {
+                id: row.team_id.into(),
+                name: row.team_name,
+            },
+        });
+        Ok(page.cut(agents.collect(), |of: &AgentOfTeam| of.agent.id.uuid()))
     }
 
     /// One agent.

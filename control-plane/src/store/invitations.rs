@@ -214,7 +214,7 @@ impl Store {
             email: &open.email,
             name,
             password,
-            role: "user",
+            role: people::UserRole::User,
             plan: people::NEWCOMERS_PLAN,
         };
         let (user, _) = people::insert_user(&mut tx, &new, now).await?;

@@ -85,7 +85,7 @@ impl Store {
                 id: tenant.user(),
                 email: row.email,
                 name: row.user_name,
-                role: row.user_role,
+                role: row.user_role.parse()?,
                 created_at: row.user_created_at,
             },
             team: Team {

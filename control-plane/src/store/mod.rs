@@ -15,6 +15,7 @@ pub mod accounts;
 pub mod activity;
 pub mod agent_sessions;
 pub mod agents;
+mod all_teams;
 pub mod api_keys;
 pub(crate) mod audit;
 mod audit_list;
@@ -72,6 +73,7 @@ mod secret_uses;
 pub mod secrets;
 pub mod sessions;
 pub mod sign_in_attempts;
+mod storage;
 pub mod targets;
 pub mod teams;
 pub mod tenant;
@@ -79,7 +81,7 @@ pub mod tenant;
 pub(crate) mod tests;
 mod text;
 pub mod usage;
-mod users;
+pub mod users;
 pub mod webhook_deliveries;
 pub(crate) mod webhook_events;
 pub mod webhook_sending;
@@ -87,6 +89,7 @@ pub mod webhooks;
 
 use std::fmt;
 use std::fs::File;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
@@ -95,7 +98,8 @@ use prometheus_client::metrics::histogram::Histogram;
 pub use accounts::Account;
 pub use activity::{Activity, ActivityFilter};
 pub use agent_sessions::{Admission, Before, Standing};
-pub use agents::{Agent, AgentStatus};
+pub use agents::{Agent, AgentOfTeam, AgentStatus};
+pub use all_teams::TeamOverview;
 pub use api_keys::{ApiKey, MintedApiKey, NewApiKey};
 pub use audit_list::{AuditEntry, AuditExport, AuditFilter};
 pub use audit_verify::AuditReport;
@@ -129,10 +133,12 @@ pub use secret_uses::OutdatedUse;
 pub use secrets::{SecretEntry, SecretVersion};
 pub use sessions::{Device, Means, NewSession, Session};
 pub use sign_in_attempts::Purpose;
+pub use storage::{DatabaseSize, DiskSpace, Storage};
 pub use targets::{Readiness, Target};
 pub use teams::{MadeTeam, OwnTeam};
 pub use tenant::{Asker, Credential, Person, RateLimits, Tenant};
 pub use usage::{PastDays, Usage, UsagePeriod};
+pub use users::{KnownUser, UserChange, UserState};
 pub use webhook_deliveries::{WebhookDelivery, WebhookExchange};
 pub use webhook_sending::DueDelivery;
 pub use webhooks::{
@@ -155,6 +161,7 @@ pub struct Store {
 struct Inner {
     main: Db,
     telemetry: Db,
+    data_dir: PathBuf,
     vault: Vault,
     wake: Wake,
     /// Measurements that wait to be written.
@@ -222,6 +229,10 @@ impl Store {
 
     pub(crate) fn vault(&self) -> &Vault {
         &self.inner.vault
+    }
+
+    pub(crate) fn data_dir(&self) -> &Path {
+        &self.inner.data_dir
     }
 
     fn samples(&self) -> &Mutex<metrics::Pending> {

@@ -179,7 +179,7 @@ impl Store {
         purpose: Purpose,
     ) -> Result<Self, OpenError> {
         let inner = match &config.url {
-            Some(url) => open_postgres(url, config.connections, vault, purpose).await?,
+            Some(url) => open_postgres(url, config, vault, purpose).await?,
             None => open_sqlite(config, vault, purpose)
                 .await
                 .map_err(|error| name_disk(error, &config.data_dir))?,
@@ -213,13 +213,20 @@ async fn open_sqlite(
     }
     let main = open_file(config, Part::Main, purpose).await?;
     let telemetry = open_file(config, Part::Telemetry, purpose).await?;
-    Ok(inner(main, telemetry, vault, Wake::local(), lock))
+    Ok(inner(config, (main, telemetry), vault, Wake::local(), lock))
 }
 
-fn inner(main: Db, telemetry: Db, vault: Vault, wake: Wake, lock: Option<File>) -> Inner {
+fn inner(
+    config: &DatabaseConfig,
+    (main, telemetry): (Db, Db),
+    vault: Vault,
+    wake: Wake,
+    lock: Option<File>,
+) -> Inner {
     Inner {
         main,
         telemetry,
+        data_dir: config.data_dir.clone(),
         vault,
         wake,
         samples: Mutex::new(metrics::Pending::default()),
@@ -317,7 +324,7 @@ async fn open_file(config: &DatabaseConfig, part: Part, purpose: Purpose) -> Res
 
 async fn open_postgres(
     url: &str,
-    connections: u32,
+    config: &DatabaseConfig,
     vault: Vault,
     purpose: Purpose,
 ) -> Result<Inner, OpenError> {
@@ -334,7 +341,7 @@ async fn open_postgres(
     first.close().await.map_err(StoreError::from)?;
     let pool: PgPool = PgPoolOptions::new()
         // One of them listens for wake-ups.
-        .max_connections(connections.max(1) + 1)
+        .max_connections(config.connections.max(1) + 1)
         .acquire_timeout(CONNECT_WITHIN)
         .connect_with(options)
         .await
@@ -348,8 +355,8 @@ async fn open_postgres(
     }
     let wake = Wake::postgres(&pool);
     Ok(inner(
-        postgres_db(pool.clone()),
-        postgres_db(pool),
+        config,
+        (postgres_db(pool.clone()), postgres_db(pool)),
         vault,
         wake,
         None,

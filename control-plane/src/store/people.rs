@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use towline_pki::{hash_token, random_token};
 use towline_shared::ids::{TeamId, UserId};
 use utoipa::ToSchema;
@@ -34,19 +34,30 @@ pub struct User {
     pub email: String,
     /// The name.
     pub name: String,
-    /// `user` or `admin` (of the installation).
-    pub role: String,
+    /// What the person may do in the installation.
+    pub role: UserRole,
     /// When the person joined.
     pub created_at: DateTime<Utc>,
 }
 
 /// What a person may do in the installation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum UserRole {
     /// To work in teams.
     User,
     /// To change what holds for all teams, too.
     Admin,
+}
+
+impl UserRole {
+    /// The name in the API and the database.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::User => "user",
+            Self::Admin => "admin",
+        }
+    }
 }
 
 impl FromStr for UserRole {
@@ -140,7 +151,7 @@ pub(crate) async fn create_first_user(
         email,
         name,
         password,
-        role: "admin",
+        role: UserRole::Admin,
         plan: OWNERS_PLAN,
     };
     let (user, team) = insert_user(tx, &new, now).await?;
@@ -176,7 +187,7 @@ pub(crate) async fn create_newcomer(
         email,
         name,
         password,
-        role: "user",
+        role: UserRole::User,
         plan: NEWCOMERS_PLAN,
     };
     match insert_user(tx, &new, now).await {
@@ -194,8 +205,7 @@ pub(super) struct NewUser<'a> {
     pub(super) email: &'a str,
     pub(super) name: &'a str,
     pub(super) password: Option<&'a PasswordHash>,
-    /// `user` or `admin` (of the installation).
-    pub(super) role: &'static str,
+    pub(super) role: UserRole,
     /// The plan's name.
     pub(super) plan: &'static str,
 }
@@ -216,7 +226,7 @@ pub(super) async fn insert_user(
         user.uuid(),
         new.email,
         new.name,
-        new.role,
+        new.role.as_str(),
         plan,
         new.password.map(PasswordHash::as_str),
         now
@@ -258,7 +268,7 @@ pub(super) async fn insert_user(
         id: user,
         email: new.email.to_owned(),
         name: new.name.to_owned(),
-        role: new.role.to_owned(),
+        role: new.role,
         created_at: now,
     };
     Ok((user, team))
@@ -287,7 +297,7 @@ pub(super) async fn insert_member(
 
 /// A person who exists.
 pub(super) async fn user(tx: &mut Tx, id: UserId) -> Result<User> {
-    let (email, name, role, created_at) = one!(
+    let (email, name, role, created_at): (String, String, String, DateTime<Utc>) = one!(
         tx.conn(),
         (String, String, String, DateTime<Utc>),
         "SELECT email, name, role, created_at FROM users WHERE id = $1",
@@ -297,7 +307,7 @@ pub(super) async fn user(tx: &mut Tx, id: UserId) -> Result<User> {
         id,
         email,
         name,
-        role,
+        role: role.parse()?,
         created_at,
     })
 }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::audit;
+use super::audit::{self, Actor};
 use super::db::{Tx, execute, local_now, one, optional};
 use super::{
     Person, Result, Store, StoreError, accounts, counted, notification_events, sessions, stored,
@@ -159,10 +159,14 @@ pub(crate) async fn enable(
     note(tx, person, "second_factor.enable", detail, now).await
 }
 
-/// From now on the password is enough.
+/// From now on the password is enough, by the person's own wish.
 pub(crate) async fn disable(tx: &mut Tx, person: &Person, now: DateTime<Utc>) -> Result<()> {
-    let user = person.user();
-    accounts::lock(tx, user).await?;
+    accounts::lock(tx, person.user()).await?;
+    remove(tx, person.user(), person.actor(), now).await
+}
+
+/// From now on the password is enough, in a transaction that has locked the account.
+pub(super) async fn remove(tx: &mut Tx, user: UserId, by: Actor, now: DateTime<Utc>) -> Result<()> {
     let sql = "DELETE FROM second_factors WHERE user_id = $1";
     if execute!(tx.conn(), sql, user.uuid())? == 0 {
         return Err(StoreError::Conflict {
@@ -173,7 +177,8 @@ pub(crate) async fn disable(tx: &mut Tx, person: &Person, now: DateTime<Utc>) ->
     forget_codes(tx, user).await?;
     let event = NotificationEvent::AccountSecondFactorOff;
     notification_events::account_changed(tx, user, event, now).await?;
-    note(tx, person, "second_factor.disable", Value::Null, now).await
+    let (action, subject) = ("second_factor.disable", ("user", user.uuid()));
+    audit::append_to_account(tx, user, by, action, subject, Value::Null, now).await
 }
 
 /// Takes the code of a step; false if it, or a later one, was taken before.
@@ -229,7 +234,7 @@ async fn note(
     audit::append_to_account(tx, user, actor, action, subject, detail, now).await
 }
 
-fn state(enabled_at: Option<DateTime<Utc>>) -> FactorState {
+pub(super) fn state(enabled_at: Option<DateTime<Utc>>) -> FactorState {
     match enabled_at {
         Some(_) => FactorState::On,
         None => FactorState::Pending,

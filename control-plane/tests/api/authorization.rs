@@ -240,7 +240,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "notifications" => told["items"][0]["id"].as_str().unwrap(),
             "notification-channels" => channel["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team.
-            "plans" | "users" => continue,
+            "installation" | "plans" | "users" => continue,
             "projects" => project.as_str(),
             "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
@@ -303,7 +303,7 @@ fn whom(route: &Route) -> For {
     if resource == "audit" {
         return For::Roles(Permission::ReadAudit);
     }
-    if resource == "users" {
+    if matches!(resource, "installation" | "users") {
         return For::Administrators;
     }
     if route.method == "get" {

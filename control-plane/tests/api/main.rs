@@ -5,6 +5,7 @@
     reason = "a panic is how a test says what went wrong"
 )]
 
+mod administration;
 mod agents;
 mod authorization;
 mod containers;

@@ -35,7 +35,7 @@ fn needs(route: &Route) -> Needs {
         )
         | (_, "/api/v1/invitations/join") => return Needs::All,
         ("plans", _) if route.method == "patch" => Area::Installation,
-        ("users", _) => Area::Installation,
+        ("installation" | "users", _) => Area::Installation,
         ("plans" | "usage", _) => Area::Usage,
         ("activity", _) => Area::Activity,
         ("agents" | "enrolment-tokens", _) => Area::Agents,

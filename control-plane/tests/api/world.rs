@@ -94,6 +94,7 @@ impl World {
             providers: Providers::default(),
             mailer: None,
             chat_hosts: vec!["127.0.0.1".to_owned()],
+            configuration: json!({"data-dir": "/var/lib/towline"}),
             pin: None,
         };
         adjust(&mut parts);

@@ -61,6 +61,7 @@ const TROUBLES = {
   denied: "The provider did not let you in, or you said no there.",
   unreachable: "The provider cannot be reached. Try again in a moment, or sign in in another way.",
   unproven: "What the provider said cannot be trusted. Begin again; if it stays so, tell an administrator of this installation.",
+  "suspended": "This account is suspended. Ask an administrator of the installation.",
   "not-signed-in": "You were signed out meanwhile. Sign in, and link it again.",
   taken: "This identity is linked already, or you have as many as there may be.",
   unlinked: "There is an account with your address, but this identity is not linked to it. Sign in as you otherwise do, and link it here.",

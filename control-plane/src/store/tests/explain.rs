@@ -18,8 +18,8 @@ const SMALL: [&str; 7] = [
     "sqlite_master",
 ];
 
-/// Indexes of nothing but what is at work or due, which is never much; each statement takes all of it, or the first.
-const OF_THE_LIVE: [&str; 7] = [
+/// Indexes of nothing but what is at work or due, or of the few administrators, which is never much; each statement takes all of it, or the first.
+const OF_THE_LIVE: [&str; 8] = [
     "jobs_live",
     "jobs_queue",
     "jobs_leases",
@@ -27,6 +27,7 @@ const OF_THE_LIVE: [&str; 7] = [
     "webhook_deliveries_due",
     "notification_deliveries_due",
     "agents_absent",
+    "users_admins",
 ];
 
 /// Statements that are there to take all rows, or seem to.

@@ -7,7 +7,7 @@ use towline_shared::ids::UserId;
 use super::world::{World, on_both};
 use crate::domain::permission::Role;
 use crate::store::people::SetUp;
-use crate::store::{Page, Resource, StoreError, Tenant};
+use crate::store::{Page, Resource, StoreError, Tenant, UserRole};
 
 on_both!(
     somebody_new_joins_by_a_link_that_works_once,
@@ -101,7 +101,7 @@ async fn somebody_new_joins_by_a_link_that_works_once(world: &World) {
         .accept_invitation(&invited.token, "Bob", None, ADDRESS)
         .await
         .unwrap();
-    assert_eq!(joined.user.role, "user");
+    assert_eq!(joined.user.role, UserRole::User);
     assert_eq!(joined.team.id, world.tenant.team());
     let bob = store
         .authenticate(&joined.api_key.key)

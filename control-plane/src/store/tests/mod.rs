@@ -14,6 +14,7 @@
 pub(crate) mod world;
 
 mod activity;
+mod administration;
 mod agents;
 mod audit;
 mod authorities;

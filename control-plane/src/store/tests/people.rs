@@ -7,7 +7,7 @@ use crate::domain::access::Reach;
 use crate::domain::permission::Role;
 use crate::domain::scope::Scopes;
 use crate::ops::{self, OpsError};
-use crate::store::{Credential, NewApiKey, Page, RateLimits, Resource, StoreError};
+use crate::store::{Credential, NewApiKey, Page, RateLimits, Resource, StoreError, UserRole};
 
 on_both!(
     a_link_sets_up_once,
@@ -33,8 +33,8 @@ async fn a_link_sets_up_once(world: &World) {
 
     let me = store.me(&world.tenant).await.unwrap();
     assert_eq!(
-        (me.user.email.as_str(), me.user.role.as_str(), me.role),
-        ("anna@example.org", "admin", Some(Role::Owner))
+        (me.user.email.as_str(), me.user.role, me.role),
+        ("anna@example.org", UserRole::Admin, Some(Role::Owner))
     );
     assert_eq!(me.team.id, world.set_up.team.id);
     assert_eq!(me.key.unwrap().id, world.set_up.api_key.about.id);

@@ -36,7 +36,7 @@ async fn sign_in(
     ops::sign_in(&world.store, passwords, who, &device()).await
 }
 
-fn is_refused<T>(result: Result<T, OpsError>, why: NotLetIn) {
+pub(super) fn is_refused<T>(result: Result<T, OpsError>, why: NotLetIn) {
     let result = result.map(drop);
     let refused = matches!(result, Err(OpsError::NotLetIn(found)) if found == why);
     assert!(refused, "{why:?}: {result:?}");
@@ -54,7 +54,7 @@ async fn propose(world: &World, passwords: &Passwords) -> Vec<u8> {
 }
 
 /// Turns it on, and gives the secret and the recovery codes.
-async fn enable(world: &World, passwords: &Passwords) -> (Vec<u8>, Vec<String>) {
+pub(super) async fn enable(world: &World, passwords: &Passwords) -> (Vec<u8>, Vec<String>) {
     let secret = propose(world, passwords).await;
     let now = code(&secret, 0);
     let codes = ops::enable_second_factor(&world.store, world.tenant.person(), &now).await;
