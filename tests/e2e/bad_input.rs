@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 use towline_tests::compose::{ComposeFolder, Service};
+use towline_tests::process::{guarded, output};
+use towline_tests::scratch::Scratch;
 use towline_tests::server::{DatabaseKind, ServerPlan, ServerProcess};
 use towline_tests::story::Installation;
 
@@ -168,4 +170,28 @@ fn a_data_directory_that_is_a_file_is_refused() {
     std::fs::write(server.data_dir(), "in the way").unwrap();
     let said = server_refusal(&server);
     assert!(said.contains("data"), "{said}");
+}
+
+/// `curl` sends on until it is answered; a connection that is reset meanwhile would lose the answer.
+#[test]
+fn whoever_sends_too_much_reads_why() {
+    let server = ServerProcess::start(ServerPlan::new(DatabaseKind::Sqlite));
+    let folder = Scratch::new("too-much");
+    let body = folder.join("body.json");
+    let mut text = br#"{"token":""#.to_vec();
+    text.resize(8 * 1024 * 1024, b'x');
+    std::fs::write(&body, text).unwrap();
+    for version in ["--http1.1", "--http2"] {
+        for _ in 0..5 {
+            let mut curl = guarded("curl");
+            curl.args(["--silent", "--show-error", version, "--header", "Expect:"])
+                .args(["--header", "Content-Type: application/json", "--cacert"])
+                .arg(server.ca())
+                .arg("--data-binary")
+                .arg(format!("@{}", body.display()))
+                .arg(format!("{}/api/v1/setup", server.url()));
+            let answer = output(curl);
+            assert!(answer.contains(r#""status":413"#), "{version}: {answer}");
+        }
+    }
 }

@@ -23,6 +23,7 @@ mod identities;
 mod input;
 mod installation;
 mod invitations;
+mod linger;
 mod log_line;
 mod me;
 mod measures;

@@ -14,10 +14,10 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
-    enrolment_tokens, files, health, identities, installation, invitations, me, members, metrics,
-    notification_channels, notification_rules, notifications, openapi, password_resets, plans,
-    project_members, projects, reference, request, secrets, sessions, setup, sign_in_providers,
-    sign_up, targets, teams, totp, usage, users, webhooks,
+    enrolment_tokens, files, health, identities, installation, invitations, linger, me, members,
+    metrics, notification_channels, notification_rules, notifications, openapi, password_resets,
+    plans, project_members, projects, reference, request, secrets, sessions, setup,
+    sign_in_providers, sign_up, targets, teams, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -42,6 +42,7 @@ pub fn router(api: Api) -> Result<Router, serde_json::Error> {
         ))
         .layer(from_fn(request::in_time))
         .layer(from_fn_with_state(api.clone(), request::observe))
+        .layer(from_fn(linger::linger))
         .with_state(api))
 }
 
