@@ -13,6 +13,7 @@ mod chaos;
 mod command_line;
 mod crashes;
 mod deploys;
+mod description;
 mod disks;
 mod evil;
 mod failures;

@@ -101,6 +101,17 @@ impl Parts {
         folder
     }
 
+    /// Schemathesis' program.
+    pub fn schemathesis(&self) -> PathBuf {
+        let folder = self.root.join("schemathesis");
+        assert!(
+            folder.join("complete").is_file(),
+            "{} is not complete: run tests/setup",
+            folder.display()
+        );
+        folder.join("bin/schemathesis")
+    }
+
     /// tini: process 1 of an engine's namespaces.
     pub fn init(&self) -> PathBuf {
         self.root.join("docker-old/usr/bin/tini-static")
