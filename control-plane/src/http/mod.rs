@@ -15,6 +15,7 @@ mod deployment_log;
 mod deployments;
 mod enrolment;
 mod enrolment_tokens;
+mod examples;
 mod exposition;
 mod files;
 mod findings;

@@ -12,8 +12,8 @@ use utoipa::openapi::security::{
 };
 use utoipa::openapi::{Components, Content, Ref, RefOr, ResponseBuilder};
 
-use super::cookie;
 use super::problem::ProblemDocument;
+use super::{cookie, examples};
 
 /// The names of the schemes by which requests are authorized.
 const API_KEY: &str = "api_key";
@@ -142,9 +142,11 @@ fn operations(item: &mut PathItem) -> impl Iterator<Item = (Method, &mut Operati
 pub struct Description(Bytes);
 
 impl Description {
-    /// Writes a description down once.
+    /// Writes a description down once, with examples.
     pub fn of(document: &utoipa::openapi::OpenApi) -> Result<Self, serde_json::Error> {
-        Ok(Self(serde_json::to_vec(document)?.into()))
+        let mut document = serde_json::to_value(document)?;
+        examples::add(&mut document);
+        Ok(Self(serde_json::to_vec(&document)?.into()))
     }
 }
 

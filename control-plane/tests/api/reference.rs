@@ -59,6 +59,16 @@ async fn every_operation_is_described_whole() {
                     "{name}: {status} is not described"
                 );
             }
+            let bodies = responses.values().chain([&operation["requestBody"]]);
+            for (media, content) in bodies
+                .filter_map(|body| body["content"].as_object())
+                .flatten()
+            {
+                assert!(
+                    !media.ends_with("json") || content["example"].is_object(),
+                    "{name}: {media} has no example"
+                );
+            }
             for parameter in operation["parameters"].as_array().into_iter().flatten() {
                 assert!(
                     parameter["description"].is_string(),

@@ -73,9 +73,15 @@ function schemaTable(api, schema) {
   }));
 }
 
+/** What a body looks like; hidden until somebody wants to see it. */
+function exampleOf(value) {
+  if (value === undefined) return [];
+  return [make("details", {}, make("summary", {}, "Example"), make("pre", {}, JSON.stringify(value, null, 2)))];
+}
+
 function body(api, content) {
-  return Object.entries(content ?? {}).flatMap(([media, { schema }]) =>
-    [make("p", { class: "quiet" }, media), schemaTable(api, schema)]);
+  return Object.entries(content ?? {}).flatMap(([media, { schema, example }]) =>
+    [make("p", { class: "quiet" }, media), schemaTable(api, schema), ...exampleOf(example)]);
 }
 
 function parameters(api, operation) {
@@ -97,7 +103,8 @@ function answers(api, operation) {
 
 function example(method, path, operation) {
   const key = operation.security ? ` -H "Authorization: Bearer $KEY"` : "";
-  const sends = operation.requestBody?.content?.["application/json"] ? ` --json '{…}'` : "";
+  const json = operation.requestBody?.content?.["application/json"];
+  const sends = json ? ` --json '${JSON.stringify(json.example)}'` : "";
   const how = method === "get" ? "" : ` -X ${method.toUpperCase()}`;
   return make("pre", {}, `curl${how}${key} ${location.origin}${path}${sends}`);
 }
@@ -147,7 +154,7 @@ function find() {
   const words = at("find").value.toLowerCase().split(/\s+/).filter(Boolean);
   let found = 0;
   for (const section of document.querySelectorAll("section")) {
-    const all = [...section.querySelectorAll("details")];
+    const all = [...section.querySelectorAll("details[data-text]")];
     for (const details of all) {
       details.hidden = !words.every((word) => details.dataset.text.includes(word));
       found += details.hidden ? 0 : 1;
