@@ -8,8 +8,17 @@ use serde_json::{Value, json};
 use towline_server::domain::permission::{Permission, Role};
 use uuid::Uuid;
 
+use crate::database::on_both;
 use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
+
+on_both!(
+    every_route_but_the_public_ones_needs_a_valid_credential,
+    a_foreign_thing_and_an_absent_one_are_one_answer,
+    every_role_may_what_the_table_says_and_no_more,
+    keys_are_read_from_the_header_alone,
+    guessing_keys_is_slowed_down_and_missing_ones_are_no_guesses,
+);
 
 /// Routes that need no API key, and why.
 const PUBLIC: [(&str, &str); 26] = [
@@ -141,7 +150,6 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
 /// So few that none of an address's wrong guesses is one too many.
 const GUESSES: usize = 40;
 
-#[tokio::test]
 async fn every_route_but_the_public_ones_needs_a_valid_credential() {
     let routes = routes(&World::open().await).await;
     let id = Uuid::now_v7().to_string();
@@ -176,7 +184,6 @@ async fn every_route_but_the_public_ones_needs_a_valid_credential() {
     );
 }
 
-#[tokio::test]
 async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let world = World::open().await;
     let ada = world.first().await;
@@ -342,7 +349,6 @@ fn whom(route: &Route) -> For {
     })
 }
 
-#[tokio::test]
 async fn every_role_may_what_the_table_says_and_no_more() {
     let world = World::open().await;
     let id = Uuid::now_v7().to_string();
@@ -374,7 +380,6 @@ async fn every_role_may_what_the_table_says_and_no_more() {
     assert!(refused > 50, "{refused}");
 }
 
-#[tokio::test]
 async fn keys_are_read_from_the_header_alone() {
     let world = World::open().await;
     let ada = world.first().await;
@@ -405,7 +410,6 @@ async fn keys_are_read_from_the_header_alone() {
         .expect(401);
 }
 
-#[tokio::test]
 async fn guessing_keys_is_slowed_down_and_missing_ones_are_no_guesses() {
     let world = World::open().await;
     let ada = world.first().await;

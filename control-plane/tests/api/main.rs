@@ -9,6 +9,7 @@ mod administration;
 mod agents;
 mod authorization;
 mod containers;
+mod database;
 mod deployments;
 mod files;
 mod host;

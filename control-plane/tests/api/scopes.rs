@@ -5,8 +5,16 @@ use towline_server::domain::scope::{Area, Scope, Verb};
 use uuid::Uuid;
 
 use crate::authorization::{Route, ask, routes};
+use crate::database::on_both;
 use crate::host::Host;
 use crate::world::{Answer, COMPOSE, Somebody, World};
+
+on_both!(
+    a_key_opens_what_its_scopes_say_and_no_more,
+    a_key_for_one_project_sees_that_alone,
+    somebody_invited_to_one_project_sees_that_alone,
+    scopes_that_are_none_are_refused_by_name,
+);
 
 /// What a key needs for a route.
 #[derive(PartialEq, Eq)]
@@ -73,7 +81,6 @@ async fn with_scopes<'a>(world: &'a World, of: &Somebody<'_>, scopes: &[String])
     key(world, of, json!({"name": "k", "scopes": scopes})).await
 }
 
-#[tokio::test]
 async fn a_key_opens_what_its_scopes_say_and_no_more() {
     let world = World::open().await;
     let ada = world.first().await;
@@ -127,7 +134,6 @@ async fn a_key_opens_what_its_scopes_say_and_no_more() {
     );
 }
 
-#[tokio::test]
 async fn a_key_for_one_project_sees_that_alone() {
     let world = World::open().await;
     let ada = world.first().await;
@@ -220,7 +226,6 @@ async fn a_key_for_one_project_sees_that_alone() {
     assert!(untouched["cancel_requested_at"].is_null());
 }
 
-#[tokio::test]
 async fn somebody_invited_to_one_project_sees_that_alone() {
     let world = World::open().await;
     let ada = world.first().await;
@@ -324,7 +329,6 @@ async fn nothing_of_the_team(ci: &Somebody<'_>) {
         .expect(403);
 }
 
-#[tokio::test]
 async fn scopes_that_are_none_are_refused_by_name() {
     let world = World::open().await;
     let ada = world.first().await;

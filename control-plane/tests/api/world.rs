@@ -27,6 +27,8 @@ use towline_server::vault::Vault;
 use towline_server::webhooks::Webhooks;
 use uuid::Uuid;
 
+use crate::database::{Database, Rows, write_rows};
+
 /// The first user's.
 pub const PASSWORD: &str = "correct horse battery";
 
@@ -36,6 +38,7 @@ pub struct World {
     pub stopping: CancellationToken,
     pub agent_address: SocketAddr,
     pub router: Router,
+    database: Database,
     folder: TempDir,
 }
 
@@ -66,10 +69,11 @@ impl World {
     /// One that differs in something.
     pub async fn with(adjust: impl FnOnce(&mut ApiParts)) -> Self {
         let folder = tempfile::tempdir().unwrap();
+        let database = Database::make().await;
         let vault = Vault::load_or_create(folder.path(), None).unwrap();
         let config = DatabaseConfig {
             data_dir: folder.path().to_owned(),
-            url: None,
+            url: database.url(),
             connections: 4,
         };
         let store = Store::open(&config, vault).await.unwrap();
@@ -111,6 +115,7 @@ impl World {
             store,
             stopping,
             agent_address,
+            database,
             folder,
         }
     }
@@ -127,21 +132,19 @@ impl World {
     /// A person with a role in a team of their own, made by hand: teams have no API yet.
     pub async fn another(&self, role: &str) -> Somebody<'_> {
         let key = towline_pki::random_token("twlk").unwrap();
-        let pool = self.database().await;
         let (user, team, now) = (Uuid::now_v7(), Uuid::now_v7(), Utc::now());
-        for statement in [
-            "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at)
-                SELECT $1, hex($1), 'Bob', 'user', id, $3, $3 FROM plans WHERE name = 'Enterprise'",
-            "INSERT INTO teams (id, name, owner_id, created_at, updated_at) VALUES ($2, 'Bob', $1, $3, $3)",
-            "INSERT INTO team_members (id, team_id, user_id, role, joined_at, created_at, updated_at)
-                VALUES ($1, $2, $1, $4, $3, $3, $3)",
-            "INSERT INTO api_keys (id, team_id, user_id, name, prefix, token_hash, scopes, created_at, updated_at)
-                VALUES ($1, $2, $1, 'key', 'twk_', $5, 'all', $3, $3)",
-        ] {
-            let query = sqlx::query(statement).bind(user).bind(team).bind(now);
-            query.bind(role).bind(hash_token(&key)).execute(&pool).await.unwrap();
-        }
-        pool.close().await;
+        let rows = &self.rows().await;
+        let sql = "INSERT INTO users (id, email, name, role, plan_id, created_at, updated_at)
+            VALUES ($1, $2, 'Bob', 'user', (SELECT id FROM plans WHERE name = 'Enterprise'), $3, $3)";
+        write_rows!(rows, sql, user, user.simple().to_string(), now);
+        let sql = "INSERT INTO teams (id, name, owner_id, created_at, updated_at) VALUES ($1, 'Bob', $2, $3, $3)";
+        write_rows!(rows, sql, team, user, now);
+        let sql = "INSERT INTO team_members (id, team_id, user_id, role, joined_at, created_at, updated_at)
+            VALUES ($1, $2, $1, $3, $4, $4, $4)";
+        write_rows!(rows, sql, user, team, role, now);
+        let sql = "INSERT INTO api_keys (id, team_id, user_id, name, prefix, token_hash, scopes, created_at, updated_at)
+            VALUES ($1, $2, $1, 'key', 'twk_', $3, 'all', $4, $4)";
+        write_rows!(rows, sql, user, team, hash_token(&key), now);
         self.with_key(&key)
     }
 
@@ -152,19 +155,16 @@ impl World {
         let id = Uuid::now_v7();
         let sql =
             "INSERT INTO oauth_identities (id, user_id, provider, subject, created_at, updated_at)
-            VALUES ($1, $2, $3, hex($1), $4, $4)";
-        let pool = self.database().await;
-        let query = sqlx::query(sql).bind(id).bind(user).bind(provider);
-        query.bind(Utc::now()).execute(&pool).await.unwrap();
-        pool.close().await;
+            VALUES ($1, $2, $3, $4, $5, $5)";
+        let rows = &self.rows().await;
+        let subject = id.simple().to_string();
+        write_rows!(rows, sql, id, user, provider, subject, Utc::now());
         id.to_string()
     }
 
-    /// The database, behind the store's back.
-    async fn database(&self) -> sqlx::SqlitePool {
-        let path = self.folder.path().join("control.db");
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(path);
-        sqlx::SqlitePool::connect_with(options).await.unwrap()
+    /// The rows, behind the store's back.
+    async fn rows(&self) -> Rows {
+        self.database.rows(self.folder.path()).await
     }
 
     /// A browser in which somebody has signed in: the session is made by hand.
@@ -172,17 +172,11 @@ impl World {
         let token = towline_pki::random_token("twlc").unwrap();
         let me = somebody.get("/api/v1/me").await.expect(200);
         let user: Uuid = me["user"]["id"].as_str().unwrap().parse().unwrap();
-        let pool = self.database().await;
         let sql = "INSERT INTO sessions (id, user_id, token_hash, user_agent, address, last_used_at, expires_at, created_at)
             VALUES ($1, $2, $3, '', '', $4, $5, $4)";
-        let now = Utc::now();
-        let query = sqlx::query(sql)
-            .bind(Uuid::now_v7())
-            .bind(user)
-            .bind(hash_token(&token));
-        let query = query.bind(now).bind(now + TimeDelta::days(1));
-        query.execute(&pool).await.unwrap();
-        pool.close().await;
+        let (rows, now) = (&self.rows().await, Utc::now());
+        let (id, hash, end) = (Uuid::now_v7(), hash_token(&token), now + TimeDelta::days(1));
+        write_rows!(rows, sql, id, user, hash, now, end);
         self.with_cookie(&format!("__Host-towline={}", *token))
     }
 
