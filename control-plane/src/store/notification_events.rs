@@ -49,8 +49,9 @@ pub(super) async fn deployment_ended(
         _ => return Ok(()),
     };
     let shown = deployments::in_transaction(tx, deployment).await?;
+    let project_id = shown.project.id.into();
     let owner = shown.triggered_by.as_ref().map(|by| UserId::from(by.id));
-    let audience = of_team(tx, event, team, owner).await?;
+    let audience = of_team(tx, event, team, Some(project_id), owner).await?;
     if audience.is_empty() {
         return Ok(());
     }
@@ -66,7 +67,7 @@ pub(super) async fn deployment_ended(
     let notice = Notice::new(event.as_str(), &message, Some(&detail.join("\n")));
     let mut notice = notice.about("deployment", deployment.uuid());
     notice.team_id = Some(team);
-    notice.project_id = Some(shown.project.id.into());
+    notice.project_id = Some(project_id);
     tell(tx, &audience, &mut notice, now).await
 }
 
@@ -135,7 +136,7 @@ async fn tell_team(
     mut notice: Notice,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let audience = of_team(tx, event, team, None).await?;
+    let audience = of_team(tx, event, team, None, None).await?;
     if audience.is_empty() {
         return Ok(());
     }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
-use towline_shared::ids::{NotificationChannelId, NotificationDeliveryId};
+use towline_shared::ids::{NotificationChannelId, NotificationDeliveryId, ProjectId, TeamId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use crate::domain::notification_channel::{ChannelKind, ChannelSettings};
 use crate::domain::retry::Verdict;
 
 const CLAIM: [&str; 2] = claim!("notification_deliveries" for "notification_channels" by "channel_id"
-    gives "id, channel_id, team_id, event_id, attempts, notice, give_up_at, created_at");
+    gives "id, channel_id, event_id, attempts, notice, give_up_at, created_at");
 const NEXT: &str = next_due!("notification_deliveries");
 
 /// A message over a channel.
@@ -85,7 +85,6 @@ pub struct DueNotice {
 struct DueRow {
     id: Uuid,
     channel_id: Uuid,
-    team_id: Option<Uuid>,
     event_id: Uuid,
     attempts: i64,
     notice: String,
@@ -187,7 +186,7 @@ impl Store {
                 tx.roll_back().await?;
                 return Ok(None);
             };
-            let receiver = receiver(&mut tx, row.channel_id, row.team_id).await?;
+            let receiver = receiver(&mut tx, row.channel_id, &from_json(&row.notice)?).await?;
             if let Some(why) = receiver.refusal() {
                 end(&mut tx, row.id, why, now).await?;
                 tx.commit().await?;
@@ -283,12 +282,11 @@ impl Store {
         if made == 0 {
             return Err(StoreError::NotFound(super::Resource::NotificationChannel));
         }
-        let receiver = receiver(&mut tx, channel.uuid(), None).await?;
+        let receiver = receiver(&mut tx, channel.uuid(), &notice).await?;
         tx.commit().await?;
         let row = DueRow {
             id: id.uuid(),
             channel_id: channel.uuid(),
-            team_id: None,
             event_id,
             attempts: 1,
             notice: as_json(&notice)?,
@@ -353,18 +351,20 @@ fn due(row: &DueRow, receiver: Receiver, now: DateTime<Utc>) -> Result<DueNotice
     })
 }
 
-/// Who is in the team is read again: somebody who has left it is told nothing.
-async fn receiver(tx: &mut Tx, channel: Uuid, team: Option<Uuid>) -> Result<Receiver> {
+/// Who is in the team, or has a role on the project, is read again: somebody who has left is told nothing.
+async fn receiver(tx: &mut Tx, channel: Uuid, notice: &Notice) -> Result<Receiver> {
     Ok(one!(
         tx.conn(),
         Receiver,
         "SELECT c.kind, c.host, c.state, c.settings_encrypted, c.key_version, u.email,
-            CAST(CASE WHEN $2 IS NULL OR EXISTS
-                (SELECT 1 FROM team_members m WHERE m.team_id = $2 AND m.user_id = c.user_id) THEN 1 ELSE 0 END AS BIGINT)
-                AS is_member
+            CAST(CASE WHEN $2 IS NULL
+                OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = $2 AND m.user_id = c.user_id)
+                OR EXISTS (SELECT 1 FROM project_members o WHERE o.project_id = $3 AND o.user_id = c.user_id)
+                THEN 1 ELSE 0 END AS BIGINT) AS is_member
          FROM notification_channels c JOIN users u ON u.id = c.user_id WHERE c.id = $1",
         channel,
-        team
+        notice.team_id.map(TeamId::uuid),
+        notice.project_id.map(ProjectId::uuid)
     )?)
 }
 

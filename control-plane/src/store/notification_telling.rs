@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use towline_shared::ids::{TeamId, UserId};
+use towline_shared::ids::{ProjectId, TeamId, UserId};
 use uuid::Uuid;
 
 use super::db::{Tx, all, execute, one};
@@ -45,21 +45,24 @@ impl Audience {
     }
 }
 
-/// Who of a team is told of an event, which is `owner`'s own.
+/// Who of a team, and of those who are there for the project alone, is told of an event, which is `owner`'s own.
 pub(super) async fn of_team(
     tx: &mut Tx,
     event: NotificationEvent,
     team: TeamId,
+    project: Option<ProjectId>,
     owner: Option<UserId>,
 ) -> Result<Audience> {
     let rows = all!(
         tx.conn(),
         (Uuid, Option<Uuid>, Option<String>),
         "SELECT m.user_id, r.channel_id, r.tell FROM team_members m
-         LEFT JOIN notification_rules r ON r.user_id = m.user_id AND r.event_type = $2
-         WHERE m.team_id = $1 ORDER BY m.user_id",
+         LEFT JOIN notification_rules r ON r.user_id = m.user_id AND r.event_type = $2 WHERE m.team_id = $1
+         UNION SELECT o.user_id, r.channel_id, r.tell FROM project_members o
+         LEFT JOIN notification_rules r ON r.user_id = o.user_id AND r.event_type = $2 WHERE o.project_id = $3",
         team.uuid(),
-        event.as_str()
+        event.as_str(),
+        project.map(ProjectId::uuid)
     )?;
     let mut members: BTreeMap<Uuid, Vec<Row>> = BTreeMap::new();
     for (user, channel, tell) in rows {
@@ -148,7 +151,7 @@ async fn tell_in_product(
         sql,
         with_ids(users),
         notice.team_id.map(TeamId::uuid),
-        notice.project_id.map(towline_shared::ids::ProjectId::uuid),
+        notice.project_id.map(ProjectId::uuid),
         notice.event.as_str(),
         notice.message.as_str(),
         notice.detail.as_deref(),

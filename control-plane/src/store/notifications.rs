@@ -93,8 +93,9 @@ macro_rules! of_person {
     ($select:literal, $rest:literal) => {
         concat!(
             $select,
-            " WHERE n.user_id = $1 AND (n.team_id IS NULL OR EXISTS
-                (SELECT 1 FROM team_members m WHERE m.team_id = n.team_id AND m.user_id = n.user_id))",
+            " WHERE n.user_id = $1 AND (n.team_id IS NULL
+                OR EXISTS (SELECT 1 FROM team_members m WHERE m.team_id = n.team_id AND m.user_id = n.user_id)
+                OR EXISTS (SELECT 1 FROM project_members o WHERE o.project_id = n.project_id AND o.user_id = n.user_id))",
             $rest
         )
     };

@@ -8,6 +8,7 @@ use towline_shared::ids::NotificationDeliveryId;
 use towline_shared::outcome::{FailureReason, Outcome};
 use uuid::Uuid;
 
+use super::teams::newcomer;
 use super::world::{Host, World, finished, on_both, succeeded};
 use crate::domain::notification::{NotificationEvent, Tell};
 use crate::domain::notification_channel::ChannelSettings;
@@ -28,6 +29,7 @@ on_both!(
     attempts_follow_the_schedule_of_webhooks,
     a_channel_that_fails_for_good_is_switched_off_and_that_is_told,
     who_has_left_the_team_is_told_nothing,
+    who_is_there_for_one_project_is_told_of_that_alone,
     absent_agents_are_told_of_once_and_when_they_are_back,
     what_guards_an_account_is_told_and_mailed,
     a_plan_that_is_nearly_used_up_is_told_twice,
@@ -390,6 +392,32 @@ async fn who_has_left_the_team_is_told_nothing(world: &World) {
         1,
         "it is not queued any more"
     );
+}
+
+async fn who_is_there_for_one_project_is_told_of_that_alone(world: &World) {
+    let (store, host) = (&world.store, world.host("shop").await);
+    let (web, other) = (world.project("web").await, world.project("other").await);
+    let bob = newcomer(world, Role::Viewer, Some(&web)).await;
+    let his = channel(store, &bob, "his").await;
+    let event = NotificationEvent::DeploymentFailed;
+    choose(store, &bob, event, Tell::All, &[(&his, Tell::All)]).await;
+    for project in [&other, &web] {
+        world.deploy(project, &host).await;
+        fails(world, &host).await;
+    }
+    let seen = told(store, &bob).await;
+    assert_eq!(seen.len(), 1, "{seen:?}");
+    assert!(seen[0].message.starts_with("web:"), "{seen:?}");
+    assert_eq!(take(store).await.unwrap().channel, his.id);
+
+    world.deploy(&web, &host).await;
+    fails(world, &host).await;
+    let removed = store.remove_project_member(&world.tenant, web.id, bob.user());
+    removed.await.unwrap();
+    assert!(take(store).await.is_none());
+    let shown = &sent(store, &bob, &his).await[1];
+    assert!(shown.error.as_deref().unwrap().contains("not in the team"));
+    assert!(told(store, &bob).await.is_empty());
 }
 
 async fn absent_agents_are_told_of_once_and_when_they_are_back(world: &World) {

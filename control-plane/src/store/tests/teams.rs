@@ -35,7 +35,11 @@ fn is_over_quota<T: std::fmt::Debug>(result: &Result<T>) -> bool {
 }
 
 /// Somebody new comes in by an invitation.
-async fn newcomer(world: &World, role: Role, project: Option<&crate::store::Project>) -> Tenant {
+pub(super) async fn newcomer(
+    world: &World,
+    role: Role,
+    project: Option<&crate::store::Project>,
+) -> Tenant {
     let invited = world
         .store
         .invite(&world.tenant, "bob@example.org", role, project)
