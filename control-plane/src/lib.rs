@@ -15,6 +15,7 @@ pub mod notifications;
 pub mod ops;
 pub mod outbox;
 pub mod passwords;
+pub mod plugins;
 pub mod serve;
 pub mod sso;
 pub mod store;

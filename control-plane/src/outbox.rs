@@ -172,7 +172,8 @@ pub async fn post(
     }
 }
 
-fn json_headers(more: &[(&'static str, String)]) -> Option<HeaderMap> {
+/// The headers of a request with JSON, and some more.
+pub(crate) fn json_headers(more: &[(&'static str, String)]) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     let json = HeaderValue::from_static("application/json");
     headers.insert(header::CONTENT_TYPE, json);

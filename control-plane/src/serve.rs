@@ -25,6 +25,7 @@ use crate::error::StartError;
 use crate::http::{self, Api, ApiParts, Limits};
 use crate::notifications::Notifications;
 use crate::outbox;
+use crate::plugins::Plugins;
 use crate::sso;
 use crate::store::{DatabaseConfig, Store};
 use crate::telemetry::ProcessMetrics;
@@ -153,10 +154,15 @@ async fn run(
         stopping.clone(),
     );
     tasks.spawn_on(agents, lane.handle());
+    let plugins = Plugins {
+        store: store.clone(),
+        egress: egress.clone(),
+    };
     let webhooks = Webhooks {
         store: store.clone(),
         egress,
     };
+    tasks.spawn(outbox::send(plugins, stopping.clone()));
     tasks.spawn(outbox::send(webhooks, stopping.clone()));
     tasks.spawn(outbox::send(notifications, stopping.clone()));
     timers::start(&tasks, store, certificates, &stopping);

@@ -85,6 +85,10 @@ ids! {
     NotificationId,
     /// What a person's teams may use.
     PlanId,
+    /// What a team asks before it does something, and tells afterwards.
+    PluginId,
+    /// One call of a plugin, however often it is tried.
+    PluginRunId,
     /// What a team deploys.
     ProjectId,
     /// The immutable snapshot a deployment applies.

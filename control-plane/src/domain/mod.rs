@@ -15,6 +15,7 @@ pub mod notification_channel;
 pub mod notification_format;
 pub mod password;
 pub mod permission;
+pub mod plugin;
 pub mod rate;
 pub mod recovery;
 pub mod retry;

@@ -35,6 +35,8 @@ pub enum Permission {
     ManageHosts,
     /// To make and end API keys.
     ManageKeys,
+    /// To make, change and delete plugins.
+    ManagePlugins,
     /// To invite people, to change their roles and to let them go.
     ManageMembers,
     /// To read the audit log.
@@ -70,12 +72,13 @@ impl Role {
 
 impl Permission {
     /// All, in the order of the docs.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Look,
         Self::Deploy,
         Self::ChangeProjects,
         Self::ManageHosts,
         Self::ManageKeys,
+        Self::ManagePlugins,
         Self::ManageMembers,
         Self::ReadAudit,
         Self::ManageOwners,
@@ -86,9 +89,11 @@ impl Permission {
         match self {
             Self::Look => Role::Viewer,
             Self::Deploy | Self::ChangeProjects => Role::Developer,
-            Self::ManageHosts | Self::ManageKeys | Self::ManageMembers | Self::ReadAudit => {
-                Role::Admin
-            }
+            Self::ManageHosts
+            | Self::ManageKeys
+            | Self::ManagePlugins
+            | Self::ManageMembers
+            | Self::ReadAudit => Role::Admin,
             Self::ManageOwners => Role::Owner,
         }
     }
@@ -103,6 +108,7 @@ impl Permission {
             Self::ChangeProjects => "make and delete projects, change their files and secrets",
             Self::ManageHosts => "make enrolment tokens, revoke agents",
             Self::ManageKeys => "make and end API keys",
+            Self::ManagePlugins => "make, change and delete plugins, which may veto deployments",
             Self::ManageMembers => "invite people, change their roles, let them go",
             Self::ReadAudit => "read the audit log, with the addresses that people came from",
             Self::ManageOwners => {
@@ -189,6 +195,6 @@ mod tests {
             let granted = Permission::ALL.into_iter();
             granted.filter(|permission| role.may(*permission)).count()
         });
-        assert_eq!(counts, [8, 7, 3, 1]);
+        assert_eq!(counts, [9, 8, 3, 1]);
     }
 }

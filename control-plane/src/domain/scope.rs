@@ -31,6 +31,8 @@ pub enum Area {
     Members,
     /// What agents measure.
     Metrics,
+    /// Plugins of the team.
+    Plugins,
     /// Projects and their files.
     Projects,
     /// Secrets of projects.
@@ -86,7 +88,7 @@ pub enum UnfitScopes {
 
 impl Area {
     /// All, by name.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Activity,
         Self::Agents,
         Self::ApiKeys,
@@ -95,6 +97,7 @@ impl Area {
         Self::Installation,
         Self::Members,
         Self::Metrics,
+        Self::Plugins,
         Self::Projects,
         Self::Secrets,
         Self::Targets,
@@ -113,6 +116,7 @@ impl Area {
             Self::Installation => "installation",
             Self::Members => "members",
             Self::Metrics => "metrics",
+            Self::Plugins => "plugins",
             Self::Projects => "projects",
             Self::Secrets => "secrets",
             Self::Targets => "targets",
@@ -132,6 +136,7 @@ impl Area {
             Self::Installation => "people, plans and what else holds for all teams",
             Self::Members => "members, invitations, roles on projects, and the team itself",
             Self::Metrics => "measurements, also for Prometheus",
+            Self::Plugins => "plugins of the team and their runs",
             Self::Projects => "projects and their files",
             Self::Secrets => "secrets of projects; their values are never read",
             Self::Targets => "targets, their containers and what these print",

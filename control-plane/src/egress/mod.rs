@@ -167,6 +167,28 @@ impl Egress {
         }
     }
 
+    /// The same way, with other limits. The one for the connection stays.
+    #[must_use]
+    pub fn within(&self, limits: Limits) -> Self {
+        Self {
+            limits,
+            ..self.clone()
+        }
+    }
+
+    /// No way: every call fails.
+    pub fn closed() -> Self {
+        Self {
+            policy: Arc::default(),
+            limits: Limits {
+                connect: Duration::ZERO,
+                total: Duration::ZERO,
+                body: 0,
+            },
+            client: None,
+        }
+    }
+
     /// Reads an address and checks all that can be told without calling it.
     pub fn check(&self, text: &str) -> Result<Url, UrlError> {
         if text.len() > MAX_URL {
@@ -220,6 +242,7 @@ impl Egress {
         let client = self.client.as_ref().ok_or(EgressError::NoAuthorities)?;
         let began = Instant::now();
         let request = client.request(method, url).headers(headers).body(body);
+        let request = request.timeout(self.limits.total);
         let sent = request.send().await;
         let mut response = sent.map_err(|error| self.failure(&error))?;
         let status = response.status().as_u16();

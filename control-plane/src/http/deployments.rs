@@ -113,7 +113,7 @@ type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Deployment>);
         ("Idempotency-Key" = Option<String>, Header, description = "Repeating a request with its key changes nothing")),
     responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment"))),
         (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
-            description = "The role does not allow it, or `quota_exceeded`: the plan allows no more deployments today (`limit`, `used`, `resets_at`)")))]
+            description = "The role does not allow it, `plugin_veto`, or `quota_exceeded`: the plan allows no more deployments today (`limit`, `used`, `resets_at`)")))]
 pub async fn create(
     State(api): State<Api>,
     tenant: Tenant,
@@ -130,7 +130,9 @@ pub async fn create(
         interruption: new.interruption,
     };
     let key = idempotency_key(&headers)?;
-    Ok(accepted(ops::deploy(&api.store, &tenant, new, key).await?))
+    Ok(accepted(
+        ops::deploy(&api.store, &api.egress, &tenant, new, key).await?,
+    ))
 }
 
 /// Takes a deployed project away from a target.
@@ -209,13 +211,15 @@ pub async fn cancel(
     params(("id" = Uuid, Path, description = "The deployment")),
     responses((status = ACCEPTED, body = Deployment, headers(("Location" = String, description = "The deployment"))),
         (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
-            description = "The role does not allow it, or `quota_exceeded`: the plan allows no more deployments today (`limit`, `used`, `resets_at`)")))]
+            description = "The role does not allow it, `plugin_veto`, or `quota_exceeded`: the plan allows no more deployments today (`limit`, `used`, `resets_at`)")))]
 pub async fn retry(
     State(api): State<Api>,
     tenant: Tenant,
     Id(deployment): Id<DeploymentId>,
 ) -> Result<Accepted, Problem> {
-    Ok(accepted(ops::retry(&api.store, &tenant, deployment).await?))
+    Ok(accepted(
+        ops::retry(&api.store, &api.egress, &tenant, deployment).await?,
+    ))
 }
 
 fn accepted(deployment: store::Deployment) -> Accepted {

@@ -7,7 +7,7 @@ const DEEPEST: usize = 12;
 const COMPONENTS: &str = "#/components/schemas/";
 
 /// What stands in a field of this name, where its schema does not say.
-const WORDS: [(&str, &str); 68] = [
+const WORDS: [(&str, &str); 71] = [
     ("action", "deployment.create"),
     ("address", "203.0.113.7"),
     ("arch", "x86_64"),
@@ -27,12 +27,14 @@ const WORDS: [(&str, &str); 68] = [
         "detail",
         "the service web did not become healthy within 300 s",
     ),
+    ("effect", "allowed"),
     ("email", "ada@example.org"),
     ("engine", "26.1.5"),
     ("environment", "production"),
     ("error", "the receiver answered 503"),
     ("event", "deployment.failed"),
     ("event_type", "deployment.failed"),
+    ("failure_policy", "closed"),
     ("field", "name"),
     ("file", "docker-compose.yml"),
     (
@@ -40,6 +42,7 @@ const WORDS: [(&str, &str); 68] = [
         "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08",
     ),
     ("health", "healthy"),
+    ("hook", "after_deploy"),
     ("host", "web-1"),
     ("hostname", "web-1.example.org"),
     ("id", "5f2b9c0e7a41"),

@@ -187,6 +187,8 @@ named! {
     PlanId: "plan",
     IdentityId: "linked identity",
     InvitationId: "open invitation",
+    PluginId: "plugin",
+    PluginRunId: "run of a plugin",
     ProjectId: "project",
     SessionId: "session",
     TargetId: "target",

@@ -37,6 +37,7 @@ mod openapi;
 mod page;
 mod password_resets;
 mod plans;
+mod plugins;
 mod problem;
 mod project_members;
 mod projects;

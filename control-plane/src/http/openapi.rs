@@ -38,6 +38,7 @@ const SESSION: &str = "session";
         (name = "deployments", description = "Bringing a project to a state on a target"),
         (name = "installation", description = "For administrators of the installation"),
         (name = "webhooks", description = "Who is told what happens to a project's deployments"),
+        (name = "plugins", description = "What the team asks before something is done, and tells afterwards"),
         (name = "notifications", description = "What you are told of, and where"),
         (name = "plans", description = "What teams may use, and what they have used"),
         (name = "activity", description = "What was done, and the audit log"),

@@ -85,6 +85,10 @@ pub enum Kind {
     Forbidden,
     /// The plan allows no more of it.
     QuotaExceeded,
+    /// A plugin of the team has said no.
+    PluginVeto,
+    /// A plugin of the team that must say yes has said nothing.
+    PluginUnavailable,
     /// It is not there, or belongs to another team.
     NotFound,
     /// The route has no such method.
@@ -123,6 +127,12 @@ impl Kind {
             ),
             Self::Forbidden => (StatusCode::FORBIDDEN, "forbidden", "Not allowed"),
             Self::QuotaExceeded => (StatusCode::FORBIDDEN, "quota_exceeded", "Quota exceeded"),
+            Self::PluginVeto => (StatusCode::FORBIDDEN, "plugin_veto", "Vetoed by a plugin"),
+            Self::PluginUnavailable => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "plugin_unavailable",
+                "A plugin gives no answer",
+            ),
             Self::NotFound => (StatusCode::NOT_FOUND, "not-found", "Not found"),
             Self::MethodNotAllowed => (
                 StatusCode::METHOD_NOT_ALLOWED,
@@ -414,6 +424,18 @@ impl From<OpsError> for Problem {
             )
             .field("Idempotency-Key")
             .remedy("use a new key for each new request, and the same one only to repeat it"),
+            OpsError::Vetoed { ref plugin, .. } => {
+                let remedy = format!("do as it says; `towline plugins runs {plugin}` shows what it was asked");
+                Self::new(Kind::PluginVeto, error.to_string()).remedy(remedy)
+            }
+            OpsError::PluginUnavailable { ref plugin, .. } => {
+                let remedy = format!(
+                    "try again, or ask an owner or admin of the team to look at it (`towline plugins test {plugin}`)"
+                );
+                Self::new(Kind::PluginUnavailable, error.to_string())
+                    .remedy(remedy)
+                    .retry_after(Duration::from_secs(5))
+            }
             OpsError::Enrolment { message, remedy } => {
                 Self::new(Kind::Forbidden, message).remedy(remedy)
             }

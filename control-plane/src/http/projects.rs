@@ -12,6 +12,7 @@ use super::page::PageQuery;
 use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::state::Api;
+use crate::ops;
 use crate::store::{Listed, Project, StoreError, Tenant};
 
 /// A project to make.
@@ -38,13 +39,13 @@ pub async fn list(
 #[utoipa::path(post, path = "/projects", tag = "projects", operation_id = "create_project", request_body = CreateProject,
     responses((status = CREATED, body = Project, headers(("Location" = String, description = "The project"))),
         (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
-            description = "The role does not allow it, or `quota_exceeded`: the plan allows no more projects (`limit`, `used`)")))]
+            description = "The role does not allow it, `plugin_veto`, or `quota_exceeded`: the plan allows no more projects (`limit`, `used`)")))]
 pub async fn create(
     State(api): State<Api>,
     tenant: Tenant,
     Body(new): Body<CreateProject>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Project>), Problem> {
-    let project = api.store.create_project(&tenant, &new.name).await?;
+    let project = ops::create_project(&api.store, &api.egress, &tenant, &new.name).await?;
     let location = format!("{API}/projects/{}", project.id);
     Ok((
         StatusCode::CREATED,

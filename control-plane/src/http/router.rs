@@ -16,7 +16,7 @@ use super::{
     activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
     enrolment_tokens, files, health, identities, installation, invitations, linger, me, members,
     metrics, notification_channels, notification_rules, notifications, openapi, password_resets,
-    plans, project_members, projects, reference, request, secrets, sessions, setup,
+    plans, plugins, project_members, projects, reference, request, secrets, sessions, setup,
     sign_in_providers, sign_up, targets, teams, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
@@ -165,6 +165,10 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
             keys(),
         ))
         .merge(over(
+            Rule::of(Area::Plugins, Permission::ManagePlugins),
+            asked(),
+        ))
+        .merge(over(
             Rule::of(Area::Audit, Permission::ReadAudit).even_to_look(),
             audit_log(),
         ))
@@ -245,6 +249,16 @@ fn keys() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(api_keys::list, api_keys::create))
         .routes(routes!(api_keys::revoke))
+}
+
+fn asked() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(plugins::list, plugins::create))
+        .routes(routes!(plugins::show, plugins::change, plugins::delete))
+        .routes(routes!(plugins::rotate_secret))
+        .routes(routes!(plugins::test))
+        .routes(routes!(plugins::runs))
+        .routes(routes!(plugins::run))
 }
 
 fn audit_log() -> OpenApiRouter<Api> {

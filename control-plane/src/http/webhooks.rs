@@ -159,7 +159,8 @@ pub async fn replay(
     Ok((StatusCode::ACCEPTED, Json(queued)))
 }
 
-fn address(egress: &Egress, url: &str) -> Result<WebhookAddress, Problem> {
+/// Checks an address that is to be called.
+pub(super) fn address(egress: &Egress, url: &str) -> Result<WebhookAddress, Problem> {
     let url = egress.check(url).map_err(|error| {
         Problem::invalid("url", error.to_string()).remedy(
             "give an https:// address on the internet; private networks are allowed in the server's [egress] settings",

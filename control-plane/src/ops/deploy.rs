@@ -6,11 +6,13 @@ use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, ProjectFile};
 
+use super::plugin::{about_deployment, ask};
 use super::submit::{
     Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
 };
 use super::{OpsError, refusal};
 use crate::domain::secrets::check_environment;
+use crate::egress::Egress;
 use crate::store::jobs::interruption_name;
 use crate::store::targets::{Servant, missing_tool};
 use crate::store::{Deployment, Project, Store, StoreError, Tenant};
@@ -32,21 +34,23 @@ pub struct NewDeployment {
     pub interruption: Option<Interruption>,
 }
 
-/// Queues a deployment of the project's present files. The same idempotency key gives the same
-/// deployment.
+/// Queues a deployment of the project's present files, if the team's plugins let it. The same idempotency key gives
+/// the same deployment, and asks nobody again.
 pub async fn deploy(
     store: &Store,
+    egress: &Egress,
     tenant: &Tenant,
     new: NewDeployment,
     idempotency_key: Option<&str>,
 ) -> Result<Deployment, OpsError> {
     let project = new.project;
-    let result = judge_and_submit(store, tenant, new, idempotency_key).await;
+    let result = judge_and_submit(store, egress, tenant, new, idempotency_key).await;
     refusal::note(store, tenant, project, result).await
 }
 
 async fn judge_and_submit(
     store: &Store,
+    egress: &Egress,
     tenant: &Tenant,
     new: NewDeployment,
     idempotency_key: Option<&str>,
@@ -73,10 +77,13 @@ async fn judge_and_submit(
     let servant = store.servant(tenant, &new.target).await?;
     let files = store.read_files(tenant, new.project).await?;
     let compose_file = judge(&project, &servant, &files)?.to_owned();
+    let environment = new.environment.as_deref();
+    let question = about_deployment(tenant, &project, &servant, environment, None);
+    let said = ask(store, egress, tenant, question).await?;
     let submission = Submission {
         project: &project,
         target: servant.target.id,
-        environment: new.environment.as_deref(),
+        environment,
         work: Wish::Deploy {
             compose_file: &compose_file,
             files,
@@ -85,6 +92,7 @@ async fn judge_and_submit(
         deadline_s,
         interruption,
         retry_of: None,
+        said,
     };
     submit(store, tenant, submission, key, &servant).await
 }

@@ -29,6 +29,22 @@ pub enum OpsError {
     /// The idempotency key stands for another request.
     #[error("this Idempotency-Key was used for another request; give each new request a new key")]
     KeyReused,
+    /// A plugin of the team has said no.
+    #[error("the plugin {plugin} has vetoed it: {reason}")]
+    Vetoed {
+        /// The plugin's name.
+        plugin: String,
+        /// What it says.
+        reason: String,
+    },
+    /// A plugin of the team that must say yes has said nothing.
+    #[error("the plugin {plugin} must allow it and gave no answer: {why}")]
+    PluginUnavailable {
+        /// The plugin's name.
+        plugin: String,
+        /// Why there is no answer.
+        why: String,
+    },
     /// An enrolment or a renewal was refused.
     #[error("{message}")]
     Enrolment {

@@ -36,6 +36,8 @@ const fn is_refusal(error: &OpsError) -> bool {
         OpsError::Refused { .. }
             | OpsError::Findings(_)
             | OpsError::KeyReused
+            | OpsError::Vetoed { .. }
+            | OpsError::PluginUnavailable { .. }
             | OpsError::Store(StoreError::Conflict { .. } | StoreError::QuotaExceeded(_))
     )
 }

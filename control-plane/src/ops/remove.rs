@@ -56,6 +56,7 @@ async fn check_and_submit(
         deadline_s,
         interruption: Interruption::Resume,
         retry_of: None,
+        said: Vec::new(),
     };
     submit(store, tenant, submission, key, &servant).await
 }

@@ -5,24 +5,28 @@ use towline_shared::ids::DeploymentId;
 use towline_shared::spec::VolumeFate;
 
 use super::deploy::judge;
+use super::plugin::{about_deployment, ask};
 use super::submit::{Submission, Wish, refuse_revoked, submit};
 use super::{OpsError, refusal};
+use crate::egress::Egress;
 use crate::store::{Deployment, Store, StoreError, Tenant, counted, jobs};
 
-/// Queues a new deployment like an ended one.
+/// Queues a new deployment like an ended one, if the team's plugins let it.
 pub async fn retry(
     store: &Store,
+    egress: &Egress,
     tenant: &Tenant,
     id: DeploymentId,
 ) -> Result<Deployment, OpsError> {
     let former = store.deployment_row(tenant, id).await?;
     let project = former.project.id.into();
-    let result = submit_again(store, tenant, former).await;
+    let result = submit_again(store, egress, tenant, former).await;
     refusal::note(store, tenant, project, result).await
 }
 
 async fn submit_again(
     store: &Store,
+    egress: &Egress,
     tenant: &Tenant,
     former: Deployment,
 ) -> Result<Deployment, OpsError> {
@@ -60,14 +64,24 @@ async fn submit_again(
             _ => VolumeFate::Keep,
         }),
     };
+    let environment = terms.environment.as_deref();
+    let said = match &work {
+        Wish::Deploy { .. } => {
+            let again = Some(former.id);
+            let question = about_deployment(tenant, &project, &servant, environment, again);
+            ask(store, egress, tenant, question).await?
+        }
+        Wish::Remove(_) => Vec::new(),
+    };
     let submission = Submission {
         project: &project,
         target: servant.target.id,
-        environment: terms.environment.as_deref(),
+        environment,
         work,
         deadline_s: duration(terms.deadline_s)?,
         interruption: jobs::interruption(&terms.interruption)?,
         retry_of: Some(former.id),
+        said,
     };
     submit(store, tenant, submission, None, &servant).await
 }

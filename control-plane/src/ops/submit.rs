@@ -9,6 +9,7 @@ use towline_shared::spec::{
 };
 
 use super::OpsError;
+use crate::domain::plugin::{Said, note_said};
 use crate::domain::webhook::WebhookEvent;
 use crate::store::audit::{self, Entry};
 use crate::store::db::{Conn, Tx};
@@ -39,6 +40,7 @@ pub(super) struct Submission<'a> {
     pub(super) deadline_s: u32,
     pub(super) interruption: Interruption,
     pub(super) retry_of: Option<DeploymentId>,
+    pub(super) said: Vec<Said>,
 }
 
 /// What there is to do.
@@ -207,6 +209,7 @@ async fn insert(
     let (project, target) = (submission.project.id, submission.target);
     let kind = submission.work.kind();
     let interruption = interruption_name(submission.interruption);
+    let said = submission.said;
     let (settle_ms, volumes) = (submission.work.settle_ms(), submission.work.volumes());
     let (work, release) = freeze(tx, submission.project, submission.work, now).await?;
     let spec = JobSpec {
@@ -247,7 +250,7 @@ async fn insert(
         usage::add(tx, deployment, Metric::Deployments, 1, now).await?;
     }
     webhook_events::emit(tx, deployment, WebhookEvent::DeploymentCreated, now).await?;
-    write_audit(tx, tenant, &row, now).await
+    write_audit(tx, tenant, &row, &said, now).await
 }
 
 async fn freeze(
@@ -286,21 +289,24 @@ async fn write_audit(
     tx: &mut Tx,
     tenant: &Tenant,
     row: &NewRow<'_>,
+    said: &[Said],
     now: DateTime<Utc>,
 ) -> Result<(), OpsError> {
+    let mut detail = serde_json::json!({
+        "project": row.project,
+        "kind": row.kind,
+        "release": row.release,
+        "environment": row.environment,
+        "retry_of": row.retry_of,
+    });
+    note_said(&mut detail, said);
     let entry = Entry {
         chain: row.target.uuid(),
         team: Some(tenant.team()),
         actor: tenant.actor(),
         action: "deployment.create",
         subject: ("deployment", Some(row.id.uuid())),
-        detail: serde_json::json!({
-            "project": row.project,
-            "kind": row.kind,
-            "release": row.release,
-            "environment": row.environment,
-            "retry_of": row.retry_of,
-        }),
+        detail,
     };
     Ok(audit::append(tx, &entry, now).await?)
 }

@@ -3,10 +3,11 @@
 use chrono::{DateTime, Utc};
 use towline_shared::outcome::Step;
 
-use super::Result;
 use super::db::{Tx, execute};
 use super::jobs::JobRow;
 use super::usage::{self, Metric};
+use super::{Result, plugin_events};
+use crate::domain::plugin::Hook;
 
 /// The agent of a locked job has come to a step: a build begins, goes on, or has ended.
 pub(super) async fn come_to(
@@ -23,7 +24,8 @@ pub(super) async fn come_to(
         // The step is told again.
         (Step::Building, Some(_)) => Ok(()),
         (Step::Preparing | Step::Applying | Step::Verifying | Step::Removing, _) => {
-            end(tx, row, now).await
+            end(tx, row, now).await?;
+            tell_of_end(tx, row, Some(Hook::AfterBuild), now).await
         }
     }
 }
@@ -36,6 +38,19 @@ pub(super) async fn end(tx: &mut Tx, row: &JobRow, now: DateTime<Utc>) -> Result
     mark(tx, row, None).await?;
     let seconds = begun_seconds(since, now);
     usage::add(tx, row.deployment(), Metric::BuildSeconds, seconds, now).await
+}
+
+/// Tells plugins of the build of a locked job, if there was one.
+pub(super) async fn tell_of_end(
+    tx: &mut Tx,
+    row: &JobRow,
+    hook: Option<Hook>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let (Some(hook), Some(_)) = (hook, row.building_since) else {
+        return Ok(());
+    };
+    plugin_events::deployment(tx, row.team_id.into(), row.deployment(), hook, now).await
 }
 
 /// A second that was begun is one. A clock that was set back has measured nothing.

@@ -99,6 +99,10 @@ pub enum Resource {
     Member,
     /// A link to a new password that works.
     PasswordReset,
+    /// A plugin.
+    Plugin,
+    /// A call of a plugin.
+    PluginRun,
     /// A project.
     Project,
     /// A secret of a project.
@@ -135,6 +139,8 @@ impl fmt::Display for Resource {
             Self::Invitation => "open invitation",
             Self::Member => "member",
             Self::PasswordReset => "link to a new password",
+            Self::Plugin => "plugin",
+            Self::PluginRun => "run of a plugin",
             Self::Project => "project",
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",

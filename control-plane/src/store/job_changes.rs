@@ -15,7 +15,9 @@ use super::deployments::Image;
 use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
-use super::{Result, StoreError, builds, notification_events, stored, targets, webhook_events};
+use super::{
+    Result, StoreError, builds, notification_events, plugin_events, stored, targets, webhook_events,
+};
 use crate::job::state::{Change, Requeue};
 use crate::job::{Ending, JobState};
 
@@ -60,6 +62,10 @@ pub(super) async fn write(
                 webhook_events::emit(tx, row.deployment(), event, now).await?;
             }
             let team = row.team_id.into();
+            builds::tell_of_end(tx, row, plugin_events::of_build_end(end.state), now).await?;
+            if let Some(hook) = plugin_events::of_end(end.state) {
+                plugin_events::deployment(tx, team, row.deployment(), hook, now).await?;
+            }
             notification_events::deployment_ended(tx, team, row.deployment(), end.state, now)
                 .await?;
         }

@@ -192,7 +192,7 @@ pub(super) async fn note(
 }
 
 /// The beginning of an answer, as text that both databases take.
-fn kept(body: &[u8]) -> String {
+pub(super) fn kept(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(&body[..body.len().min(KEPT_BYTES)]);
     storable(&text).into_owned()
 }

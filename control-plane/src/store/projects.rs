@@ -11,10 +11,11 @@ use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
 use super::{
-    QuotaExceeded, Resource, Result, Store, StoreError, Tenant, notification_events, quota, stored,
+    Resource, Result, Store, StoreError, Tenant, notification_events, plugin_events, quota, stored,
 };
 use crate::domain::access::Reach;
 use crate::domain::names::check_name;
+use crate::domain::plugin::{Said, note_said};
 
 /// What a team deploys.
 #[derive(Clone, Debug, Serialize, ToSchema, sqlx::FromRow)]
@@ -38,23 +39,35 @@ pub struct Project {
 impl Store {
     /// Makes a project without files.
     pub async fn create_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
+        self.create_allowed_project(tenant, name, &[]).await
+    }
+
+    /// Makes a project without files, of which plugins have said something.
+    pub(crate) async fn create_allowed_project(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        said: &[Said],
+    ) -> Result<Project> {
         check_name("name", name)?;
-        let made = self.insert_project(tenant, name).await;
+        let made = self.insert_project(tenant, name, said).await;
         if let Err(StoreError::QuotaExceeded(exceeded)) = &made {
-            self.note_refused_project(tenant, exceeded).await?;
+            let why = exceeded.to_string();
+            self.note_refused_project(tenant, &why).await?;
         }
         made
     }
 
-    async fn note_refused_project(&self, tenant: &Tenant, exceeded: &QuotaExceeded) -> Result<()> {
+    /// Writes down that a project was refused.
+    pub(crate) async fn note_refused_project(&self, tenant: &Tenant, why: &str) -> Result<()> {
         let mut tx = self.main().begin().await?;
         let (subject, now) = (("team", tenant.team().uuid()), local_now());
-        let detail = json!({ "why": exceeded.to_string() });
+        let detail = json!({ "why": why });
         audit::append_of(&mut tx, tenant, "project.refuse", subject, detail, now).await?;
         tx.commit().await
     }
 
-    async fn insert_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
+    async fn insert_project(&self, tenant: &Tenant, name: &str, said: &[Said]) -> Result<Project> {
         let mut tx = self.main().begin().await?;
         let nearing = quota::check_projects(&mut tx, tenant.team()).await?;
         let (id, now) = (ProjectId::new(), local_now());
@@ -77,7 +90,10 @@ impl Store {
             let team = tenant.team();
             notification_events::quota_nearly_reached(&mut tx, team, nearing, now).await?;
         }
-        let (subject, detail) = (("project", id.uuid()), json!({ "name": name }));
+        plugin_events::project_made(&mut tx, tenant.team(), id, name, now).await?;
+        let mut detail = json!({ "name": name });
+        note_said(&mut detail, said);
+        let subject = ("project", id.uuid());
         audit::append_of(&mut tx, tenant, "project.create", subject, detail, now).await?;
         tx.commit().await?;
         self.wake().outbox();

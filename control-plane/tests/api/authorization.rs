@@ -133,6 +133,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             br#"{"kind":"ntfy","name":"n","settings":{"topic":"t","server":"http://127.0.0.1:9"}}"#
                 .to_vec(),
         ),
+        "/api/v1/plugins" => (
+            "application/json",
+            br#"{"name":"gate","url":"http://127.0.0.1:9/","hooks":["after_deploy"]}"#.to_vec(),
+        ),
         "/api/v1/notification-rules" => ("application/json", br#"{"rules":[]}"#.to_vec()),
         "/api/v1/invitations" => (
             "application/json",
@@ -216,8 +220,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let sessions = world.browser_of(&ada).await.get("/api/v1/sessions").await;
     let session = sessions.expect(200)["items"][0].clone();
     let identity = world.identity_of(&ada, "acme").await;
-    let agent = host.agent.to_string();
-    let target = host.target.to_string();
+    let (agent, target) = (host.agent.to_string(), host.target.to_string());
     let hook = json!({"url": "http://127.0.0.1:9/", "event_types": ["deployment.failed"]});
     let webhooks = format!("/api/v1/projects/{project}/webhooks");
     let webhook = ada.post(&webhooks, &hook).await.expect(201);
@@ -228,6 +231,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .post("/api/v1/notification-channels", &ntfy)
         .await
         .expect(201);
+    let (plugin, run) = plugin_and_run(&ada).await;
     let told = ada.get("/api/v1/notifications").await.expect(200);
     let mut seen = 0;
     for route in routes(&world)
@@ -248,6 +252,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "notification-channels" => channel["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team.
             "installation" | "plans" | "users" => continue,
+            "plugins" => plugin.as_str(),
+            "plugin-runs" => run.as_str(),
             "projects" => project.as_str(),
             "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
@@ -284,6 +290,15 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         let listed = bob.get(&format!("/api/v1/{list}")).await.expect(200);
         assert_eq!(listed["items"], json!([]), "{list}");
     }
+}
+
+async fn plugin_and_run(ada: &Somebody<'_>) -> (String, String) {
+    let plugin = json!({"name": "gate", "url": "http://127.0.0.1:9/", "hooks": ["after_deploy"]});
+    let plugin = ada.post("/api/v1/plugins", &plugin).await.expect(201);
+    let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
+    let test = format!("/api/v1/plugins/{}/test", id(&plugin));
+    let run = ada.post(&test, &json!({})).await.expect(200);
+    (id(&plugin), id(&run))
 }
 
 /// Whom a route answers.
@@ -339,6 +354,7 @@ fn whom(route: &Route) -> For {
         ("plans", _) => return For::Administrators,
         ("agents" | "enrolment-tokens", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
+        ("plugins" | "plugin-runs", _) => Permission::ManagePlugins,
         ("invitations" | "members", _) => Permission::ManageMembers,
         ("projects", path) if path.ends_with("/deployments") || path.ends_with("/removals") => {
             Permission::Deploy

@@ -21,6 +21,7 @@ mod metrics;
 mod notifications;
 mod password_resets;
 mod plans;
+mod plugins;
 mod problems;
 mod process;
 mod projects;

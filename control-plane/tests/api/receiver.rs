@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use chrono::Utc;
-use http::{HeaderMap, StatusCode, Uri};
+use http::{HeaderMap, StatusCode, Uri, header};
 use serde_json::Value;
 use tokio::net::TcpListener;
 use tokio::time::{sleep, timeout};
@@ -18,11 +19,25 @@ use crate::world::Somebody;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Answers by a script, then always with 200; keeps what came, whatever the path.
-#[derive(Clone, Default)]
+/// Answers by a script, then always the same; keeps what came, whatever the path.
+#[derive(Clone)]
 pub struct Receiver {
-    script: Arc<Mutex<VecDeque<StatusCode>>>,
+    script: Arc<Mutex<VecDeque<Reply>>>,
+    otherwise: Arc<Mutex<Reply>>,
     received: Arc<Mutex<Vec<Message>>>,
+}
+
+/// What is answered.
+#[derive(Clone, Debug)]
+pub enum Reply {
+    /// A status; as some servers do, it gives back what it was sent.
+    Echo(u16),
+    /// A status and a body.
+    Says(u16, String),
+    /// Elsewhere is where it is.
+    Moved(String),
+    /// Nothing for so long.
+    Late(Duration),
 }
 
 /// What came.
@@ -59,18 +74,32 @@ impl Message {
 impl Receiver {
     /// The receiver, and an address of it.
     pub async fn start(script: &[u16]) -> (Self, String) {
-        let script = script
-            .iter()
-            .map(|code| StatusCode::from_u16(*code).unwrap());
+        let script = script.iter().map(|code| Reply::Echo(*code)).collect();
+        Self::replying(script, Reply::Echo(200)).await
+    }
+
+    /// One that answers by a script, and then always the same.
+    pub async fn replying(script: Vec<Reply>, otherwise: Reply) -> (Self, String) {
         let receiver = Self {
-            script: Arc::new(Mutex::new(script.collect())),
-            ..Self::default()
+            script: Arc::new(Mutex::new(script.into())),
+            otherwise: Arc::new(Mutex::new(otherwise)),
+            received: Arc::default(),
         };
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/hook", listener.local_addr().unwrap());
         let app = Router::new().fallback(take).with_state(receiver.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
         (receiver, url)
+    }
+
+    /// What it answers from now on.
+    pub fn reply(&self, reply: Reply) {
+        *self.otherwise.lock().unwrap() = reply;
+    }
+
+    /// How often it was called.
+    pub fn count(&self) -> usize {
+        self.received.lock().unwrap().len()
     }
 
     pub async fn wait_for(&self, count: usize) -> Vec<Message> {
@@ -89,9 +118,8 @@ async fn take(
     uri: Uri,
     headers: HeaderMap,
     body: Bytes,
-) -> (StatusCode, String) {
+) -> Response {
     let path = uri.path().to_owned();
-    // As some servers do, it gives back what it was sent.
     let echo = format!("thanks for {path}");
     let message = Message {
         path,
@@ -100,7 +128,17 @@ async fn take(
     };
     receiver.received.lock().unwrap().push(message);
     let scripted = receiver.script.lock().unwrap().pop_front();
-    (scripted.unwrap_or(StatusCode::OK), echo)
+    let reply = scripted.unwrap_or_else(|| receiver.otherwise.lock().unwrap().clone());
+    let status = |code| StatusCode::from_u16(code).unwrap();
+    match reply {
+        Reply::Echo(code) => (status(code), echo).into_response(),
+        Reply::Says(code, body) => (status(code), body).into_response(),
+        Reply::Moved(url) => (StatusCode::FOUND, [(header::LOCATION, url)]).into_response(),
+        Reply::Late(time) => {
+            sleep(time).await;
+            StatusCode::OK.into_response()
+        }
+    }
 }
 
 /// Asks again and again until the answer is as it shall be.

@@ -20,6 +20,7 @@ use towline_server::egress::{Egress, PlainHttp, Policy};
 use towline_server::http::{Api, ApiParts, router};
 use towline_server::notifications::Notifications;
 use towline_server::outbox;
+use towline_server::plugins::Plugins;
 use towline_server::sso::Providers;
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
@@ -86,6 +87,11 @@ impl World {
             egress: egress.clone(),
         };
         tokio::spawn(outbox::send(webhooks, stopping.clone()));
+        let plugins = Plugins {
+            store: store.clone(),
+            egress: egress.clone(),
+        };
+        tokio::spawn(outbox::send(plugins, stopping.clone()));
         let mut parts = ApiParts {
             store: store.clone(),
             agents: registry,

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use tokio::runtime::Runtime;
 use towline_pki::{AgentIdentity, AgentKey, PeerIdentity};
 use towline_server::agents::conversation::Report;
+use towline_server::egress::Egress;
 use towline_server::job::{JobState, sweep_expired};
 use towline_server::ops::{self, NewDeployment, OpsError};
 use towline_server::store::{
@@ -199,17 +200,24 @@ impl Plane for Real {
             deadline_s: None,
             interruption: Some(wish.interruption),
         };
-        let result = self
-            .runtime
-            .block_on(ops::deploy(self.store(), &self.tenant, new, None));
+        let result = self.runtime.block_on(ops::deploy(
+            self.store(),
+            &Egress::closed(),
+            &self.tenant,
+            new,
+            None,
+        ));
         self.queued(result)
     }
 
     fn retry(&mut self, job: JobId) -> Option<JobId> {
         let deployment = *self.jobs.get(&job)?;
-        let result = self
-            .runtime
-            .block_on(ops::retry(self.store(), &self.tenant, deployment));
+        let result = self.runtime.block_on(ops::retry(
+            self.store(),
+            &Egress::closed(),
+            &self.tenant,
+            deployment,
+        ));
         self.queued(result)
     }
 

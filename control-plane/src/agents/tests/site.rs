@@ -15,6 +15,7 @@ use super::super::listener::{bind, serve_at};
 use super::super::registry::Registry;
 use super::super::session::House;
 use super::Pace;
+use crate::egress::Egress;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
 use crate::store::db::one;
@@ -183,7 +184,7 @@ impl Site {
             deadline_s: None,
             interruption: None,
         };
-        ops::deploy(&self.store, &self.tenant, new, None)
+        ops::deploy(&self.store, &Egress::closed(), &self.tenant, new, None)
             .await
             .unwrap()
             .id

@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use super::world::World;
+use crate::egress::Egress;
 use crate::store::Store;
 use crate::store::db::{all, execute};
 
@@ -100,7 +101,8 @@ async fn what_is_refused_is_written_down(world: &World) {
         .await
         .unwrap();
     let wish = super::world::deployment(&empty, &host);
-    let refused = crate::ops::deploy(&world.store, &world.tenant, wish, None).await;
+    let refused =
+        crate::ops::deploy(&world.store, &Egress::closed(), &world.tenant, wish, None).await;
     assert!(refused.is_err());
     let token = world.token("twice").await;
     for _ in 0..2 {

@@ -4,6 +4,7 @@ use towline_shared::protocol::v1::{Engine, Plugin};
 use towline_shared::spec::{VolumeFate, Work};
 
 use super::world::{World, capabilities, deployment, finished, on_both, succeeded};
+use crate::egress::Egress;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment, NewRemoval, OpsError};
 use crate::store::db::execute;
@@ -73,7 +74,11 @@ async fn a_deployment_is_queued_with_its_files(world: &World) {
 async fn what_cannot_work_is_not_queued(world: &World) {
     let (store, tenant) = (&world.store, &world.tenant);
     let (host, project) = (world.host("shop").await, world.project("web").await);
-    let ask = async |new: NewDeployment| ops::deploy(store, tenant, new, None).await.unwrap_err();
+    let ask = async |new: NewDeployment| {
+        ops::deploy(store, &Egress::closed(), tenant, new, None)
+            .await
+            .unwrap_err()
+    };
     let wish = || deployment(&project, &host);
 
     let nowhere = ask(NewDeployment {
@@ -156,11 +161,11 @@ async fn what_cannot_work_is_not_queued(world: &World) {
 }
 
 async fn a_revocation_leaves_nothing_queued(world: &World) {
-    let (store, tenant) = (&world.store, &world.tenant);
+    let (store, tenant, way) = (&world.store, &world.tenant, &Egress::closed());
     let project = world.project("web").await;
     for number in 0..10 {
         let host = world.host(&format!("host-{number}")).await;
-        let deploy = || ops::deploy(store, tenant, deployment(&project, &host), None);
+        let deploy = || ops::deploy(store, way, tenant, deployment(&project, &host), None);
         let (_, _, revoked) = tokio::join!(deploy(), deploy(), ops::revoke(store, tenant, host.id));
         revoked.unwrap();
     }
@@ -168,21 +173,21 @@ async fn a_revocation_leaves_nothing_queued(world: &World) {
 }
 
 async fn the_same_key_gives_the_same_deployment(world: &World) {
-    let (store, tenant) = (&world.store, &world.tenant);
+    let (store, tenant, way) = (&world.store, &world.tenant, &Egress::closed());
     let (host, project) = (world.host("shop").await, world.project("web").await);
     let ask = |settle_ms| {
         let new = NewDeployment {
             settle_ms,
             ..deployment(&project, &host)
         };
-        ops::deploy(store, tenant, new, Some("key-1"))
+        ops::deploy(store, way, tenant, new, Some("key-1"))
     };
     let (first, second) = tokio::join!(ask(None), ask(None));
     let (first, second) = (first.unwrap(), second.unwrap());
     assert_eq!(first.id, second.id);
     assert_eq!(ask(None).await.unwrap().id, first.id);
     assert!(matches!(ask(Some(1)).await, Err(OpsError::KeyReused)));
-    let odd = ops::deploy(store, tenant, deployment(&project, &host), Some("")).await;
+    let odd = ops::deploy(store, way, tenant, deployment(&project, &host), Some("")).await;
     assert!(matches!(
         odd,
         Err(OpsError::Store(StoreError::Invalid {
@@ -194,10 +199,10 @@ async fn the_same_key_gives_the_same_deployment(world: &World) {
 }
 
 async fn a_repeated_request_is_not_judged_again(world: &World) {
-    let (store, tenant) = (&world.store, &world.tenant);
+    let (store, tenant, way) = (&world.store, &world.tenant, &Egress::closed());
     let (host, project) = (world.host("shop").await, world.project("web").await);
     limit_deployments(world, 1).await;
-    let ask = |key| ops::deploy(store, tenant, deployment(&project, &host), Some(key));
+    let ask = |key| ops::deploy(store, way, tenant, deployment(&project, &host), Some(key));
     let (first, racer) = tokio::join!(ask("key"), ask("key"));
     let (first, racer) = (first.unwrap(), racer.unwrap());
     assert_eq!(first.id, racer.id, "both spent the plan's last deployment");
@@ -253,7 +258,7 @@ async fn an_ended_deployment_is_done_again(world: &World) {
     let (host, project) = (world.host("shop").await, world.project("web").await);
     let first = world.deploy(&project, &host).await;
     assert!(matches!(
-        ops::retry(store, tenant, first.id).await,
+        ops::retry(store, &Egress::closed(), tenant, first.id).await,
         Err(OpsError::Refused { .. })
     ));
     let attempt = world.start(&host).await;
@@ -265,7 +270,9 @@ async fn an_ended_deployment_is_done_again(world: &World) {
         .upload(project.id, "services:\n  web:\n    image: nginx:1.28\n")
         .await;
 
-    let again = ops::retry(store, tenant, first.id).await.unwrap();
+    let again = ops::retry(store, &Egress::closed(), tenant, first.id)
+        .await
+        .unwrap();
     assert_eq!(
         (again.release_id, again.status),
         (first.release_id, JobState::Queued)
@@ -288,7 +295,9 @@ async fn an_ended_deployment_is_done_again(world: &World) {
     };
     let removal = ops::remove(store, tenant, removal, None).await.unwrap();
     ops::cancel(store, tenant, removal.id).await.unwrap();
-    let again = ops::retry(store, tenant, removal.id).await.unwrap();
+    let again = ops::retry(store, &Egress::closed(), tenant, removal.id)
+        .await
+        .unwrap();
     assert_eq!(again.kind, DeploymentKind::Remove);
     let spec = world.claim(&host).await.spec.open().unwrap();
     let Work::Remove(work) = spec.work else {

@@ -19,13 +19,14 @@ const SMALL: [&str; 7] = [
 ];
 
 /// Indexes of nothing but what is at work or due, or of the few administrators, which is never much; each statement takes all of it, or the first.
-const OF_THE_LIVE: [&str; 8] = [
+const OF_THE_LIVE: [&str; 9] = [
     "jobs_live",
     "jobs_queue",
     "jobs_leases",
     "logs_to_compact",
     "webhook_deliveries_due",
     "notification_deliveries_due",
+    "plugin_runs_due",
     "agents_absent",
     "users_admins",
 ];

@@ -7,6 +7,7 @@ use towline_shared::protocol::v1::{Attempt, Held, HeldPhase, Hello, SecretsNeed,
 use towline_shared::spec::Interruption;
 
 use super::world::{World, deployment, finished, hello, on_both, succeeded};
+use crate::egress::Egress;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
 use crate::store::db::all;
@@ -196,7 +197,7 @@ async fn a_lost_job_is_met_by_its_policy(world: &World) {
             interruption: Some(policy),
             ..deployment(&project, &host)
         };
-        let shown = ops::deploy(&world.store, &world.tenant, new, None)
+        let shown = ops::deploy(&world.store, &Egress::closed(), &world.tenant, new, None)
             .await
             .unwrap();
         let attempt = world.start(&host).await;

@@ -33,6 +33,7 @@ mod opening;
 mod password_resets;
 mod people;
 mod plans;
+mod plugins;
 mod projects;
 mod quotas;
 mod rotation;

@@ -6,6 +6,7 @@ use towline_shared::ids::PlanId;
 use towline_shared::spec::VolumeFate;
 
 use super::world::{Host, World, deployment, finished, on_both, succeeded};
+use crate::egress::Egress;
 use crate::ops::{self, NewRemoval, OpsError};
 use crate::store::db::{all, one};
 use crate::store::plans::MAX_LIMIT;
@@ -59,7 +60,7 @@ fn projects(limit: u32) -> PlanChange {
 
 async fn deploy(world: &World, project: &Project, host: &Host, key: Option<&str>) -> Outcome {
     let wanted = deployment(project, host);
-    let made = ops::deploy(&world.store, &world.tenant, wanted, key).await;
+    let made = ops::deploy(&world.store, &Egress::closed(), &world.tenant, wanted, key).await;
     made.map(|_| ()).map_err(exceeded)
 }
 

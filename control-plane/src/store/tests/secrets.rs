@@ -5,6 +5,7 @@ use towline_shared::spec::Secret;
 
 use super::world::{Host, World, deployment, finished, hello, on_both, succeeded};
 use crate::domain::secrets::{SecretName, SecretScope};
+use crate::egress::Egress;
 use crate::ops::{self, NewDeployment};
 use crate::store::db::{all, one};
 use crate::store::secrets::MAX_FORMER;
@@ -43,7 +44,7 @@ async fn deploy_to(
         environment: environment.map(str::to_owned),
         ..deployment(project, host)
     };
-    ops::deploy(&world.store, &world.tenant, new, None)
+    ops::deploy(&world.store, &Egress::closed(), &world.tenant, new, None)
         .await
         .unwrap()
 }
@@ -96,7 +97,7 @@ async fn the_secret_of_the_environment_outdoes_the_one_for_all(world: &World) {
         environment: Some("Production".to_owned()),
         ..deployment(&project, &host)
     };
-    let refused = ops::deploy(&world.store, &world.tenant, wrong, None).await;
+    let refused = ops::deploy(&world.store, &Egress::closed(), &world.tenant, wrong, None).await;
     assert!(
         matches!(
             &refused,
@@ -219,7 +220,7 @@ async fn a_retry_takes_todays_values(world: &World) {
     let offer = world.claim(&host).await;
     finish(world, &host, offer.attempt).await;
     put(world, &project, of(Some("production")), "two").await;
-    let again = ops::retry(&world.store, &world.tenant, first.id)
+    let again = ops::retry(&world.store, &Egress::closed(), &world.tenant, first.id)
         .await
         .unwrap();
     assert_eq!(again.environment.as_deref(), Some("production"));

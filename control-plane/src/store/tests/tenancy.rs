@@ -3,6 +3,7 @@
 use towline_shared::spec::VolumeFate;
 
 use super::world::{COMPOSE, World, deployment, file, on_both};
+use crate::egress::Egress;
 use crate::ops::{self, NewRemoval, OpsError};
 use crate::store::{DeploymentFilter, Page, StoreError};
 
@@ -83,7 +84,14 @@ async fn a_stranger_finds_nothing(world: &World) {
     ));
 
     assert!(is_absent_too(
-        ops::deploy(store, stranger, deployment(&project, &host), None).await
+        ops::deploy(
+            store,
+            &Egress::closed(),
+            stranger,
+            deployment(&project, &host),
+            None
+        )
+        .await
     ));
     let removal = NewRemoval {
         project: project.id,
@@ -95,7 +103,9 @@ async fn a_stranger_finds_nothing(world: &World) {
         ops::remove(store, stranger, removal, None).await
     ));
     assert!(is_absent_too(ops::cancel(store, stranger, shown.id).await));
-    assert!(is_absent_too(ops::retry(store, stranger, shown.id).await));
+    assert!(is_absent_too(
+        ops::retry(store, &Egress::closed(), stranger, shown.id).await
+    ));
     assert!(is_absent_too(ops::revoke(store, stranger, host.id).await));
 
     let all = Page::default();
@@ -158,6 +168,13 @@ async fn a_stranger_finds_nothing(world: &World) {
         .await
         .unwrap();
     assert!(is_absent_too(
-        ops::deploy(store, stranger, deployment(&theirs, &host), None).await
+        ops::deploy(
+            store,
+            &Egress::closed(),
+            stranger,
+            deployment(&theirs, &host),
+            None
+        )
+        .await
     ));
 }

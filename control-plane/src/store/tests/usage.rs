@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::quotas::usage;
 use super::world::{World, finished, on_both, succeeded};
+use crate::egress::Egress;
 use crate::ops;
 use crate::store::db::{Conn, all, execute};
 use crate::store::plans::{OF_TEAM, PROJECTS};
@@ -62,7 +63,7 @@ async fn a_retry_is_another_deployment(world: &World) {
         .finished(host.id, &finished(attempt, succeeded()))
         .await
         .unwrap();
-    ops::retry(&world.store, &world.tenant, first.id)
+    ops::retry(&world.store, &Egress::closed(), &world.tenant, first.id)
         .await
         .unwrap();
     assert_eq!(usage(world).await.current.deployments, 2);

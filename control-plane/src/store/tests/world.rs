@@ -15,6 +15,7 @@ use towline_shared::protocol::v1::{Attempt, Capabilities, Engine, Finished, Hell
 use towline_shared::spec::{FileMode, ProjectFile};
 use uuid::Uuid;
 
+use crate::egress::Egress;
 use crate::ops::{self, NewDeployment};
 use crate::store::people::SetUp;
 use crate::store::{
@@ -212,9 +213,15 @@ impl World {
     }
 
     pub(crate) async fn deploy(&self, project: &Project, host: &Host) -> Deployment {
-        ops::deploy(&self.store, &self.tenant, deployment(project, host), None)
-            .await
-            .unwrap()
+        ops::deploy(
+            &self.store,
+            &Egress::closed(),
+            &self.tenant,
+            deployment(project, host),
+            None,
+        )
+        .await
+        .unwrap()
     }
 
     /// Takes the one job that waits for a host.

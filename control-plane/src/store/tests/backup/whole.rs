@@ -8,6 +8,7 @@ use towline_shared::metrics::Sample;
 use super::{Place, back_up, dump, without_what_a_restore_changes};
 use crate::backup::{BackupFile, Origin};
 use crate::domain::permission::Role;
+use crate::domain::plugin::{FailurePolicy, Hook};
 use crate::domain::secrets::SecretName;
 use crate::domain::webhook::WebhookEvent;
 use crate::ops;
@@ -16,7 +17,7 @@ use crate::store::db::one;
 use crate::store::password_resets::Maker;
 use crate::store::tests::sessions::{asker, begin};
 use crate::store::tests::world::{World, finished, on_both, succeeded, vault};
-use crate::store::{NewWebhook, WebhookAddress};
+use crate::store::{NewPlugin, NewWebhook, WebhookAddress};
 
 on_both!(
     all_rows_come_back_into_either_database,
@@ -41,6 +42,17 @@ async fn fill(world: &World) {
         events: vec![WebhookEvent::DeploymentCreated],
     };
     store.create_webhook(tenant, project.id, new).await.unwrap();
+    let new = NewPlugin {
+        name: "gate".to_owned(),
+        address: WebhookAddress {
+            url: "https://example.org/gate".to_owned(),
+            host: "example.org".to_owned(),
+        },
+        hooks: vec![Hook::AfterDeploy],
+        timeout_s: None,
+        failure_policy: FailurePolicy::Closed,
+    };
+    store.create_plugin(tenant, new).await.unwrap();
     store
         .invite(tenant, "eve@example.org", Role::Viewer, None)
         .await
@@ -104,8 +116,8 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     assert_eq!(backup.digest().unwrap(), made.written);
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
-    // The proof of the key, the authority, two values of a secret, the webhook, the second factor.
-    assert_eq!(checked.sealed, 6);
+    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the second factor.
+    assert_eq!(checked.sealed, 7);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
