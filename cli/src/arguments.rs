@@ -8,8 +8,8 @@ use crate::{
     commands::{
         activity, agents, cancel, channels, completions, contexts, deploy, deployments, identities,
         installation, join, keys, login, logout, logs, members, notifications, password, plans,
-        projects, ps, remove, retry, secrets, sessions, setup, targets, teams, top, usage, users,
-        webhooks, whoami,
+        plugins, projects, ps, remove, retry, secrets, sessions, setup, targets, teams, top, usage,
+        users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -114,6 +114,9 @@ pub enum Command {
     /// Who is told what happens to deployments
     #[command(subcommand)]
     Webhooks(webhooks::Webhooks),
+    /// What is asked before a deploy, and told afterwards
+    #[command(subcommand)]
+    Plugins(plugins::Plugins),
     /// What you were told, and what you are told of
     #[command(subcommand)]
     Notifications(notifications::Notifications),

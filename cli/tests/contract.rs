@@ -4,6 +4,8 @@
 #[path = "contract/account.rs"]
 mod account;
 mod plane;
+#[path = "contract/plugins.rs"]
+mod plugins;
 #[path = "contract/told.rs"]
 mod told;
 #[path = "contract/usage.rs"]

@@ -18,6 +18,7 @@ pub mod members;
 pub mod metrics;
 pub mod notifications;
 pub mod plans;
+pub mod plugins;
 mod problem;
 pub mod project_members;
 pub mod projects;

@@ -21,6 +21,7 @@ pub mod notifications;
 pub mod password;
 mod period;
 pub mod plans;
+pub mod plugins;
 pub mod projects;
 pub mod ps;
 pub mod remove;
@@ -128,6 +129,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Projects(command) => command.run(session).await,
         Command::Secrets(command) => command.run(session).await,
         Command::Webhooks(command) => command.run(session).await,
+        Command::Plugins(command) => command.run(session).await,
         Command::Notifications(command) => command.run(session).await,
         Command::Channels(command) => command.run(session).await,
         Command::Deploy(command) => command.run(session).await,

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
-    streams, told,
+    plugins, streams, told,
 };
 
 /// All routes.
@@ -46,6 +46,14 @@ pub fn router(world: Shared) -> Router {
         .route("/notification-channels/{id}", patch(told::switch_channel))
         .route("/notification-channels/{id}/test", post(told::test_channel))
         .route("/notification-rules", get(told::rules).put(told::choose))
+        .route("/plugins", get(plugins::list).post(plugins::add))
+        .route(
+            "/plugins/{id}",
+            patch(plugins::change).delete(plugins::gone),
+        )
+        .route("/plugins/{id}/test", post(plugins::test))
+        .route("/plugins/{id}/rotate-secret", post(plugins::add))
+        .route("/plugins/{id}/runs", get(plugins::runs))
         .route("/usage", get(usage))
         .route("/plans", get(plans))
         .route("/plans/{id}", patch(change_plan))
