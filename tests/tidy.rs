@@ -70,7 +70,7 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
 ];
 
 /// Which modules of the control plane a module never names: http → ops → job, store → domain.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     (
         "domain",
         &[
@@ -82,6 +82,10 @@ const LAYERS: [(&str, &[&str]); 7] = [
     ("store", &["http", "console", "ops", "agents", "serve"]),
     (
         "sso",
+        &["http", "console", "ops", "store", "agents", "serve"],
+    ),
+    (
+        "stripe",
         &["http", "console", "ops", "store", "agents", "serve"],
     ),
     ("ops", &["http", "console", "agents", "serve"]),

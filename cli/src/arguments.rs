@@ -6,10 +6,10 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        activity, agents, cancel, channels, completions, contexts, deploy, deployments, identities,
-        installation, join, keys, login, logout, logs, members, notifications, password, plans,
-        plugins, projects, ps, remove, retry, secrets, sessions, setup, targets, teams, top, usage,
-        users, webhooks, whoami,
+        activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
+        identities, installation, join, keys, login, logout, logs, members, notifications,
+        password, plans, plugins, projects, ps, remove, retry, secrets, sessions, setup, targets,
+        teams, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -145,6 +145,9 @@ pub enum Command {
     /// What teams may use
     #[command(subcommand)]
     Plans(plans::Plans),
+    /// Your plan, and for administrators the plans of others
+    #[command(subcommand)]
+    Billing(billing::Billing),
     /// Show what was done in the team
     Activity(activity::Activity),
     /// The audit log of the team

@@ -19,6 +19,7 @@ pub mod plugins;
 pub mod serve;
 pub mod sso;
 pub mod store;
+pub mod stripe;
 pub mod telemetry;
 pub mod vault;
 pub mod wake;

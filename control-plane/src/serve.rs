@@ -1,5 +1,6 @@
 //! The control plane's process: puts its parts together, starts them, and stops them in order.
 
+mod billing;
 mod certificates;
 mod lane;
 mod listeners;
@@ -28,6 +29,7 @@ use crate::outbox;
 use crate::plugins::Plugins;
 use crate::sso;
 use crate::store::{DatabaseConfig, Store};
+use crate::stripe;
 use crate::telemetry::ProcessMetrics;
 use crate::vault::Vault;
 use crate::webhooks::Webhooks;
@@ -106,6 +108,13 @@ async fn run(
     let registry = Registry::new();
     let egress = egress(config, outbox::LIMITS);
     let providers = sign_in::providers(config, &self::egress(config, sso::LIMITS), &listeners.url)?;
+    let stripe = billing::stripe(
+        config,
+        store,
+        &self::egress(config, stripe::LIMITS),
+        &listeners.url,
+    )
+    .await?;
     let metrics = ProcessMetrics::new(store.commits());
     let notifications = Notifications {
         store: store.clone(),
@@ -126,6 +135,7 @@ async fn run(
         sign_up: config.accounts.sign_up,
         providers,
         configuration: serde_json::to_value(config)?,
+        stripe,
         pin: certificates.pin(),
     });
     let router = http::router(api)?;

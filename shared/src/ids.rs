@@ -97,6 +97,8 @@ ids! {
     SecretId,
     /// A person's sign-in by password.
     SessionId,
+    /// What a person pays for, or was granted.
+    SubscriptionId,
     /// Where a deploy goes.
     TargetId,
     /// The tenant.

@@ -7,6 +7,7 @@ pub mod account;
 pub mod activity;
 pub mod agents;
 pub mod api_keys;
+pub mod billing;
 mod client;
 pub mod containers;
 pub mod deployments;

@@ -2,6 +2,7 @@
 
 pub mod activity;
 pub mod agents;
+pub mod billing;
 pub mod cancel;
 pub mod channels;
 pub mod completions;
@@ -142,6 +143,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Top(command) => command.run(session).await,
         Command::Usage(command) => command.run(session).await,
         Command::Plans(command) => command.run(session).await,
+        Command::Billing(command) => command.run(session).await,
         Command::Activity(command) => command.run(session).await,
         Command::Audit(command) => command.run(session).await,
         Command::Completions(command) => command.run(session),

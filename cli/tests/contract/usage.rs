@@ -61,3 +61,49 @@ fn plans_are_listed_and_what_is_named_changes() {
         Some(1)
     );
 }
+
+#[test]
+fn plans_are_granted_bought_and_shown() {
+    let plane = Plane::start(World::default());
+    let until = "2027-01-31T00:00:00Z";
+    for arguments in [&["billing", "show"][..], &["billing", "ls"]] {
+        let shown = plane.run(arguments);
+        assert_eq!(shown.code, Some(0), "{shown:?}");
+        for part in ["Pro", until, "manual", "active"] {
+            assert!(shown.stdout.contains(part), "{part:?} in {shown:?}");
+        }
+    }
+    let bought = plane.run(&["billing", "buy", "Pro"]);
+    assert_eq!(
+        bought.stdout, "https://checkout.stripe.com/c/pay_1\n",
+        "{bought:?}"
+    );
+    for wrong in [
+        &["billing", "grant", "ann@example.org", "Pro"][..],
+        &[
+            "billing",
+            "grant",
+            "ann@example.org",
+            "Pro",
+            "--until",
+            "tomorrow",
+        ],
+        &["billing", "end", "it"],
+    ] {
+        assert_eq!(plane.run(wrong).code, Some(2), "{wrong:?}");
+    }
+    let granted = [
+        "billing",
+        "grant",
+        "ann@example.org",
+        "Pro",
+        "--until",
+        until,
+        "--json",
+    ];
+    let granted: Value = serde_json::from_str(&plane.run(&granted).stdout).unwrap();
+    let asked = json!({"user": "00000000-0000-7000-8000-00000000000c", "plan": "00000000-0000-7000-8000-00000000000b", "until": until});
+    assert_eq!(granted["asked"], asked);
+    let absent = plane.run(&["billing", "buy", "Gold"]);
+    assert_eq!(absent.code, Some(1), "{absent:?}");
+}

@@ -57,6 +57,9 @@ pub fn router(world: Shared) -> Router {
         .route("/usage", get(usage))
         .route("/plans", get(plans))
         .route("/plans/{id}", patch(change_plan))
+        .route("/billing", get(billing))
+        .route("/billing/checkout", post(checkout))
+        .route("/subscriptions", get(subscriptions).post(grant))
         .route("/targets", get(targets))
         .route("/targets/{id}", get(target_by_id))
         .route("/targets/{id}/containers", get(offline))
@@ -193,6 +196,33 @@ async fn plans() -> Json<Value> {
     Json(
         json!({"items": [plan(PERSON, "Free", 0), plan(PROJECT, "Pro", 1900)], "next_cursor": null}),
     )
+}
+
+fn subscription(user: &str) -> Value {
+    json!({"id": PROJECT, "user_id": user, "email": "ann@example.org", "provider": "manual", "subscription_id": null,
+        "status": "active", "plan_id": PROJECT, "plan": "Pro", "started_at": "2026-01-01T00:00:00Z",
+        "renew_at": "2027-01-31T00:00:00Z", "gives_until": "2027-01-31T00:00:00Z", "payment_failed_at": null})
+}
+
+async fn billing() -> Json<Value> {
+    Json(
+        json!({"plan": plan(PROJECT, "Pro", 1900), "until": "2027-01-31T00:00:00Z",
+        "subscriptions": [subscription(PERSON)], "for_sale": [PROJECT]}),
+    )
+}
+
+async fn checkout(Json(asked): Json<Value>) -> Json<Value> {
+    Json(json!({"url": "https://checkout.stripe.com/c/pay_1", "asked": asked}))
+}
+
+async fn subscriptions() -> Json<Value> {
+    Json(json!({"items": [subscription(PERSON)], "next_cursor": null}))
+}
+
+async fn grant(Json(asked): Json<Value>) -> Json<Value> {
+    let mut made = subscription(PERSON);
+    made["asked"] = asked;
+    Json(made)
 }
 
 /// Tells what it was asked, too.

@@ -178,6 +178,7 @@ impl ConfigArgs {
         self.settings.master_key.value = keys_of_the_environment()?;
         self.settings.smtp.password = std::env::var(SMTP_PASSWORD_VARIABLE).ok().map(Into::into);
         self.settings.sign_in.secrets = super::sign_in::secrets_of_the_environment();
+        self.settings.billing.secrets = super::StripeSecrets::of_the_environment();
         Config::load(self.settings, self.config.as_deref())
     }
 }

@@ -6,6 +6,7 @@
 
 mod accounts;
 mod agents;
+mod billing;
 mod command;
 mod database;
 mod egress;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use accounts::{AccountSettings, Accounts, SignUp};
 pub use agents::{AgentListener, AgentSettings, HostPort};
+pub use billing::{Billing, BillingSettings, StripeBilling, StripeSecret, StripeSecrets};
 pub use command::{
     AdminCommand, BackupArgs, Cli, Command, ConfigArgs, ExportArgs, FinishArgs, ResetLinkArgs,
     RestoreArgs, RotateMasterKeyArgs, RotationStep, ServeArgs,
@@ -56,6 +58,9 @@ pub struct Config {
     /// At whom people may sign in, beside their passwords.
     #[serde(skip_serializing_if = "SignIn::is_empty")]
     pub sign_in: SignIn,
+    /// How plans are paid for.
+    #[serde(skip_serializing_if = "Billing::is_off")]
+    pub billing: Billing,
     /// The mail server; none when no mail is sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smtp: Option<Smtp>,
@@ -88,6 +93,9 @@ pub struct Settings {
     #[arg(skip)]
     #[allow(missing_docs, reason = "as the others")]
     pub sign_in: SignInSettings,
+    #[arg(skip)]
+    #[allow(missing_docs, reason = "as the others")]
+    pub billing: BillingSettings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub smtp: SmtpSettings,
@@ -135,6 +143,7 @@ impl Settings {
             agents: self.agents.over(below.agents),
             accounts: self.accounts.over(below.accounts),
             sign_in: self.sign_in.over(below.sign_in),
+            billing: self.billing.over(below.billing),
             smtp: self.smtp.over(below.smtp),
             database: self.database.over(below.database),
             master_key: self.master_key.over(below.master_key),
@@ -162,6 +171,7 @@ impl Config {
             agents: settings.agents.resolve(),
             accounts: settings.accounts.resolve(),
             sign_in: settings.sign_in.resolve()?,
+            billing: settings.billing.resolve()?,
             smtp: settings.smtp.resolve()?,
             database: settings.database.resolve(),
             master_key: settings.master_key.resolve()?,

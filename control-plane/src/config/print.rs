@@ -3,7 +3,7 @@
 use super::{ClientSecret, Config, MasterKeySource, SmtpPassword};
 
 /// As a file that gives this configuration when it is read. What is secret is hidden, so a database
-/// password, a key, a mail server's password and a provider's secret from the environment must be put back by hand.
+/// password, a key, a mail server's password a provider's secret and Stripe's from the environment must be put back by hand.
 pub(super) fn to_toml(config: &Config) -> Result<String, toml::ser::Error> {
     let mut body = toml::to_string(config)?;
     if matches!(config.master_key, MasterKeySource::Environment(_)) {

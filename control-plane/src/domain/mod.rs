@@ -5,6 +5,7 @@ pub mod access;
 pub mod activity;
 pub mod allowance;
 pub mod archive;
+pub mod billing;
 pub mod hex;
 pub mod identity;
 pub mod membership;

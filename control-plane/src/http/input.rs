@@ -191,6 +191,7 @@ named! {
     PluginRunId: "run of a plugin",
     ProjectId: "project",
     SessionId: "session",
+    SubscriptionId: "subscription",
     TargetId: "target",
     UserId: "member",
     WebhookId: "webhook",

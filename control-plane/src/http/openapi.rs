@@ -41,6 +41,7 @@ const SESSION: &str = "session";
         (name = "plugins", description = "What the team asks before something is done, and tells afterwards"),
         (name = "notifications", description = "What you are told of, and where"),
         (name = "plans", description = "What teams may use, and what they have used"),
+        (name = "billing", description = "What people pay for, or were granted"),
         (name = "activity", description = "What was done, and the audit log"),
         (name = "metrics", description = "What agents measure"),
         (name = "process", description = "The control plane itself"),

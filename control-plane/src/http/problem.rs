@@ -93,6 +93,8 @@ pub enum Kind {
     NotFound,
     /// The route has no such method.
     MethodNotAllowed,
+    /// Nothing is paid for here.
+    BillingOff,
     /// The state of things forbids it.
     Conflict,
     /// It was there and is no more.
@@ -139,6 +141,7 @@ impl Kind {
                 "method-not-allowed",
                 "Method not allowed",
             ),
+            Self::BillingOff => (StatusCode::CONFLICT, "billing_off", "Billing is off"),
             Self::Conflict => (StatusCode::CONFLICT, "conflict", "Conflict"),
             Self::Gone => (StatusCode::GONE, "gone", "Gone"),
             Self::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "Too large"),

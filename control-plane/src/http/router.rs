@@ -13,11 +13,12 @@ use super::problem::{Kind, Problem};
 use super::rule::Rule;
 use super::state::Api;
 use super::{
-    activity, agents, api_keys, audit, auth, containers, deployment_log, deployments, enrolment,
-    enrolment_tokens, files, health, identities, installation, invitations, linger, me, members,
-    metrics, notification_channels, notification_rules, notifications, openapi, password_resets,
-    plans, plugins, project_members, projects, reference, request, secrets, sessions, setup,
-    sign_in_providers, sign_up, targets, teams, totp, usage, users, webhooks,
+    activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
+    enrolment, enrolment_tokens, files, health, identities, installation, invitations, linger, me,
+    members, metrics, notification_channels, notification_rules, notifications, openapi,
+    password_resets, plans, plugins, project_members, projects, reference, request, secrets,
+    sessions, setup, sign_in_providers, sign_up, subscriptions, targets, teams, totp, usage, users,
+    webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -75,6 +76,8 @@ fn beside_the_api() -> OpenApiRouter<Api> {
 
 /// The API's few routes without an API key or a session; each checks a credential of its own.
 fn public_api() -> OpenApiRouter<Api> {
+    let stripe_events =
+        routes!(billing::take_event).layer(DefaultBodyLimit::max(billing::MAX_EVENT));
     OpenApiRouter::new()
         .routes(routes!(setup::complete))
         .routes(routes!(invitations::accept))
@@ -86,6 +89,7 @@ fn public_api() -> OpenApiRouter<Api> {
         .routes(routes!(sign_in_providers::give_code))
         .routes(routes!(password_resets::ask))
         .routes(routes!(password_resets::finish))
+        .routes(stripe_events)
         .routes(routes!(enrolment::enroll))
         .routes(routes!(enrolment::renew))
         .routes(routes!(openapi::describe))
@@ -119,6 +123,9 @@ fn account() -> OpenApiRouter<Api> {
         .routes(routes!(totp::enable))
         .routes(routes!(totp::disable))
         .routes(routes!(teams::list, teams::create))
+        .routes(routes!(billing::show))
+        .routes(routes!(billing::buy))
+        .routes(routes!(billing::portal))
         // A person's own act, whatever their role in the team of the key.
         .routes(routes!(invitations::join))
         .routes(routes!(notifications::list))
@@ -196,6 +203,8 @@ fn for_the_installation(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(users::change))
         .routes(routes!(users::reset_link))
         .routes(routes!(users::remove_second_factor))
+        .routes(routes!(subscriptions::list, subscriptions::grant))
+        .routes(routes!(subscriptions::end))
         .routes(routes!(installation::teams))
         .routes(routes!(installation::agents))
         .routes(routes!(installation::storage))

@@ -18,6 +18,7 @@ use crate::notifications::Notifications;
 use crate::passwords::Passwords;
 use crate::sso::Providers;
 use crate::store::{Store, StoreError};
+use crate::stripe::Stripe;
 use crate::telemetry::ProcessMetrics;
 
 /// Wrong API keys and set-up tokens from one address: a minute's worth at once, then one a second.
@@ -68,6 +69,8 @@ pub struct ApiParts {
     pub sign_up: SignUp,
     /// At whom people may sign in, too.
     pub providers: Providers,
+    /// Takes payments, where the installation does.
+    pub stripe: Option<Stripe>,
     /// Sends mail, where the installation does.
     pub mailer: Option<Mailer>,
     /// Hosts of one's own that speak the protocols of chats.

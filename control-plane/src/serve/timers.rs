@@ -19,6 +19,8 @@ const ROLLUP: Duration = Duration::from_mins(1);
 /// Agents that are away for two and a half minutes are told of; also how long they have to find a server that was
 /// restarted, before it tells of them.
 const PRESENCE: Duration = Duration::from_secs(150);
+/// What has lapsed gives nothing before it is noted.
+const LAPSE: Duration = Duration::from_mins(1);
 const PRUNING: Duration = Duration::from_hours(1);
 /// Also how long after a rotation of the authority the listeners may go on with the former.
 const CERTIFICATES: Duration = Duration::from_mins(10);
@@ -47,6 +49,8 @@ pub fn start(
         "looking for lost agents",
         |store| job::sweep_expired(&store)
     );
+    every!(LAPSE, "noting lapsed plans", |store| store
+        .note_lapsed_plans());
     every!(PRESENCE, "looking for absent agents", |store| store
         .tell_of_absent_agents());
     every!(COMPACTION, "compacting logs", |store| store.compact_logs());

@@ -6,7 +6,8 @@ use towline_shared::ids::{TeamId, UserId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::db::all;
+use super::billing::plan_of;
+use super::db::{all, local_now};
 use super::page::{Listed, Page};
 use super::people::Team;
 use super::{Result, Store, counted};
@@ -72,14 +73,18 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            "SELECT t.id, t.name, t.owner_id, u.email AS owner, p.name AS plan, t.created_at,
+            concat!(
+                "SELECT t.id, t.name, t.owner_id, u.email AS owner, p.name AS plan, t.created_at,
                 (SELECT COUNT(*) FROM team_members m WHERE m.team_id = t.id) AS members,
                 (SELECT COUNT(*) FROM projects o WHERE o.team_id = t.id) AS projects,
                 (SELECT COUNT(*) FROM agents a WHERE a.team_id = t.id AND a.revoked_at IS NULL) AS agents
-             FROM teams t JOIN users u ON u.id = t.owner_id JOIN plans p ON p.id = u.plan_id
-             WHERE t.id < $1 ORDER BY t.id DESC LIMIT $2",
+             FROM teams t JOIN users u ON u.id = t.owner_id JOIN plans p ON p.id = ",
+                plan_of!("u", "$3"),
+                " WHERE t.id < $1 ORDER BY t.id DESC LIMIT $2"
+            ),
             page.before(),
-            page.fetch()
+            page.fetch(),
+            local_now()
         )?;
         let teams = rows.into_iter().map(TeamOverview::from).collect();
         Ok(page.cut(teams, |overview: &TeamOverview| overview.team.id.uuid()))

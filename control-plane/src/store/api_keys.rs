@@ -9,6 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit;
+use super::billing::plan_of;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::last_use::Used;
 use super::page::{Listed, Page};
@@ -156,8 +157,9 @@ impl Store {
                 " AS single_projects
                  FROM api_keys k JOIN users u ON u.id = k.user_id JOIN teams t ON t.id = k.team_id
                  LEFT JOIN team_members m ON m.team_id = k.team_id AND m.user_id = k.user_id
-                 JOIN users h ON h.id = t.owner_id JOIN plans p ON p.id = h.plan_id
-                 WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)
+                 JOIN users h ON h.id = t.owner_id JOIN plans p ON p.id = ",
+                plan_of!("h", "$2"),
+                " WHERE k.token_hash = $1 AND k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > $2)
                     AND u.suspended_at IS NULL"
             ),
             hash_token(key),

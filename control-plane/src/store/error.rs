@@ -111,6 +111,8 @@ pub enum Resource {
     SecretVersion,
     /// A sign-in of a person.
     Session,
+    /// A subscription to a plan.
+    Subscription,
     /// A target.
     Target,
     /// A team of the person.
@@ -145,6 +147,7 @@ impl fmt::Display for Resource {
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",
             Self::Session => "session",
+            Self::Subscription => "subscription",
             Self::Target => "target",
             Self::Team => "team",
             Self::User => "user",

@@ -8,6 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit::{self, Entry};
+use super::billing::plan_of;
 use super::db::{Conn, Tx, all, execute, local_now, one, optional};
 use super::{Resource, Result, Store, StoreError, Tenant, installation};
 
@@ -16,13 +17,20 @@ pub const MAX_LIMIT: u32 = 1_000_000;
 /// The highest price, in cents.
 pub const MAX_PRICE: u32 = 100_000_000;
 
-pub(super) const OF_TEAM: &str = "SELECT p.id, p.name, p.price, p.currency, p.max_projects, p.max_deployments_per_day,
-        p.max_requests_per_minute, p.max_teams, p.created_at, p.updated_at
-     FROM teams t JOIN users u ON u.id = t.owner_id JOIN plans p ON p.id = u.plan_id WHERE t.id = $1";
-const OF_PERSON: &str =
+pub(super) const OF_TEAM: &str = concat!(
     "SELECT p.id, p.name, p.price, p.currency, p.max_projects, p.max_deployments_per_day,
         p.max_requests_per_minute, p.max_teams, p.created_at, p.updated_at
-     FROM users u JOIN plans p ON p.id = u.plan_id WHERE u.id = $1";
+     FROM teams t JOIN users u ON u.id = t.owner_id JOIN plans p ON p.id = ",
+    plan_of!("u", "$2"),
+    " WHERE t.id = $1"
+);
+const OF_PERSON: &str = concat!(
+    "SELECT p.id, p.name, p.price, p.currency, p.max_projects, p.max_deployments_per_day,
+        p.max_requests_per_minute, p.max_teams, p.created_at, p.updated_at
+     FROM users u JOIN plans p ON p.id = ",
+    plan_of!("u", "$2"),
+    " WHERE u.id = $1"
+);
 pub(super) const PROJECTS: &str = "SELECT COUNT(*) FROM projects WHERE team_id = $1";
 /// There are few plans, and all of them are read.
 const ALL: &str = "SELECT id, name, price, currency, max_projects, max_deployments_per_day, max_requests_per_minute, max_teams,
@@ -208,12 +216,12 @@ async fn write_audit(tx: &mut Tx, tenant: &Tenant, before: &Plan, after: &Plan) 
     audit::append(tx, &entry, after.updated_at).await
 }
 
-/// The plan of the team's owner.
+/// The plan of the team's owner, as it is at this moment.
 pub(super) async fn of_team(conn: Conn<'_>, team: TeamId) -> Result<Plan> {
-    Ok(one!(conn, Plan, OF_TEAM, team.uuid())?)
+    Ok(one!(conn, Plan, OF_TEAM, team.uuid(), local_now())?)
 }
 
-/// A person's plan.
+/// A person's plan, as it is at this moment.
 pub(super) async fn of_person(conn: Conn<'_>, person: UserId) -> Result<Plan> {
-    Ok(one!(conn, Plan, OF_PERSON, person.uuid())?)
+    Ok(one!(conn, Plan, OF_PERSON, person.uuid(), local_now())?)
 }

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use super::audit::{self, Actor};
+use super::billing::plan_of;
 use super::db::{Tx, all, execute, local_now, optional};
 use super::last_use::Used;
 use super::project_members::{Standing, single_projects};
@@ -44,8 +45,9 @@ pub(super) const AUTHENTICATE: &str = concat!(
      LEFT JOIN teams t ON t.id = COALESCE($4,
         (SELECT f.team_id FROM team_members f WHERE f.user_id = s.user_id ORDER BY f.joined_at, f.team_id LIMIT 1))
      LEFT JOIN team_members m ON m.user_id = s.user_id AND m.team_id = t.id
-     LEFT JOIN users h ON h.id = t.owner_id LEFT JOIN plans p ON p.id = h.plan_id
-     WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND u.suspended_at IS NULL"
+     LEFT JOIN users h ON h.id = t.owner_id LEFT JOIN plans p ON p.id = ",
+    plan_of!("h", "$2"),
+    " WHERE s.token_hash = $1 AND s.expires_at > $2 AND s.last_used_at > $3 AND u.suspended_at IS NULL"
 );
 
 /// A sign-in of a person, without its secret.

@@ -7,6 +7,7 @@ use towline_shared::ids::UserId;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::billing::plan_of;
 use super::db::{Tx, all, execute, local_now, optional};
 use super::page::{Listed, Page};
 use super::people::{User, UserRole};
@@ -34,7 +35,7 @@ pub struct KnownUser {
     pub state: UserState,
     /// Since when they are not.
     pub suspended_at: Option<DateTime<Utc>>,
-    /// The name of their plan.
+    /// The name of the plan that they have now.
     pub plan: String,
     /// Whether they are asked for a second factor.
     pub second_factor: FactorState,
@@ -50,10 +51,11 @@ pub struct UserChange {
 }
 
 macro_rules! select_users {
-    ($rest:literal) => {
+    ($now:literal, $rest:literal) => {
         concat!(
             "SELECT u.id, u.email, u.name, u.role, u.created_at, u.suspended_at, p.name AS plan, f.id AS factor, f.enabled_at
-             FROM users u JOIN plans p ON p.id = u.plan_id LEFT JOIN second_factors f ON f.user_id = u.id ",
+             FROM users u LEFT JOIN second_factors f ON f.user_id = u.id JOIN plans p ON p.id = ",
+            plan_of!("u", $now),
             $rest
         )
     };
@@ -101,9 +103,10 @@ impl Store {
         let rows = all!(
             reader.conn(),
             Row,
-            select_users!("WHERE u.id < $1 ORDER BY u.id DESC LIMIT $2"),
+            select_users!("$3", " WHERE u.id < $1 ORDER BY u.id DESC LIMIT $2"),
             page.before(),
-            page.fetch()
+            page.fetch(),
+            local_now()
         )?;
         let users: Result<Vec<_>> = rows.into_iter().map(Row::into_user).collect();
         Ok(page.cut(users?, |known: &KnownUser| known.user.id.uuid()))
@@ -188,8 +191,8 @@ pub(crate) async fn state_of(tx: &mut Tx, user: UserId) -> Result<UserState> {
 }
 
 async fn known(tx: &mut Tx, user: UserId) -> Result<KnownUser> {
-    let sql = select_users!("WHERE u.id = $1");
-    let row = optional!(tx.conn(), Row, sql, user.uuid())?;
+    let sql = select_users!("$2", " WHERE u.id = $1");
+    let row = optional!(tx.conn(), Row, sql, user.uuid(), local_now())?;
     row.ok_or(StoreError::NotFound(Resource::User))?.into_user()
 }
 

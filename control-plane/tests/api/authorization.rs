@@ -21,7 +21,7 @@ on_both!(
 );
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 26] = [
+const PUBLIC: [(&str, &str); 27] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -55,6 +55,8 @@ const PUBLIC: [(&str, &str); 26] = [
     ("post", "/api/v1/sign-in/code"),
     // Nobody is asked who they are, where the installation is open.
     ("post", "/api/v1/sign-up"),
+    // The credential is Stripe's signature.
+    ("post", "/api/v1/billing/stripe/events"),
     // The credential is the enrolment token.
     ("post", "/api/v1/agent/enroll"),
     // The credential is the proof of the certificate's key.
@@ -251,7 +253,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "notifications" => told["items"][0]["id"].as_str().unwrap(),
             "notification-channels" => channel["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team.
-            "installation" | "plans" | "users" => continue,
+            "installation" | "plans" | "subscriptions" | "users" => continue,
             "plugins" => plugin.as_str(),
             "plugin-runs" => run.as_str(),
             "projects" => project.as_str(),
@@ -325,7 +327,7 @@ fn whom(route: &Route) -> For {
     if resource == "audit" {
         return For::Roles(Permission::ReadAudit);
     }
-    if matches!(resource, "installation" | "users") {
+    if matches!(resource, "installation" | "subscriptions" | "users") {
         return For::Administrators;
     }
     if route.method == "get" {
@@ -333,7 +335,8 @@ fn whom(route: &Route) -> For {
     }
     For::Roles(match (resource, route.path.as_str()) {
         (
-            "session"
+            "billing"
+            | "session"
             | "sessions"
             | "me"
             | "notifications"

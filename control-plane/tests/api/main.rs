@@ -8,6 +8,7 @@
 mod administration;
 mod agents;
 mod authorization;
+mod billing;
 mod containers;
 mod database;
 mod deployments;

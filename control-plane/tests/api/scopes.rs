@@ -32,7 +32,8 @@ fn needs(route: &Route) -> Needs {
     let area = match (route.resource(), route.path.as_str()) {
         (_, "/api/v1/me") => return Needs::Nothing,
         (
-            "me"
+            "billing"
+            | "me"
             | "session"
             | "sessions"
             | "teams"
@@ -43,7 +44,7 @@ fn needs(route: &Route) -> Needs {
         )
         | (_, "/api/v1/invitations/join") => return Needs::All,
         ("plans", _) if route.method == "patch" => Area::Installation,
-        ("installation" | "users", _) => Area::Installation,
+        ("installation" | "subscriptions" | "users", _) => Area::Installation,
         ("plans" | "usage", _) => Area::Usage,
         ("activity", _) => Area::Activity,
         ("agents" | "enrolment-tokens", _) => Area::Agents,

@@ -102,6 +102,7 @@ impl World {
             agent_address: agent_address.to_string().parse().unwrap(),
             sign_up: SignUp::Closed,
             providers: Providers::default(),
+            stripe: None,
             mailer: None,
             chat_hosts: vec!["127.0.0.1".to_owned()],
             configuration: json!({"data-dir": "/var/lib/towline"}),
@@ -152,6 +153,18 @@ impl World {
             VALUES ($1, $2, $1, 'key', 'twk_', $3, 'all', $4, $4)";
         write_rows!(rows, sql, user, team, hash_token(&key), now);
         self.with_key(&key)
+    }
+
+    /// A person with a team of their own, on the plan Free.
+    pub async fn on_free(&self) -> Somebody<'_> {
+        let somebody = self.another("owner").await;
+        let me = somebody.get("/api/v1/me").await.expect(200);
+        let user: Uuid = me["user"]["id"].as_str().unwrap().parse().unwrap();
+        let sql =
+            "UPDATE users SET plan_id = (SELECT id FROM plans WHERE name = 'Free') WHERE id = $1";
+        let rows = &self.rows().await;
+        write_rows!(rows, sql, user);
+        somebody
     }
 
     /// What somebody is at a provider, linked by hand. Gives its id.

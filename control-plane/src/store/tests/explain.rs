@@ -19,7 +19,7 @@ const SMALL: [&str; 7] = [
 ];
 
 /// Indexes of nothing but what is at work or due, or of the few administrators, which is never much; each statement takes all of it, or the first.
-const OF_THE_LIVE: [&str; 9] = [
+const OF_THE_LIVE: [&str; 10] = [
     "jobs_live",
     "jobs_queue",
     "jobs_leases",
@@ -29,6 +29,7 @@ const OF_THE_LIVE: [&str; 9] = [
     "plugin_runs_due",
     "agents_absent",
     "users_admins",
+    "billing_subscriptions_due",
 ];
 
 /// Statements that are there to take all rows, or seem to.

@@ -19,6 +19,7 @@ mod agents;
 mod audit;
 mod authorities;
 mod backup;
+mod billing;
 mod claims;
 mod deployments;
 mod enrolment;

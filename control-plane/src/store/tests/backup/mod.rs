@@ -165,6 +165,7 @@ fn as_text(name: &str, kind: &str) -> String {
         // Times have no trailing zeros, JSON no blanks.
         "TEXT"
             if name.ends_with("_at")
+                || name.ends_with("_until")
                 || name.starts_with("not_")
                 || name.starts_with("period_")
                 || name == "agent_offline_since"

@@ -92,6 +92,8 @@ async fn fill(world: &World) {
     store.record_sample(host.id, tenant.team(), sample);
     store.flush_metrics().await.unwrap();
     world.token("late").await;
+    let paid = crate::store::tests::billing::events(world, tenant.user()).await;
+    store.take_billing_event(&paid[1]).await.unwrap();
 }
 
 async fn all_rows_come_back_into_either_database(world: &World) {
