@@ -223,11 +223,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let session = sessions.expect(200)["items"][0].clone();
     let identity = world.identity_of(&ada, "acme").await;
     let (agent, target) = (host.agent.to_string(), host.target.to_string());
-    let hook = json!({"url": "http://127.0.0.1:9/", "event_types": ["deployment.failed"]});
-    let webhooks = format!("/api/v1/projects/{project}/webhooks");
-    let webhook = ada.post(&webhooks, &hook).await.expect(201);
-    let test = format!("/api/v1/webhooks/{}/test", webhook["id"].as_str().unwrap());
-    let delivery = ada.post(&test, &json!({})).await.expect(202);
+    let (webhook, delivery) = webhook_and_delivery(&ada, &project).await;
     let ntfy = json!({"kind": "ntfy", "name": "n", "settings": {"topic": "t"}});
     let channel = ada
         .post("/api/v1/notification-channels", &ntfy)
@@ -259,8 +255,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "projects" => project.as_str(),
             "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
-            "webhooks" => webhook["id"].as_str().unwrap(),
-            "webhook-deliveries" => delivery["id"].as_str().unwrap(),
+            "webhooks" => webhook.as_str(),
+            "webhook-deliveries" => delivery.as_str(),
             other => panic!("no own {other} for {}", route.path),
         };
         let foreign = ask(&bob, route, own).await.expect(404);
@@ -294,13 +290,25 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     }
 }
 
+async fn webhook_and_delivery(ada: &Somebody<'_>, project: &str) -> (String, String) {
+    let hook = json!({"url": "http://127.0.0.1:9/", "event_types": ["deployment.failed"]});
+    let webhooks = format!("/api/v1/projects/{project}/webhooks");
+    let webhook = ada.post(&webhooks, &hook).await.expect(201);
+    let test = format!("/api/v1/webhooks/{}/test", id_of(&webhook));
+    let delivery = ada.post(&test, &json!({})).await.expect(202);
+    (id_of(&webhook), id_of(&delivery))
+}
+
 async fn plugin_and_run(ada: &Somebody<'_>) -> (String, String) {
     let plugin = json!({"name": "gate", "url": "http://127.0.0.1:9/", "hooks": ["after_deploy"]});
     let plugin = ada.post("/api/v1/plugins", &plugin).await.expect(201);
-    let id = |made: &Value| made["id"].as_str().unwrap().to_owned();
-    let test = format!("/api/v1/plugins/{}/test", id(&plugin));
+    let test = format!("/api/v1/plugins/{}/test", id_of(&plugin));
     let run = ada.post(&test, &json!({})).await.expect(200);
-    (id(&plugin), id(&run))
+    (id_of(&plugin), id_of(&run))
+}
+
+fn id_of(made: &Value) -> String {
+    made["id"].as_str().unwrap().to_owned()
 }
 
 /// Whom a route answers.
