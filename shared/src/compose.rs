@@ -16,7 +16,7 @@ pub(crate) mod yaml;
 
 use std::collections::BTreeSet;
 
-use crate::policy::{Base, HostPolicy, Judge, Rule};
+use crate::policy::{Base, HostPolicy, Judge, Permission, Rule};
 use crate::spec::{MAX_COMPOSE_BYTES, ProjectFile};
 use yaml::{Tree, View, YamlError, YamlErrorKind};
 
@@ -59,6 +59,16 @@ pub fn examine(files: &[ProjectFile], compose_file: &str, policy: &HostPolicy) -
     examiner.dotenv(folder);
     examiner.override_files(folder, compose_file);
     examiner.findings
+}
+
+/// Whether some service's image is built from the project, as far as its text tells.
+pub fn builds(files: &[ProjectFile], compose_file: &str) -> bool {
+    let nothing_is_built = HostPolicy {
+        build: Permission::Deny,
+        ..HostPolicy::default()
+    };
+    let findings = examine(files, compose_file, &nothing_is_built);
+    findings.iter().any(|finding| finding.rule == Rule::Build)
 }
 
 /// Why a compose file is read.

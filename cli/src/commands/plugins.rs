@@ -82,7 +82,7 @@ pub struct Which {
 /// When one is called, and for how long.
 #[derive(Debug, Args)]
 pub struct Terms {
-    /// When it is called: before_, after_ or failed_ with deploy or build, before_ or after_project [default when made: before_deploy]
+    /// When it is called: before_, after_ or failed_ with deploy, build or project [default when made: before_deploy]
     #[arg(long = "hook", value_name = "HOOK", value_delimiter = ',')]
     hooks: Vec<String>,
     /// How long it may take, 1 to 30 seconds [default when made: 5]

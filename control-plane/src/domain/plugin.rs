@@ -28,7 +28,7 @@ pub enum Hook {
     AfterDeploy,
     /// A deployment has failed.
     FailedDeploy,
-    /// Somebody asks for a build of its own.
+    /// Somebody asks for a deployment that begins with a build.
     BeforeBuild,
     /// A build has succeeded.
     AfterBuild,
@@ -38,6 +38,8 @@ pub enum Hook {
     BeforeProject,
     /// A project was made.
     AfterProject,
+    /// A project was refused.
+    FailedProject,
 }
 
 named!(Hook {
@@ -49,6 +51,7 @@ named!(Hook {
     FailedBuild: "failed_build",
     BeforeProject: "before_project",
     AfterProject: "after_project",
+    FailedProject: "failed_project",
 });
 
 /// What becomes of what a plugin is asked about when it gives no answer that can be used.
@@ -182,7 +185,8 @@ impl Hook {
             | Self::FailedDeploy
             | Self::AfterBuild
             | Self::FailedBuild
-            | Self::AfterProject => false,
+            | Self::AfterProject
+            | Self::FailedProject => false,
         }
     }
 }

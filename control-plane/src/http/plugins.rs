@@ -31,7 +31,7 @@ pub struct CreatePlugin {
     /// Where it is called: `https://…`, at most 2048 bytes.
     url: String,
     /// When: some of `before_deploy`, `after_deploy`, `failed_deploy`, `before_build`, `after_build`, `failed_build`,
-    /// `before_project`, `after_project`.
+    /// `before_project`, `after_project`, `failed_project`.
     hooks: Vec<String>,
     /// How long it may take, 1 to 30 seconds; 5 when left out.
     #[schema(minimum = 1, maximum = 30)]

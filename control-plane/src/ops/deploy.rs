@@ -6,7 +6,7 @@ use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, ProjectFile};
 
-use super::plugin::{about_deployment, ask};
+use super::plugin::{about_deployment, ask, hooks_of};
 use super::submit::{
     Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
 };
@@ -78,7 +78,8 @@ async fn judge_and_submit(
     let files = store.read_files(tenant, new.project).await?;
     let compose_file = judge(&project, &servant, &files)?.to_owned();
     let environment = new.environment.as_deref();
-    let question = about_deployment(tenant, &project, &servant, environment, None);
+    let hooks = hooks_of(&files, &compose_file);
+    let question = about_deployment(hooks, tenant, &project, &servant, environment, None);
     let said = ask(store, egress, tenant, question).await?;
     let submission = Submission {
         project: &project,

@@ -4,7 +4,9 @@
 use chrono::{DateTime, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
+use towline_shared::compose;
 use towline_shared::ids::{DeploymentId, PluginId, PluginRunId, ProjectId};
+use towline_shared::spec::ProjectFile;
 
 use super::OpsError;
 use crate::domain::plugin::{Answer, Decision, Hook, Said, decide};
@@ -16,13 +18,24 @@ use crate::store::{AskedRun, Callee, Effect, Ended, PluginExchange, Project, Sto
 
 /// What plugins are asked.
 pub(super) struct Question {
-    hook: Hook,
+    /// One after the other.
+    hooks: &'static [Hook],
     project: Option<ProjectId>,
     data: Value,
 }
 
+/// What is asked before a deployment of these files: before a build, too, where it begins with one.
+pub(super) fn hooks_of(files: &[ProjectFile], compose_file: &str) -> &'static [Hook] {
+    if compose::builds(files, compose_file) {
+        &[Hook::BeforeDeploy, Hook::BeforeBuild]
+    } else {
+        &[Hook::BeforeDeploy]
+    }
+}
+
 /// Whether a deployment may be.
 pub(super) fn about_deployment(
+    hooks: &'static [Hook],
     tenant: &Tenant,
     project: &Project,
     servant: &Servant,
@@ -30,7 +43,7 @@ pub(super) fn about_deployment(
     retry_of: Option<DeploymentId>,
 ) -> Question {
     Question {
-        hook: Hook::BeforeDeploy,
+        hooks,
         project: Some(project.id),
         data: json!({
             "project": { "id": project.id, "name": project.name },
@@ -45,7 +58,7 @@ pub(super) fn about_deployment(
 /// Whether a project may be.
 pub(super) fn about_project(tenant: &Tenant, name: &str) -> Question {
     Question {
-        hook: Hook::BeforeProject,
+        hooks: &[Hook::BeforeProject],
         project: None,
         data: json!({ "project": { "name": name }, "user_id": tenant.user() }),
     }
@@ -59,22 +72,37 @@ struct Asked {
     answer: Option<Answer>,
 }
 
-/// Asks the plugins of a hook, writes down what they were asked, and gives what they say if none is against it.
+/// Asks the plugins of each hook, and gives what they say if none is against it.
 pub(super) async fn ask(
     store: &Store,
     egress: &Egress,
     tenant: &Tenant,
     question: Question,
 ) -> Result<Vec<Said>, OpsError> {
-    let callees = store.callees(tenant, question.hook).await?;
+    let mut said = Vec::new();
+    for hook in question.hooks {
+        said.extend(ask_at(store, egress, tenant, *hook, &question).await?);
+    }
+    Ok(said)
+}
+
+/// Asks the plugins of a hook, and writes down what they were asked.
+async fn ask_at(
+    store: &Store,
+    egress: &Egress,
+    tenant: &Tenant,
+    hook: Hook,
+    question: &Question,
+) -> Result<Vec<Said>, OpsError> {
+    let callees = store.callees(tenant, hook).await?;
     if callees.is_empty() {
         return Ok(Vec::new());
     }
     let now = Utc::now();
-    let body = request(question.hook.as_str(), now, question.data);
+    let body = request(hook.as_str(), now, question.data.clone());
     let asking = callees.into_iter().map(|callee| async {
-        let hook = question.hook.as_str();
-        let (mut run, heard) = called(store, egress, &callee, hook, body.clone(), now).await;
+        let asked = called(store, egress, &callee, hook.as_str(), body.clone(), now);
+        let (mut run, heard) = asked.await;
         run.project = question.project;
         judge(callee, run, heard)
     });

@@ -16,7 +16,9 @@ pub async fn create_project(
     check_name("name", name).map_err(StoreError::from)?;
     let asked = ask(store, egress, tenant, about_project(tenant, name)).await;
     if let Err(why @ (OpsError::Vetoed { .. } | OpsError::PluginUnavailable { .. })) = &asked {
-        store.note_refused_project(tenant, &why.to_string()).await?;
+        store
+            .note_refused_project(tenant, name, &why.to_string())
+            .await?;
     }
     let said = asked?;
     let made = store.create_allowed_project(tenant, name, &said);

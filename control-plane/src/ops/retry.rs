@@ -5,7 +5,7 @@ use towline_shared::ids::DeploymentId;
 use towline_shared::spec::VolumeFate;
 
 use super::deploy::judge;
-use super::plugin::{about_deployment, ask};
+use super::plugin::{about_deployment, ask, hooks_of};
 use super::submit::{Submission, Wish, refuse_revoked, submit};
 use super::{OpsError, refusal};
 use crate::egress::Egress;
@@ -66,9 +66,13 @@ async fn submit_again(
     };
     let environment = terms.environment.as_deref();
     let said = match &work {
-        Wish::Deploy { .. } => {
-            let again = Some(former.id);
-            let question = about_deployment(tenant, &project, &servant, environment, again);
+        Wish::Deploy {
+            files,
+            compose_file,
+            ..
+        } => {
+            let (again, hooks) = (Some(former.id), hooks_of(files, compose_file));
+            let question = about_deployment(hooks, tenant, &project, &servant, environment, again);
             ask(store, egress, tenant, question).await?
         }
         Wish::Remove(_) => Vec::new(),

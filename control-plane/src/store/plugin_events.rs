@@ -46,7 +46,7 @@ pub(super) async fn deployment(
         return Ok(());
     }
     let project = shown.project.id.into();
-    queue(tx, &told, hook, project, json!(shown), now).await
+    queue(tx, &told, hook, Some(project), json!(shown), now).await
 }
 
 /// Tells of a project that was made.
@@ -59,7 +59,20 @@ pub(super) async fn project_made(
 ) -> Result<()> {
     let told = told(tx, team, Hook::AfterProject).await?;
     let data = json!({ "project": { "id": project, "name": name } });
-    queue(tx, &told, Hook::AfterProject, project, data, now).await
+    queue(tx, &told, Hook::AfterProject, Some(project), data, now).await
+}
+
+/// Tells of a project that was refused.
+pub(super) async fn project_refused(
+    tx: &mut Tx,
+    team: TeamId,
+    name: &str,
+    why: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let told = told(tx, team, Hook::FailedProject).await?;
+    let data = json!({ "project": { "name": name }, "why": why });
+    queue(tx, &told, Hook::FailedProject, None, data, now).await
 }
 
 /// Those that are switched on; they stay so until the commit, so that what is queued for one is seen by who switches it
@@ -79,7 +92,7 @@ async fn queue(
     tx: &mut Tx,
     told: &[Uuid],
     hook: Hook,
-    project: ProjectId,
+    project: Option<ProjectId>,
     data: Value,
     now: DateTime<Utc>,
 ) -> Result<()> {

@@ -305,7 +305,7 @@ pub(super) async fn queue(
     tx: &mut Tx,
     plugin: Uuid,
     hook: &str,
-    project: ProjectId,
+    project: Option<ProjectId>,
     body: &str,
     now: DateTime<Utc>,
 ) -> Result<()> {
@@ -317,7 +317,7 @@ pub(super) async fn queue(
         PluginRunId::new().uuid(),
         plugin,
         hook,
-        project.uuid(),
+        project.map(ProjectId::uuid),
         now,
         now + GIVE_UP_AFTER,
         body

@@ -51,20 +51,28 @@ impl Store {
     ) -> Result<Project> {
         check_name("name", name)?;
         let made = self.insert_project(tenant, name, said).await;
-        if let Err(StoreError::QuotaExceeded(exceeded)) = &made {
-            let why = exceeded.to_string();
-            self.note_refused_project(tenant, &why).await?;
+        if let Err(why @ (StoreError::QuotaExceeded(_) | StoreError::Conflict { .. })) = &made {
+            self.note_refused_project(tenant, name, &why.to_string())
+                .await?;
         }
         made
     }
 
-    /// Writes down that a project was refused.
-    pub(crate) async fn note_refused_project(&self, tenant: &Tenant, why: &str) -> Result<()> {
+    /// Writes down that a project was refused, and tells those who want to know.
+    pub(crate) async fn note_refused_project(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        why: &str,
+    ) -> Result<()> {
         let mut tx = self.main().begin().await?;
         let (subject, now) = (("team", tenant.team().uuid()), local_now());
-        let detail = json!({ "why": why });
+        plugin_events::project_refused(&mut tx, tenant.team(), name, why, now).await?;
+        let detail = json!({ "name": name, "why": why });
         audit::append_of(&mut tx, tenant, "project.refuse", subject, detail, now).await?;
-        tx.commit().await
+        tx.commit().await?;
+        self.wake().outbox();
+        Ok(())
     }
 
     async fn insert_project(&self, tenant: &Tenant, name: &str, said: &[Said]) -> Result<Project> {

@@ -20,6 +20,24 @@ fn findings(text: &str) -> Vec<Finding> {
     )
 }
 
+#[test]
+fn a_build_is_seen_wherever_it_stands() {
+    let built = "services:\n  web:\n    build: .\n";
+    let pulled = "services:\n  web:\n    image: a\n";
+    let included = "include: [more.yaml]\nservices:\n  db:\n    image: a\n";
+    for (all, expected) in [
+        (vec![("compose.yaml", built)], true),
+        (vec![("compose.yaml", pulled)], false),
+        (vec![("compose.yaml", included), ("more.yaml", built)], true),
+        (
+            vec![("compose.yaml", included), ("more.yaml", pulled)],
+            false,
+        ),
+    ] {
+        assert_eq!(builds(&files(&all), "compose.yaml"), expected, "{all:?}");
+    }
+}
+
 /// Compose files, each with the line and rule of all its errors.
 const ERRORS: &[(&str, &[(u32, Rule)])] = &[
     ("services:\n  web:\n    image: a\n", &[]),

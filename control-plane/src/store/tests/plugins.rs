@@ -4,10 +4,12 @@ use chrono::{TimeDelta, Utc};
 use futures_util::future::join_all;
 use towline_shared::ids::{PluginId, PluginRunId};
 use towline_shared::outcome::{FailureReason, Outcome, Step};
+use towline_shared::policy::Permission;
 use towline_shared::protocol::v1::Progress;
 use towline_shared::spec::VolumeFate;
+use uuid::Uuid;
 
-use super::world::{Host, World, deployment, finished, on_both, succeeded};
+use super::world::{Host, World, deployment, finished, hello, on_both, succeeded};
 use crate::domain::plugin::{FailurePolicy, Hook, MAX_PLUGINS};
 use crate::domain::retry::Verdict;
 use crate::egress::Egress;
@@ -23,6 +25,8 @@ on_both!(
     a_telling_is_taken_once_and_its_answer_kept,
     what_is_switched_off_is_told_nothing,
     who_gives_no_answer_lets_pass_or_refuses,
+    a_build_is_asked_about_where_a_deployment_begins_with_one,
+    a_refused_project_is_told,
     a_plugin_that_is_deleted_while_it_is_asked_leaves_nothing,
     racers_make_no_plugin_too_many,
     old_runs_are_forgotten,
@@ -226,6 +230,61 @@ async fn who_gives_no_answer_lets_pass_or_refuses(world: &World) {
         effects,
         ["refused", "allowed"],
         "the repeated request asks nobody"
+    );
+}
+
+async fn a_build_is_asked_about_where_a_deployment_begins_with_one(world: &World) {
+    let store = &world.store;
+    let (host, project) = (world.host("shop").await, world.project("web").await);
+    let mut builder = hello();
+    builder.capabilities.policy.build = Permission::Allow;
+    let before = world.before(&host).await;
+    let connected = store.agent_connected(host.id, Uuid::now_v7(), before, &builder);
+    connected.await.unwrap();
+    let id = plugin(world, "gate", &[Hook::BeforeBuild]).await.plugin.id;
+    world.deploy(&project, &host).await;
+    assert!(runs(world, id).await.is_empty(), "nothing is built");
+    world
+        .upload(project.id, "services:\n  web:\n    build: .\n")
+        .await;
+    let (way, new) = (Egress::closed(), deployment(&project, &host));
+    let refused = ops::deploy(store, &way, &world.tenant, new, None).await;
+    assert!(matches!(refused, Err(OpsError::PluginUnavailable { .. })));
+    let asked = runs(world, id).await;
+    assert_eq!((asked.len(), asked[0].hook.as_str()), (1, "before_build"));
+}
+
+async fn a_refused_project_is_told(world: &World) {
+    let id = plugin(world, "told", &[Hook::FailedProject])
+        .await
+        .plugin
+        .id;
+    world.project("web").await;
+    assert!(runs(world, id).await.is_empty());
+    let way = Egress::closed();
+    let again = ops::create_project(&world.store, &way, &world.tenant, "web").await;
+    assert!(matches!(
+        again,
+        Err(OpsError::Store(StoreError::Conflict { .. }))
+    ));
+    let gate = plugin(world, "gate", &[Hook::BeforeProject])
+        .await
+        .plugin
+        .id;
+    let refused = ops::create_project(&world.store, &way, &world.tenant, "shop").await;
+    assert!(matches!(refused, Err(OpsError::PluginUnavailable { .. })));
+    assert_eq!(runs(world, gate).await.len(), 1);
+    let told = runs(world, id).await;
+    assert_eq!(told.len(), 2);
+    assert!(
+        told.iter()
+            .all(|run| run.hook == "failed_project" && run.project_id.is_none())
+    );
+    let run = world.store.plugin_run(&world.tenant, told[0].id).await;
+    let body = run.unwrap().request_body;
+    assert!(
+        body.contains("exists already") && body.contains("\"web\""),
+        "{body}"
     );
 }
 
