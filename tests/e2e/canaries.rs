@@ -1,4 +1,4 @@
-//! Twenty secrets, one of each kind there is, are looked for wherever they must not be.
+//! Some thirty secrets, one of each kind there is, are looked for wherever they must not be.
 //!
 //! Where they may be: the master key in its own file, an agent's key in its own state folder, and what a project is
 //! deployed with in the environment of `docker compose` and of the container; and the set-up link on the standard output of
@@ -48,9 +48,8 @@ const MAY: [&str; 5] = ["docker", "docker-compose", "docker-init", "sh", "sleep"
 fn no_canary_is_found(database: DatabaseKind, engine: EngineKind) {
     let folder = Scratch::new("canaries");
     let mut canaries = Vec::new();
-    let smtp = value("smtp");
-    canaries.push(Canary::new("SMTP password", &smtp));
-    let mut story = begin(database, engine, &folder, &smtp);
+    let configured = configured(&folder, &mut canaries);
+    let mut story = begin(database, engine, configured);
     let people = People::gather(&story, &mut canaries);
     let project = story.project("vault", &ComposeFolder::of(&[vault()]));
     set_secrets(&story.api, &project.id, &mut canaries);
@@ -60,6 +59,7 @@ fn no_canary_is_found(database: DatabaseKind, engine: EngineKind) {
         .api
         .post(&format!("/projects/{}/webhooks", project.id), &hook);
     canaries.push(Canary::new("webhook secret", text(&made.ok()["secret"])));
+    hooks_of_people(&story.api, &mut canaries);
     keys_of_files(&story, &mut canaries);
     let kinds: BTreeSet<_> = canaries.iter().map(|canary| canary.kind).collect();
     assert!(kinds.len() >= 20, "{} kinds: {kinds:?}", kinds.len());
@@ -113,22 +113,42 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_else(|| panic!("no text: {value}"))
 }
 
-fn begin(database: DatabaseKind, engine: EngineKind, folder: &Scratch, smtp: &str) -> Installation {
-    let file = folder.join("smtp-password");
-    fs::write(&file, smtp).unwrap();
-    let mut plan = ServerPlan::new(database);
+/// The arguments of a server that is given secrets by files.
+fn configured(folder: &Scratch, canaries: &mut Vec<Canary>) -> Vec<String> {
+    let mut file_of = |kind: &'static str| {
+        let (file, secret) = (folder.join(&kind.replace(' ', "-")), value("configured"));
+        fs::write(&file, &secret).unwrap();
+        canaries.push(Canary::new(kind, &secret));
+        file.display().to_string()
+    };
+    let (smtp, client) = (file_of("SMTP password"), file_of("OIDC client secret"));
+    let (key, events) = (file_of("Stripe key"), file_of("Stripe signing secret"));
+    let config = folder.join("towline.toml");
+    let text = format!(
+        "[[sign-in.providers]]\nid = 'acme'\nname = 'Acme'\nkind = 'oidc'\nissuer = 'https://acme.example.org'\n\
+         client-id = 'towline'\nclient-secret-file = '{client}'\n\
+         [billing.stripe]\nsecret-key-file = '{key}'\nwebhook-secret-file = '{events}'\nprices = {{ price_1 = 'Pro' }}\n"
+    );
+    fs::write(&config, text).unwrap();
     // Nobody listens there: mail that is not sent must tell no secret either.
     let arguments = [
+        "--config",
+        config.to_str().unwrap(),
         "--smtp-url",
         "smtps://towline@127.0.0.1:9",
         "--smtp-from",
         "towline@example.org",
         "--smtp-password-file",
-        file.to_str().unwrap(),
+        &smtp,
         "--log",
         "debug",
     ];
-    plan.arguments = arguments.map(str::to_owned).to_vec();
+    arguments.map(str::to_owned).to_vec()
+}
+
+fn begin(database: DatabaseKind, engine: EngineKind, arguments: Vec<String>) -> Installation {
+    let mut plan = ServerPlan::new(database);
+    plan.arguments = arguments;
     let host = AgentPlan::new(&unique("host"));
     Installation::over(plan, Engine::shared(engine), host)
 }
@@ -162,6 +182,23 @@ fn set_secrets(api: &Api, project: &str, canaries: &mut Vec<Canary>) {
             .ok();
         canaries.push(Canary::new(kind, &secret));
     }
+}
+
+/// What plugins and notifications are signed and sent with.
+fn hooks_of_people(api: &Api, canaries: &mut Vec<Canary>) {
+    let plugin =
+        json!({ "name": "gate", "url": "https://gate.example.org/x", "hooks": ["after_project"] });
+    let made = api.post("/plugins", &plugin).ok();
+    canaries.push(Canary::new("plugin secret", text(&made["secret"])));
+    let token = value("ntfy");
+    let settings =
+        json!({ "topic": "deploys", "server": "https://ntfy.example.org", "token": token });
+    let channel = json!({ "kind": "ntfy", "name": "phone", "settings": settings });
+    api.post("/notification-channels", &channel).ok();
+    canaries.push(Canary::new("ntfy token", &token));
+    let webhook = json!({ "kind": "webhook", "name": "mine", "settings": { "url": "https://mine.example.org/x" } });
+    let made = api.post("/notification-channels", &webhook).ok();
+    canaries.push(Canary::new("channel's secret", text(&made["secret"])));
 }
 
 struct People {
@@ -326,6 +363,11 @@ fn answers(api: &Api, project: &str, places: &mut Places<'_>) {
         ("/deployments/{id}", first("/deployments")),
         ("/targets/{id}", first("/targets")),
         ("/agents/{id}", first("/agents")),
+        ("/plugins/{id}", first("/plugins")),
+        (
+            "/notification-channels/{id}",
+            first("/notification-channels"),
+        ),
         (
             "/webhooks/{id}",
             first(&format!("/projects/{project}/webhooks")),
