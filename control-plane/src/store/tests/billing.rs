@@ -388,6 +388,7 @@ async fn a_payer_is_known_by_the_customer(world: &World) {
         (None, PayerStanding::MayBuy)
     );
     let mut event = events(world, bob.user()).await.remove(1);
+    let first = event.clone();
     store.take_billing_event(&event).await.unwrap();
     let known = (payer().await.customer, payer().await.standing);
     assert_eq!(known, (Some("cus_1".to_owned()), PayerStanding::Pays));
@@ -413,8 +414,7 @@ async fn a_payer_is_known_by_the_customer(world: &World) {
     }
     assert_eq!(plan_of(world, &bob).await, "Free");
     store.note_lapsed_plans().await.unwrap();
-    event = events(world, bob.user()).await.remove(1);
-    store.take_billing_event(&event).await.unwrap();
+    store.take_billing_event(&first).await.unwrap();
     assert_eq!(
         (plan_of(world, &bob).await.as_str(), payer().await.standing),
         ("Free", PayerStanding::MayBuy)
