@@ -195,3 +195,32 @@ fn whoever_sends_too_much_reads_why() {
         }
     }
 }
+
+/// Who asks first whether to send is answered without having sent.
+#[test]
+fn whoever_asks_before_sending_is_spared_it() {
+    let server = ServerProcess::start(ServerPlan::new(DatabaseKind::Sqlite));
+    let folder = Scratch::new("asks-first");
+    let body = folder.join("body.json");
+    std::fs::write(&body, vec![b'x'; 8 * 1024 * 1024]).unwrap();
+    let mut curl = guarded("curl");
+    curl.args([
+        "--silent",
+        "--show-error",
+        "--http1.1",
+        "--output",
+        "/dev/null",
+    ])
+    .args([
+        "--header",
+        "Expect: 100-continue",
+        "--expect100-timeout",
+        "30",
+    ])
+    .args(["--write-out", "%{http_code} %{size_upload}", "--cacert"])
+    .arg(server.ca())
+    .arg("--data-binary")
+    .arg(format!("@{}", body.display()))
+    .arg(format!("{}/api/v1/projects", server.url()));
+    assert_eq!(output(curl), "401 0");
+}

@@ -1,5 +1,6 @@
 //! Whoever is refused while still sending gets to read why: what is left of the request is taken and thrown away, up to
 //! a limit. Without that the connection is reset under the sender, and the answer is lost on the way (RFC 9112 §9.6).
+//! Who asks first whether to send (`Expect: 100-continue`) and was not told to go on sends nothing, and is not asked to.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -11,6 +12,7 @@ use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::Response;
 use futures_util::StreamExt as _;
+use http::header::EXPECT;
 use hyper::body::{Frame, SizeHint};
 
 /// The most bytes that are taken for nothing.
@@ -23,8 +25,13 @@ pub async fn linger(request: Request, next: Next) -> Response {
     if request.body().is_end_stream() {
         return next.run(request).await;
     }
+    let begun = if request.headers().contains_key(EXPECT) {
+        Begun::WhenRead
+    } else {
+        Begun::AtOnce
+    };
     let rest = Rest::default();
-    let request = request.map(|body| Body::new(Watched::new(body, &rest)));
+    let request = request.map(|body| Body::new(Watched::new(body, begun, &rest)));
     let response = next.run(request).await;
     if !response.status().is_success()
         && let Some(body) = rest.take()
@@ -60,16 +67,27 @@ impl Rest {
     }
 }
 
+/// When the body is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Begun {
+    /// With the head, or already.
+    AtOnce,
+    /// When somebody wants to read it.
+    WhenRead,
+}
+
 /// A body that leaves its rest behind when it is dropped.
 struct Watched {
     body: Body,
+    begun: Begun,
     rest: Rest,
 }
 
 impl Watched {
-    fn new(body: Body, rest: &Rest) -> Self {
+    fn new(body: Body, begun: Begun, rest: &Rest) -> Self {
         Self {
             body,
+            begun,
             rest: rest.clone(),
         }
     }
@@ -83,6 +101,7 @@ impl HttpBody for Watched {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        self.begun = Begun::AtOnce;
         Pin::new(&mut self.body).poll_frame(context)
     }
 
@@ -97,7 +116,7 @@ impl HttpBody for Watched {
 
 impl Drop for Watched {
     fn drop(&mut self) {
-        if !self.body.is_end_stream() {
+        if self.begun == Begun::AtOnce && !self.body.is_end_stream() {
             self.rest.put(std::mem::take(&mut self.body));
         }
     }
