@@ -8,7 +8,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, Method, Uri, header};
-use towline_shared::ids::TeamId;
+use towline_shared::ids::{TeamId, UserId};
 
 use super::cookie;
 use super::input::From;
@@ -150,6 +150,16 @@ pub fn may_try(throttle: &Throttle<Network>, address: IpAddr) -> Result<(), Prob
     throttle
         .check(address, Instant::now())
         .map_err(|wait| too_many("from this address", wait))
+}
+
+/// Refuses for a while who has too often had messages sent only to try something.
+pub fn may_test(api: &Api, user: UserId, what: &str) -> Result<(), Problem> {
+    let who = Guessed::account(&user.to_string());
+    api.tests.attempt(who, Instant::now()).map_err(|wait| {
+        Problem::new(Kind::TooManyRequests, format!("too many tests of {what}"))
+            .remedy("wait as long as Retry-After says")
+            .retry_after(wait)
+    })
 }
 
 /// Refuses for a while who has tried too often.

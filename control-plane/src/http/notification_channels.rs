@@ -1,7 +1,5 @@
 //! A person's channels: mail, and services that they choose.
 
-use std::time::{Duration, Instant};
-
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -9,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use towline_shared::ids::NotificationChannelId;
 use utoipa::ToSchema;
 
+use super::auth::may_test;
 use super::input::{Body, Id, Query};
 use super::page::{PageQuery, whole};
 use super::problem::{Kind, Problem};
 use super::state::Api;
-use super::throttle::Guessed;
 use crate::domain::names::InvalidName;
 use crate::domain::notification_channel::{
     ChannelKind, ChannelSettings, NTFY, TELEGRAM, check_bot_token, check_chat_id, check_host,
@@ -159,10 +157,7 @@ pub async fn test(
                 .remedy("ask its operator to set a mail server ([smtp]), or use another channel"),
         );
     }
-    let who = Guessed::account(&person.user().to_string());
-    api.tests
-        .attempt(who, Instant::now())
-        .map_err(too_many_tests)?;
+    may_test(&api, person.user(), "channels")?;
     Ok(Json(api.notifications().test(&person, channel).await?))
 }
 
@@ -182,12 +177,6 @@ pub async fn deliveries(
         .list_notification_deliveries(&person, channel, page)
         .await?;
     Ok(Json(listed))
-}
-
-fn too_many_tests(wait: Duration) -> Problem {
-    Problem::new(Kind::TooManyRequests, "too many tests of channels")
-        .remedy("wait as long as Retry-After says")
-        .retry_after(wait)
 }
 
 fn secret(address: &ChannelAddress) -> Option<String> {

@@ -1,7 +1,5 @@
 //! Plugins of the team, and what they were asked and told.
 
-use std::time::{Duration, Instant};
-
 use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
@@ -9,11 +7,11 @@ use serde::Deserialize;
 use towline_shared::ids::{PluginId, PluginRunId};
 use utoipa::ToSchema;
 
+use super::auth::may_test;
 use super::input::{Body, Id, Query};
 use super::page::PageQuery;
-use super::problem::{Kind, Problem};
+use super::problem::Problem;
 use super::state::Api;
-use super::throttle::Guessed;
 use super::webhooks::address;
 use crate::domain::plugin::{FailurePolicy, Hook};
 use crate::ops;
@@ -155,10 +153,7 @@ pub async fn test(
     Id(plugin): Id<PluginId>,
 ) -> Result<Json<PluginExchange>, Problem> {
     api.store.plugin(&tenant, plugin).await?;
-    let who = Guessed::account(&tenant.user().to_string());
-    api.tests
-        .attempt(who, Instant::now())
-        .map_err(too_many_tests)?;
+    may_test(&api, tenant.user(), "plugins")?;
     let tested = ops::test_plugin(&api.store, &api.egress, &tenant, plugin);
     Ok(Json(tested.await?))
 }
@@ -189,12 +184,6 @@ pub async fn run(
     Id(run): Id<PluginRunId>,
 ) -> Result<Json<PluginExchange>, Problem> {
     Ok(Json(api.store.plugin_run(&tenant, run).await?))
-}
-
-fn too_many_tests(wait: Duration) -> Problem {
-    Problem::new(Kind::TooManyRequests, "too many tests of plugins")
-        .remedy("wait as long as Retry-After says")
-        .retry_after(wait)
 }
 
 fn hooks(names: &[String]) -> Result<Vec<Hook>, Problem> {
