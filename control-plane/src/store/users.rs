@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::billing::plan_of;
-use super::db::{Tx, all, execute, local_now, optional};
+use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
 use super::people::{User, UserRole};
 use super::second_factors::{self, FactorState};
@@ -23,6 +23,16 @@ pub enum UserState {
     Active,
     /// Neither they nor their keys are. What is theirs stays and runs on.
     Suspended,
+}
+
+impl UserState {
+    /// Of somebody who is suspended since then, if they are.
+    const fn since(suspended_at: Option<DateTime<Utc>>) -> Self {
+        match suspended_at {
+            Some(_) => Self::Suspended,
+            None => Self::Active,
+        }
+    }
 }
 
 /// Somebody as administrators of the installation see them.
@@ -84,9 +94,7 @@ impl Row {
                 role: self.role.parse()?,
                 created_at: self.created_at,
             },
-            state: self
-                .suspended_at
-                .map_or(UserState::Active, |_| UserState::Suspended),
+            state: UserState::since(self.suspended_at),
             suspended_at: self.suspended_at,
             plan: self.plan,
             second_factor: self
@@ -187,7 +195,9 @@ impl Store {
 
 /// Whether somebody is let in, in a transaction that has locked the account.
 pub(crate) async fn state_of(tx: &mut Tx, user: UserId) -> Result<UserState> {
-    Ok(known(tx, user).await?.state)
+    let sql = "SELECT suspended_at FROM users WHERE id = $1";
+    let (suspended_at,) = one!(tx.conn(), (Option<DateTime<Utc>>,), sql, user.uuid())?;
+    Ok(UserState::since(suspended_at))
 }
 
 async fn known(tx: &mut Tx, user: UserId) -> Result<KnownUser> {
