@@ -6,7 +6,7 @@
 )]
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
@@ -20,6 +20,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use towline_pki::{Authority, EnrollToken, Fingerprint, ServerName, tls};
+use towline_tests::ports::free_address;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -32,10 +33,7 @@ fn program() -> Command {
 }
 
 fn free_port() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
+    free_address(Ipv4Addr::LOCALHOST.into())
 }
 
 /// A server that runs; killed when dropped.

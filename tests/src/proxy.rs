@@ -11,6 +11,7 @@ use std::{
     time::Duration,
 };
 
+use crate::ports::free_address;
 /// What the proxy does with bytes and connections.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Weather {
@@ -60,8 +61,7 @@ pub struct Proxy {
 impl Proxy {
     /// Listens on a free port of 127.0.0.1 and passes everything to `upstream`.
     pub fn start(upstream: SocketAddr) -> Self {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-        Self::serve(listener, upstream)
+        Self::start_on(free_address(Ipv4Addr::LOCALHOST.into()), upstream)
     }
 
     /// Listens on `address`.
