@@ -36,6 +36,8 @@ pub enum Work {
     Deploy(Deploy),
     /// Take a deployed compose project away.
     Remove(Remove),
+    /// Bring a compose project to the state of a release that is more than its files.
+    Release(DeployRelease),
 }
 
 /// A compose project to apply.
@@ -52,6 +54,68 @@ pub struct Deploy {
     /// How long a service without a health check must stay up to count as running, in
     /// milliseconds from its start.
     pub settle_ms: u32,
+}
+
+/// A release that is more than its files: with images that are settled already, or with a source that is built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DeployRelease {
+    /// The compose project.
+    pub deploy: Deploy,
+    /// The images that services run, whatever their references name today. A service that is not among them runs what
+    /// its reference names.
+    pub images: Vec<PinnedImage>,
+    /// Where the files come from that the project's own lie over; nothing when those are all.
+    pub source: Option<GitSource>,
+    /// What happens when the release does not come up.
+    pub on_failure: OnFailure,
+}
+
+/// The image that a service runs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PinnedImage {
+    /// The service in the compose file.
+    pub service: String,
+    /// The reference that was resolved (`nginx:latest`), for people.
+    pub reference: String,
+    /// The engine's id of the image (`sha256:…`): the digest of its configuration.
+    pub id: String,
+    /// Under which digests registries have it (`nginx@sha256:…`); none for an image that was built on the host.
+    pub digests: Vec<String>,
+}
+
+/// A commit of a Git repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GitSource {
+    /// Its address, without any credential (`https://…`, `ssh://…`, `git@host:path`).
+    pub url: String,
+    /// The commit: 40 or 64 hexadecimal digits.
+    pub commit: String,
+    /// The folder of the project within the repository; empty for all of it.
+    pub folder: String,
+    /// Whether submodules are taken, too.
+    pub submodules: Submodules,
+    /// The lines of a `known_hosts` file by which its server is known over ssh; none for other ways.
+    pub host_keys: Vec<String>,
+}
+
+/// What happens to a repository's submodules.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Submodules {
+    /// Their folders stay empty.
+    Leave,
+    /// They are taken, as deep as a limit allows.
+    Take,
+}
+
+/// What happens on the host when a release does not come up. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnFailure {
+    /// What came up stays as it is, for people to look at.
+    Leave,
+    /// What ran before is brought back, with the images it ran.
+    RollBack,
 }
 
 /// One file of a project.

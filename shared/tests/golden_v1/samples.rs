@@ -13,8 +13,8 @@ use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{ContainerSummary, Follow, Query, Reply, StreamRequest};
 use towline_shared::spec::{
-    Deploy, FileMode, Interruption, JobSpec, ProjectFile, Remove, SealedSpec, Secret, VolumeFate,
-    Work,
+    Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure, PinnedImage,
+    ProjectFile, Remove, SealedSpec, Secret, Submodules, VolumeFate, Work,
 };
 use uuid::Uuid;
 
@@ -498,7 +498,7 @@ fn specs() -> Vec<Sample> {
         content: b"x: 1\n".into(),
         mode,
     };
-    let deploy = Work::Deploy(Deploy {
+    let deploy = Deploy {
         release: id::<ReleaseId>(0x40),
         compose_project: "shop".into(),
         compose_file: "compose.yaml".into(),
@@ -507,7 +507,26 @@ fn specs() -> Vec<Sample> {
             file("bin/go", FileMode::Executable),
         ],
         settle_ms: 500,
-    });
+    };
+    let release = |submodules, on_failure| {
+        Work::Release(DeployRelease {
+            deploy: deploy.clone(),
+            images: vec![PinnedImage {
+                service: "web".into(),
+                reference: "nginx:latest".into(),
+                id: "sha256:1f".into(),
+                digests: vec!["nginx@sha256:2e".into()],
+            }],
+            source: Some(GitSource {
+                url: "https://git.example.com/shop.git".into(),
+                commit: "c0ffee".into(),
+                folder: "web".into(),
+                submodules,
+                host_keys: vec!["git.example.com ssh-ed25519 AAAA".into()],
+            }),
+            on_failure,
+        })
+    };
     let remove = |volumes| {
         Work::Remove(Remove {
             compose_project: "shop".into(),
@@ -515,7 +534,24 @@ fn specs() -> Vec<Sample> {
         })
     };
     vec![
-        spec("spec/deploy", job(deploy, Interruption::Resume)),
+        spec(
+            "spec/deploy",
+            job(Work::Deploy(deploy.clone()), Interruption::Resume),
+        ),
+        spec(
+            "spec/release-leave",
+            job(
+                release(Submodules::Leave, OnFailure::Leave),
+                Interruption::Resume,
+            ),
+        ),
+        spec(
+            "spec/release-take",
+            job(
+                release(Submodules::Take, OnFailure::RollBack),
+                Interruption::Fail,
+            ),
+        ),
         spec(
             "spec/remove-keep",
             job(remove(VolumeFate::Keep), Interruption::Fail),

@@ -4,7 +4,7 @@ use towline_shared::metrics::Health;
 use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{Query, Reply, StreamRequest};
-use towline_shared::spec::{Interruption, Work};
+use towline_shared::spec::{Interruption, OnFailure, Submodules, Work};
 
 /// Lists the sample of each variant by a match without a rest, so that a new variant does not
 /// compile before it has one.
@@ -92,7 +92,9 @@ pub fn variants() -> Vec<&'static str> {
             GoodbyeReason::Revoked => "server/goodbye-revoked",
             GoodbyeReason::Protocol => "server/goodbye-protocol",
         }
-        Work { Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep" }
+        Work { Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave" }
+        Submodules { Submodules::Leave => "spec/release-leave", Submodules::Take => "spec/release-take" }
+        OnFailure { OnFailure::Leave => "spec/release-leave", OnFailure::RollBack => "spec/release-take" }
         Interruption {
             Interruption::Resume => "spec/deploy", Interruption::Fail => "spec/remove-keep",
             Interruption::RequeueIfNotStarted => "spec/remove-delete",

@@ -146,6 +146,7 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     let project = match &task.spec.work {
         Work::Deploy(deploy) => &deploy.compose_project,
         Work::Remove(remove) => &remove.compose_project,
+        Work::Release(release) => &release.deploy.compose_project,
     };
     if !is_project_name(project) {
         return Outcome::Failed {
@@ -157,6 +158,10 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     let done = match &task.spec.work {
         Work::Deploy(deploy) => deploy::run(&mut job, deploy).await,
         Work::Remove(remove) => remove::run(&mut job, remove).await.map(|()| Vec::new()),
+        Work::Release(_) => Err(Stop::failed(
+            FailureReason::Internal,
+            "this agent is too old for releases with settled images or a source; upgrade it",
+        )),
     };
     match done {
         Ok(images) => Outcome::Succeeded { images },
