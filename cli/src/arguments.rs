@@ -8,8 +8,8 @@ use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
         identities, installation, join, keys, login, logout, logs, members, notifications,
-        password, plans, plugins, projects, ps, remove, retry, secrets, sessions, setup, targets,
-        teams, top, usage, users, webhooks, whoami,
+        password, pipelines, plans, plugins, projects, ps, remove, retry, secrets, sessions, setup,
+        source, targets, teams, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -108,6 +108,12 @@ pub enum Command {
     /// What is deployed
     #[command(subcommand)]
     Projects(projects::Projects),
+    /// The repository that a project comes from
+    #[command(subcommand)]
+    Source(source::Source),
+    /// The ways of commits to targets
+    #[command(subcommand)]
+    Pipelines(pipelines::Pipelines),
     /// Values that only the deploying host sees
     #[command(subcommand)]
     Secrets(secrets::Secrets),

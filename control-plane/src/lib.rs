@@ -16,6 +16,7 @@ pub mod ops;
 pub mod outbox;
 pub mod passwords;
 pub mod plugins;
+pub mod repository;
 pub mod serve;
 pub mod sso;
 pub mod store;

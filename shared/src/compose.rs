@@ -25,7 +25,7 @@ pub use finding::{Finding, Severity};
 pub use locate::{Location, locate};
 
 /// The names compose looks for, in its own order.
-const STANDARD_NAMES: [&str; 4] = [
+pub const STANDARD_NAMES: [&str; 4] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",

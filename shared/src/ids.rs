@@ -83,6 +83,8 @@ ids! {
     NotificationDeliveryId,
     /// Something that a person was told in the product.
     NotificationId,
+    /// The way of one commit to a target.
+    PipelineId,
     /// What a person's teams may use.
     PlanId,
     /// What a team asks before it does something, and tells afterwards.

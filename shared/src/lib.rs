@@ -7,6 +7,7 @@ pub mod compose;
 pub mod enrolment;
 pub mod failpoint;
 pub mod fence;
+pub mod git;
 pub mod ids;
 pub mod log;
 pub mod metrics;

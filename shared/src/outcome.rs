@@ -63,6 +63,8 @@ pub enum FailureReason {
     DiskFull,
     /// Something that should not happen did.
     Internal,
+    /// The commit that it is built from could not be had, or is not fit.
+    SourceUnavailable,
 }
 
 impl FailureReason {
@@ -81,6 +83,7 @@ impl FailureReason {
             Self::AgentRevoked => "agent_revoked",
             Self::DiskFull => "disk_full",
             Self::Internal => "internal",
+            Self::SourceUnavailable => "source_unavailable",
         }
     }
 }
@@ -99,6 +102,8 @@ pub enum Step {
     Removing,
     /// `docker compose build` runs.
     Building,
+    /// A commit is fetched from its repository.
+    Cloning,
 }
 
 impl Step {
@@ -110,6 +115,7 @@ impl Step {
             Self::Verifying => "verifying",
             Self::Removing => "removing",
             Self::Building => "building",
+            Self::Cloning => "cloning",
         }
     }
 }

@@ -14,6 +14,9 @@ pub const MAX_COMPOSE_BYTES: usize = 1024 * 1024;
 /// The most files one project may have.
 pub const MAX_PROJECT_FILES: usize = 1000;
 
+/// The name of the secret by which a source is read; no project may have a secret of this name.
+pub const SOURCE_PASSWORD: &str = "TOWLINE_SOURCE_PASSWORD";
+
 /// A job, as it was submitted. It never changes afterwards; secrets are no part of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct JobSpec {
@@ -86,8 +89,10 @@ pub struct PinnedImage {
 /// A commit of a Git repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitSource {
-    /// Its address, without any credential (`https://…`, `ssh://…`, `git@host:path`).
+    /// Its address, without any credential (`https://…`).
     pub url: String,
+    /// Who reads it, where that needs a password: that is the secret [`SOURCE_PASSWORD`]. Empty where it needs none.
+    pub user: String,
     /// The commit: 40 or 64 hexadecimal digits.
     pub commit: String,
     /// The folder of the project within the repository; empty for all of it.

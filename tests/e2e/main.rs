@@ -25,6 +25,7 @@ mod master_key;
 mod observation;
 mod secrets;
 mod sign_in_providers;
+mod sources;
 mod teams;
 mod upgrades;
 

@@ -49,6 +49,17 @@ impl Answer {
         self.body
     }
 
+    /// What the problem document says, as text; panics when the request was not refused.
+    pub fn refused(self) -> String {
+        let is_refusal = (400..500).contains(&self.status);
+        assert!(
+            is_refusal,
+            "{}: {} {}",
+            self.request, self.status, self.body
+        );
+        self.body.to_string()
+    }
+
     /// The problem document; panics when the status is another.
     pub fn problem(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}: {}", self.request, self.body);

@@ -223,13 +223,18 @@ impl Engine {
 
     /// What an HTTP server on the host answers at `port`; nothing when it does not.
     pub fn fetch(&self, port: u16) -> Option<String> {
+        self.fetch_path(port, "")
+    }
+
+    /// The same of a path below the root.
+    pub fn fetch_path(&self, port: u16, path: &str) -> Option<String> {
         let mut command = self.on_host("curl");
         command.args([
             "--silent",
             "--fail",
             "--max-time",
             "5",
-            &format!("http://127.0.0.1:{port}/"),
+            &format!("http://127.0.0.1:{port}/{path}"),
         ]);
         let output = command
             .output()

@@ -22,6 +22,7 @@ pub mod disk;
 pub mod engine;
 pub mod events;
 pub mod frozen_v1;
+pub mod git_server;
 pub mod link;
 pub mod parts;
 pub mod patience;

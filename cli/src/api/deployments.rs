@@ -166,6 +166,12 @@ pub struct NewDeployment {
     /// What happens when the agent dies in the middle.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub interruption: Option<String>,
+    /// The branch of the project's repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// The commit of the project's repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
 }
 
 /// What to remove where.

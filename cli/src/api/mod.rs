@@ -26,6 +26,7 @@ pub mod projects;
 pub mod reference;
 pub mod secrets;
 pub mod setup;
+pub mod sources;
 pub mod sse;
 pub mod targets;
 pub mod teams;

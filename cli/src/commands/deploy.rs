@@ -1,6 +1,10 @@
 //! `towline deploy`: a folder onto a target.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::{Args, ValueEnum};
 use uuid::Uuid;
@@ -24,20 +28,30 @@ use crate::{
     prompt,
 };
 
-/// Deploy a folder with a compose file, and watch it
+/// Deploy a folder with a compose file, or a project as it is, and watch it
+///
+/// Without a folder nothing is uploaded: the project is deployed with the files it has, over the last commit of its
+/// repository's branch where it comes from one (`towline source set`).
 ///
 /// The log goes to stdout, what goes on to stderr. With --json the final deployment goes to stdout
 /// as JSON and the log to stderr.
 #[derive(Debug, Args)]
 pub struct Deploy {
     /// The folder with the compose file; .towlineignore in it leaves files out
-    folder: PathBuf,
+    #[arg(required_unless_present = "project")]
+    folder: Option<PathBuf>,
     /// Where it goes: a target's name or id
     #[arg(long, short)]
     target: String,
     /// The project's name or id; it is made when no project has the name [default: the folder's name]
     #[arg(long, short)]
     project: Option<String>,
+    /// Deploy the last commit of this branch of the project's repository instead of its usual one
+    #[arg(long, conflicts_with_all = ["folder", "commit"])]
+    branch: Option<String>,
+    /// Deploy this very commit of the project's repository, by its whole name
+    #[arg(long, conflicts_with = "folder")]
+    commit: Option<String>,
     /// For which environment, such as production: its secrets outdo those for all environments
     #[arg(long, short, value_name = "ENVIRONMENT")]
     env: Option<String>,
@@ -147,35 +161,17 @@ impl Deploy {
     /// Uploads, deploys and watches.
     pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let values = self.secret_values().await?;
-        let files = folder::list(&self.folder)?;
-        let archive = folder::archive(&files)?;
-        let project = match &self.project {
-            Some(project) => project.clone(),
-            None => folder::project_name(&self.folder)?,
-        };
+        let archive = self.folder.as_deref().map(Archive::of).transpose()?;
         let client = session.client()?;
         let target = api::find::<Target>(&client, &self.target).await?;
-        let project = self.project(session, &client, &project).await?;
-        let size = files.iter().map(|file| file.bytes).sum();
-        note(
-            session,
-            &format!(
-                "Uploading {} to project {}",
-                outcome::upload(files.len(), size),
-                project.name
-            ),
-        );
-        let uploaded = projects::put_files(&client, project.id, archive).await?;
-        // With an error among them the deployment is refused, and the refusal tells them.
-        let warnings = uploaded
-            .findings
-            .iter()
-            .filter(|finding| finding.severity != "error");
-        for finding in warnings {
-            note(
-                session,
-                &format!("{}: {}", finding.severity, finding.sentence()),
-            );
+        let project = match (&self.project, &archive) {
+            (Some(project), None) => api::find::<Project>(&client, project).await?,
+            (Some(project), Some(_)) => self.project(session, &client, project).await?,
+            (None, Some(archive)) => self.project(session, &client, &archive.project()?).await?,
+            (None, None) => return Err(Failure::usage("Name a folder or a project")),
+        };
+        if let Some(archive) = archive {
+            archive.upload(session, &client, &project).await?;
         }
         for (name, value) in &values {
             let name = secrets::Name {
@@ -244,12 +240,63 @@ impl Deploy {
                 .map(|span| span.as_millis().div_ceil(1000))
                 .map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX)),
             interruption: self.on_agent_death.map(|policy| policy.word().to_owned()),
+            branch: self.branch.clone(),
+            commit: self.commit.clone(),
         };
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),
             None => Uuid::now_v7().to_string(),
         };
         deployments::create(client, project, &new, &key).await
+    }
+}
+
+/// A folder, packed.
+struct Archive<'a> {
+    folder: &'a Path,
+    files: usize,
+    bytes: u64,
+    content: Vec<u8>,
+}
+
+impl<'a> Archive<'a> {
+    fn of(folder: &'a Path) -> Result<Self, Failure> {
+        let files = folder::list(folder)?;
+        Ok(Self {
+            folder,
+            files: files.len(),
+            bytes: files.iter().map(|file| file.bytes).sum(),
+            content: folder::archive(&files)?,
+        })
+    }
+
+    /// What a project is called that nobody has named.
+    fn project(&self) -> Result<String, Failure> {
+        folder::project_name(self.folder)
+    }
+
+    async fn upload(
+        self,
+        session: &Session,
+        client: &Client,
+        project: &Project,
+    ) -> Result<(), Failure> {
+        let size = outcome::upload(self.files, self.bytes);
+        let uploading = format!("Uploading {size} to project {}", project.name);
+        note(session, &uploading);
+        let uploaded = projects::put_files(client, project.id, self.content).await?;
+        // With an error among them the deployment is refused, and the refusal tells them.
+        let warnings = uploaded
+            .findings
+            .iter()
+            .filter(|finding| finding.severity != "error");
+        for finding in warnings {
+            note(
+                session,
+                &format!("{}: {}", finding.severity, finding.sentence()),
+            );
+        }
+        Ok(())
     }
 }
 

@@ -21,6 +21,7 @@ pub mod members;
 pub mod notifications;
 pub mod password;
 mod period;
+pub mod pipelines;
 pub mod plans;
 pub mod plugins;
 pub mod projects;
@@ -31,6 +32,7 @@ pub mod secrets;
 pub mod sessions;
 pub mod setup;
 mod signals;
+pub mod source;
 pub mod targets;
 pub mod teams;
 pub mod top;
@@ -128,6 +130,8 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Agents(command) => command.run(session).await,
         Command::Targets(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
+        Command::Source(command) => command.run(session).await,
+        Command::Pipelines(command) => command.run(session).await,
         Command::Secrets(command) => command.run(session).await,
         Command::Webhooks(command) => command.run(session).await,
         Command::Plugins(command) => command.run(session).await,

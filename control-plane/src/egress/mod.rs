@@ -12,7 +12,7 @@ mod resolve;
 mod tests;
 
 use std::error::Error as _;
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -211,6 +211,25 @@ impl Egress {
             judge::judge(&self.policy.allow, address)?;
         }
         Ok(url)
+    }
+
+    /// Where a program of this machine may connect to that reads an address by itself: it is to connect nowhere else.
+    pub async fn locate(&self, text: &str) -> Result<IpAddr, EgressError> {
+        let url = self.check(text)?;
+        let host = url.host_str().unwrap_or_default();
+        if let Some(address) = literal(host) {
+            return Ok(address);
+        }
+        let found = resolve::allowed(&self.policy.allow, host);
+        let found = tokio::time::timeout(self.limits.connect, found).await;
+        let found = found.map_err(|_| EgressError::TimedOut(self.limits.connect))?;
+        match found.map_err(|error| EgressError::Connect(error.to_string()))? {
+            Ok(addresses) => addresses
+                .first()
+                .map(SocketAddr::ip)
+                .ok_or_else(|| EgressError::Connect("the name has no address".to_owned())),
+            Err(refused) => Err(EgressError::Refused(refused)),
+        }
     }
 
     /// Sends a body.

@@ -72,6 +72,10 @@ pub struct CreateDeployment {
     /// What happens when the agent dies in the middle: `resume`, `fail` or `requeue_if_not_started`.
     #[schema(value_type = Option<String>)]
     interruption: Option<Interruption>,
+    /// For a project that comes from a repository: the branch whose last commit is deployed, instead of its usual one.
+    branch: Option<String>,
+    /// The very commit, by its whole name, instead of a branch.
+    commit: Option<String>,
 }
 
 /// What to take away.
@@ -107,7 +111,7 @@ pub struct DeploymentQuery {
 
 type Accepted = (StatusCode, [(HeaderName, String); 1], Json<Deployment>);
 
-/// Deploys a project's files, as they are now, to a target.
+/// Deploys a project's files, as they are now, to a target; over a commit, where the project comes from a repository.
 #[utoipa::path(post, path = "/projects/{id}/deployments", tag = "deployments", operation_id = "create_deployment", request_body = CreateDeployment,
     params(("id" = Uuid, Path, description = "The project"),
         ("Idempotency-Key" = Option<String>, Header, description = "Repeating a request with its key changes nothing")),
@@ -128,6 +132,8 @@ pub async fn create(
         settle_ms: new.settle_ms,
         deadline_s: new.deadline_s,
         interruption: new.interruption,
+        branch: new.branch,
+        commit: new.commit,
     };
     let key = idempotency_key(&headers)?;
     Ok(accepted(

@@ -218,6 +218,18 @@ impl<S: Send + Sync> FromRequestParts<S> for MemberId {
     }
 }
 
+/// The pipeline in a path, beside the id of its project.
+#[derive(Debug)]
+pub struct PipelinePart(pub ids::PipelineId);
+
+impl<S: Send + Sync> FromRequestParts<S> for PipelinePart {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        id_at("pipeline", "pipeline", parts, state).await.map(Self)
+    }
+}
+
 async fn id_at<S: Send + Sync, T: std::str::FromStr>(
     place: &str,
     what: &str,

@@ -53,6 +53,7 @@ mod sessions;
 mod setup;
 mod sign_in_providers;
 mod sign_up;
+mod source;
 mod sse;
 mod state;
 mod subscriptions;

@@ -17,8 +17,8 @@ use super::{
     enrolment, enrolment_tokens, files, health, identities, installation, invitations, linger, me,
     members, metrics, notification_channels, notification_rules, notifications, openapi,
     password_resets, plans, plugins, project_members, projects, reference, request, secrets,
-    sessions, setup, sign_in_providers, sign_up, subscriptions, targets, teams, totp, usage, users,
-    webhooks,
+    sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets, teams, totp,
+    usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -293,6 +293,7 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         routes!(files::list, files::replace).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES));
     let one = OpenApiRouter::new()
         .routes(routes!(projects::show, projects::delete))
+        .routes(routes!(source::show, source::set, source::forget))
         .routes(files);
     let secret =
         routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(secrets::MAX_BODY));
@@ -349,8 +350,12 @@ fn deploys(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(deployments::retry))
         .routes(routes!(deployment_log::range))
         .routes(routes!(deployment_log::stream));
+    let ways = OpenApiRouter::new()
+        .routes(routes!(source::pipelines))
+        .routes(routes!(source::pipeline));
     OpenApiRouter::new()
         .merge(rule.of_one(Thing::Project).over(api, of_project))
+        .merge(rule.of_one(Thing::Project).over(api, ways))
         .merge(rule.of_projects().over(api, all))
         .merge(rule.of_one(Thing::Deployment).over(api, one))
 }

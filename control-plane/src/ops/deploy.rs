@@ -7,6 +7,7 @@ use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, ProjectFile};
 
 use super::plugin::{about_deployment, ask, hooks_of};
+use super::source::{self, At};
 use super::submit::{
     Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
 };
@@ -32,6 +33,10 @@ pub struct NewDeployment {
     pub deadline_s: Option<u32>,
     /// What happens when the agent dies in the middle; `resume` unless something else is said.
     pub interruption: Option<Interruption>,
+    /// For a project that comes from a repository: the branch whose last commit is deployed, instead of its usual one.
+    pub branch: Option<String>,
+    /// The very commit, instead.
+    pub commit: Option<String>,
 }
 
 /// Queues a deployment of the project's present files, if the team's plugins let it. The same idempotency key gives
@@ -69,6 +74,16 @@ async fn judge_and_submit(
     ];
     // Without one it is what it was before there were environments: keys outlive an upgrade.
     request.extend(new.environment.as_deref().map(Value::from));
+    request.extend(
+        new.branch
+            .as_deref()
+            .map(|branch| json!({ "branch": branch })),
+    );
+    request.extend(
+        new.commit
+            .as_deref()
+            .map(|commit| json!({ "commit": commit })),
+    );
     let key = Key::of(idempotency_key, &Value::Array(request))?;
     if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
         return Ok(first);
@@ -76,9 +91,16 @@ async fn judge_and_submit(
     let project = store.project(tenant, new.project).await?;
     let servant = store.servant(tenant, &new.target).await?;
     let files = store.read_files(tenant, new.project).await?;
-    let compose_file = judge(&project, &servant, &files)?.to_owned();
+    let at = match (&new.commit, &new.branch) {
+        (Some(commit), _) => At::Commit(commit),
+        (None, branch) => At::Branch(branch.as_deref()),
+    };
+    refuse_unserved(&servant)?;
+    let sourced = source::look(store, egress, tenant, &project, &files, at).await?;
+    let view = sourced.as_ref().map_or(&files, |sourced| &sourced.view);
+    let compose_file = judge(&project, &servant, view)?.to_owned();
     let environment = new.environment.as_deref();
-    let hooks = hooks_of(&files, &compose_file);
+    let hooks = hooks_of(view, &compose_file);
     let question = about_deployment(hooks, tenant, &project, &servant, environment, None);
     let said = ask(store, egress, tenant, question).await?;
     let submission = Submission {
@@ -89,6 +111,7 @@ async fn judge_and_submit(
             compose_file: &compose_file,
             files,
             settle_ms,
+            commit: sourced.map(|sourced| sourced.commit),
         },
         deadline_s,
         interruption,
@@ -115,18 +138,13 @@ pub(super) fn judge<'a>(
     let Some(compose_file) = compose::find_compose_file(files) else {
         return Err(OpsError::Refused {
             message: format!("the project {} has no compose file", project.name),
-            remedy: "upload a compose.yaml at the top of its files".to_owned(),
+            remedy:
+                "put a compose.yaml at the top of its files, or of its folder in the repository"
+                    .to_owned(),
             field: Some("project"),
         });
     };
-    refuse_revoked(servant)?;
-    if let Some(missing) = servant.capabilities.as_ref().and_then(missing_tool) {
-        return Err(OpsError::Refused {
-            message: format!("the host of target {} cannot deploy", servant.target.name),
-            remedy: missing,
-            field: Some("target"),
-        });
-    }
+    refuse_unserved(servant)?;
     let policy = servant
         .capabilities
         .as_ref()
@@ -140,6 +158,19 @@ pub(super) fn judge<'a>(
         Ok(compose_file)
     } else {
         Err(OpsError::Findings(errors))
+    }
+}
+
+/// Refuses a host that nobody serves any more, or that lacks what a deploy needs.
+fn refuse_unserved(servant: &Servant) -> Result<(), OpsError> {
+    refuse_revoked(servant)?;
+    match servant.capabilities.as_ref().and_then(missing_tool) {
+        None => Ok(()),
+        Some(missing) => Err(OpsError::Refused {
+            message: format!("the host of target {} cannot deploy", servant.target.name),
+            remedy: missing,
+            field: Some("target"),
+        }),
     }
 }
 

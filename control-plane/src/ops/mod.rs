@@ -17,6 +17,7 @@ mod second_factor;
 mod setup;
 mod sign_in;
 mod sign_up;
+mod source;
 mod submit;
 
 pub use by_provider::{
@@ -40,5 +41,6 @@ pub use second_factor::{
 pub use setup::complete_setup;
 pub use sign_in::{NotLetIn, SignIn, change_password, sign_in};
 pub use sign_up::{SignUp, sign_up};
+pub use source::{WantedSource, set_source};
 
 pub use crate::store::people::SetUp;

@@ -6,10 +6,13 @@ use towline_shared::spec::VolumeFate;
 
 use super::deploy::judge;
 use super::plugin::{about_deployment, ask, hooks_of};
+use super::source::{self, At, Sourced};
 use super::submit::{Submission, Wish, refuse_revoked, submit};
 use super::{OpsError, refusal};
+use crate::domain::plugin::Hook;
 use crate::egress::Egress;
-use crate::store::{Deployment, Store, StoreError, Tenant, counted, jobs};
+use crate::store::releases::Release;
+use crate::store::{Deployment, Project, Store, StoreError, Tenant, counted, jobs};
 
 /// Queues a new deployment like an ended one, if the team's plugins let it.
 pub async fn retry(
@@ -49,14 +52,21 @@ async fn submit_again(
         None => None,
     };
     let compose_file;
+    let mut hooks: &[Hook] = &[];
     let work = match release {
         Some(release) => {
-            judge(&project, &servant, &release.files)?;
+            let sourced = again(store, egress, tenant, &project, &release).await?;
+            let view = sourced
+                .as_ref()
+                .map_or(&release.files, |sourced| &sourced.view);
+            judge(&project, &servant, view)?;
+            hooks = hooks_of(view, &release.compose_file);
             compose_file = release.compose_file;
             Wish::Deploy {
                 compose_file: &compose_file,
                 files: release.files,
                 settle_ms: duration(terms.settle_ms)?,
+                commit: sourced.map(|sourced| sourced.commit),
             }
         }
         None => Wish::Remove(match terms.volumes.as_deref() {
@@ -66,12 +76,8 @@ async fn submit_again(
     };
     let environment = terms.environment.as_deref();
     let said = match &work {
-        Wish::Deploy {
-            files,
-            compose_file,
-            ..
-        } => {
-            let (again, hooks) = (Some(former.id), hooks_of(files, compose_file));
+        Wish::Deploy { .. } => {
+            let again = Some(former.id);
             let question = about_deployment(hooks, tenant, &project, &servant, environment, again);
             ask(store, egress, tenant, question).await?
         }
@@ -88,6 +94,21 @@ async fn submit_again(
         said,
     };
     submit(store, tenant, submission, None, &servant).await
+}
+
+/// The commit of a release once more, where it has one.
+async fn again(
+    store: &Store,
+    egress: &Egress,
+    tenant: &Tenant,
+    project: &Project,
+    release: &Release,
+) -> Result<Option<Sourced>, OpsError> {
+    let Some(source) = &release.source else {
+        return Ok(None);
+    };
+    let at = At::Commit(&source.commit);
+    source::look(store, egress, tenant, project, &release.files, at).await
 }
 
 fn duration(stored: i64) -> Result<u32, OpsError> {

@@ -5,7 +5,8 @@ use sha2::{Digest as _, Sha256};
 use towline_shared::failpoint::reach;
 use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
 use towline_shared::spec::{
-    Deploy, Interruption, JobSpec, ProjectFile, Remove, SealedSpec, VolumeFate, Work,
+    Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, ProjectFile, Remove,
+    SealedSpec, VolumeFate, Work,
 };
 
 use super::OpsError;
@@ -16,6 +17,7 @@ use crate::store::db::{Conn, Tx};
 use crate::store::deployments::{self, NewRow};
 use crate::store::idempotency::{self, Known};
 use crate::store::jobs::{self, NewJob, interruption_name};
+use crate::store::pipelines::{self, NewPipeline};
 use crate::store::targets::{self, Servant};
 use crate::store::usage::{self, Metric};
 use crate::store::{
@@ -45,14 +47,24 @@ pub(super) struct Submission<'a> {
 
 /// What there is to do.
 pub(super) enum Wish<'a> {
-    /// Apply files.
+    /// Apply files, over a commit where they come from one.
     Deploy {
         compose_file: &'a str,
         files: Vec<ProjectFile>,
         settle_ms: u32,
+        commit: Option<Commit>,
     },
     /// Take the project away.
     Remove(VolumeFate),
+}
+
+/// A commit to deploy.
+pub(super) struct Commit {
+    pub(super) source: GitSource,
+    /// The branch that it is the last commit of, when it was asked for by that.
+    pub(super) branch: Option<String>,
+    /// The first line of its message.
+    pub(super) title: String,
 }
 
 impl Wish<'_> {
@@ -211,7 +223,7 @@ async fn insert(
     let interruption = interruption_name(submission.interruption);
     let said = submission.said;
     let (settle_ms, volumes) = (submission.work.settle_ms(), submission.work.volumes());
-    let (work, release) = freeze(tx, submission.project, submission.work, now).await?;
+    let (work, release, commit) = freeze(tx, submission.project, submission.work, now).await?;
     let spec = JobSpec {
         project,
         target,
@@ -246,6 +258,17 @@ async fn insert(
         digest: sealed.digest(),
     };
     jobs::insert(tx, &new, now).await?;
+    if let Some(commit) = &commit {
+        let way = NewPipeline {
+            project,
+            deployment,
+            job,
+            commit: &commit.source.commit,
+            branch: commit.branch.as_deref(),
+            title: &commit.title,
+        };
+        pipelines::insert(tx, tenant, way, now).await?;
+    }
     if kind == DeploymentKind::Deploy {
         usage::add(tx, deployment, Metric::Deployments, 1, now).await?;
     }
@@ -258,14 +281,18 @@ async fn freeze(
     project: &Project,
     wish: Wish<'_>,
     now: DateTime<Utc>,
-) -> Result<(Work, Option<ReleaseId>), OpsError> {
+) -> Result<(Work, Option<ReleaseId>, Option<Commit>), OpsError> {
     match wish {
         Wish::Deploy {
             compose_file,
             files,
             settle_ms,
+            commit,
         } => {
-            let release = releases::freeze(tx, project.id, compose_file, &files, now).await?;
+            let source = commit.as_ref().map(|commit| commit.source.clone());
+            let release =
+                releases::freeze(tx, project.id, compose_file, &files, source.as_ref(), now);
+            let release = release.await?;
             let deploy = Deploy {
                 release,
                 compose_project: project.name.clone(),
@@ -273,14 +300,24 @@ async fn freeze(
                 files,
                 settle_ms,
             };
-            Ok((Work::Deploy(deploy), Some(release)))
+            // What older agents can do, they are asked for in their words.
+            let work = match source {
+                None => Work::Deploy(deploy),
+                Some(source) => Work::Release(DeployRelease {
+                    deploy,
+                    images: Vec::new(),
+                    source: Some(source),
+                    on_failure: OnFailure::Leave,
+                }),
+            };
+            Ok((work, Some(release), commit))
         }
         Wish::Remove(volumes) => {
             let remove = Remove {
                 compose_project: project.name.clone(),
                 volumes,
             };
-            Ok((Work::Remove(remove), None))
+            Ok((Work::Remove(remove), None, None))
         }
     }
 }

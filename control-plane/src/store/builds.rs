@@ -23,7 +23,10 @@ pub(super) async fn come_to(
         }
         // The step is told again.
         (Step::Building, Some(_)) => Ok(()),
-        (Step::Preparing | Step::Applying | Step::Verifying | Step::Removing, _) => {
+        (
+            Step::Preparing | Step::Cloning | Step::Applying | Step::Verifying | Step::Removing,
+            _,
+        ) => {
             end(tx, row, now).await?;
             tell_of_end(tx, row, Some(Hook::AfterBuild), now).await
         }

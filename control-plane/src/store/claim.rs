@@ -113,7 +113,7 @@ impl Store {
         // The log is in a database of its own; an agent waits for all three.
         let (spec, secrets, log) = tokio::try_join!(
             self.spec(attempt.job),
-            self.given_secrets(attempt.job),
+            self.job_secrets(attempt.job),
             self.open_log(attempt)
         )?;
         Ok(Offer {

@@ -91,6 +91,8 @@ pub enum Resource {
     NotificationChannel,
     /// What a person is at a provider of identities.
     Identity,
+    /// A way of a commit to a target.
+    Pipeline,
     /// A plan.
     Plan,
     /// An invitation into a team.
@@ -137,6 +139,7 @@ impl fmt::Display for Resource {
             Self::Notification => "notification",
             Self::NotificationChannel => "channel",
             Self::Identity => "linked identity",
+            Self::Pipeline => "pipeline",
             Self::Plan => "plan",
             Self::Invitation => "open invitation",
             Self::Member => "member",

@@ -116,7 +116,7 @@ impl Store {
         if held.secrets == SecretsNeed::Known {
             return Ok(Vec::new());
         }
-        self.given_secrets(held.attempt.job).await
+        self.job_secrets(held.attempt.job).await
     }
 }
 

@@ -16,7 +16,8 @@ use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
 use super::{
-    Result, StoreError, builds, notification_events, plugin_events, stored, targets, webhook_events,
+    Result, StoreError, builds, notification_events, pipelines, plugin_events, stored, targets,
+    webhook_events,
 };
 use crate::job::state::{Change, Requeue};
 use crate::job::{Ending, JobState};
@@ -58,6 +59,7 @@ pub(super) async fn write(
         Change::End(_) | Change::CancelNow | Change::Fail(_) => {
             let end = End::of(change, row, detail)?;
             finish(tx, row, &end, now).await?;
+            pipelines::end(tx, row.deployment(), end.state, now).await?;
             if let Some(event) = webhook_events::of_end(end.state) {
                 webhook_events::emit(tx, row.deployment(), event, now).await?;
             }
@@ -204,6 +206,7 @@ async fn note(tx: &mut Tx, row: &JobRow, detail: Detail<'_>, now: DateTime<Utc>)
         let sql = "UPDATE deployments SET step = $2, updated_at = $3 WHERE id = $1";
         execute!(tx.conn(), sql, row.deployment_id, step.as_str(), now)?;
         builds::come_to(tx, row, step, now).await?;
+        pipelines::come_to(tx, row.deployment(), step, now).await?;
     }
     Ok(())
 }

@@ -92,8 +92,16 @@ const FORGET: &str = "DELETE FROM secret_versions WHERE secret_id = $1 AND versi
                     AND n.target_id = d.target_id AND n.status = 'succeeded' AND n.id > d.id))))";
 
 impl Store {
-    /// The values that a job was given, for the agent that does it.
-    pub(crate) async fn given_secrets(&self, job: JobId) -> Result<Vec<Secret>> {
+    /// All that the agent needs which does a job: the values that it was given, and by what its source is read.
+    pub(super) async fn job_secrets(&self, job: JobId) -> Result<Vec<Secret>> {
+        let (mut secrets, source) =
+            tokio::try_join!(self.given_secrets(job), self.source_secret(job))?;
+        secrets.extend(source);
+        Ok(secrets)
+    }
+
+    /// The values that a job was given.
+    async fn given_secrets(&self, job: JobId) -> Result<Vec<Secret>> {
         let mut reader = self.main().read().await?;
         let rows = all!(reader.conn(), Given, GIVEN, job.uuid())?;
         drop(reader);

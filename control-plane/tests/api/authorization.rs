@@ -80,6 +80,7 @@ impl Route {
             .replace("{id}", id)
             .replace("{key}", "KEY")
             .replace("{member}", id)
+            .replace("{pipeline}", id)
             .replace("{name}", "web-1")
     }
 

@@ -59,6 +59,7 @@ fn needs(route: &Route) -> Needs {
         ("projects", path) if path.ends_with("/deployments") || path.ends_with("/removals") => {
             Area::Deployments
         }
+        ("projects", path) if path.contains("/pipelines") => Area::Deployments,
         ("projects", path) if path.contains("/secrets") => Area::Secrets,
         ("projects", path) if path.contains("/webhooks") => Area::Webhooks,
         ("projects", _) => Area::Projects,

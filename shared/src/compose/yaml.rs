@@ -1,7 +1,7 @@
 //! YAML (and JSON) as a tree that knows its lines, within budgets.
 //!
-//! Aliases share the node of their anchor, so that a file cannot unfold into more than its budget;
-//! merge keys (`<<`) are resolved, each copied entry counted.
+//! Aliases share the node of their anchor, and each counts for all that it stands for: whoever reads the file after us
+//! and unfolds them stays within the budget, too. Merge keys (`<<`) are resolved, each copied entry counted.
 
 use std::collections::{HashMap, HashSet};
 
@@ -38,6 +38,8 @@ pub(crate) struct Tree {
 struct Node {
     line: u32,
     content: Content,
+    /// How many nodes it is when its aliases are unfolded.
+    unfolded: usize,
 }
 
 #[derive(Debug)]
@@ -101,7 +103,11 @@ impl Tree {
     }
 
     fn add(&mut self, line: u32, content: Content) -> usize {
-        self.nodes.push(Node { line, content });
+        self.nodes.push(Node {
+            line,
+            content,
+            unfolded: 1,
+        });
         self.nodes.len() - 1
     }
 
@@ -345,6 +351,7 @@ impl Builder {
         let known = self.anchors.get(&anchor).copied();
         match known {
             Some(id) if !matches!(self.tree.nodes[id].content, Content::Open) => {
+                self.spend(line, self.tree.nodes[id].unfolded)?;
                 self.attach(id, line)
             }
             _ => Err(syntax(
@@ -366,9 +373,20 @@ impl Builder {
             }
             None => return Err(syntax(line, "a collection ends that never began")),
         };
+        self.tree.nodes[id].unfolded = self.unfolded(&content);
         self.tree.nodes[id].content = content;
         let line = self.tree.nodes[id].line;
         self.attach(id, line)
+    }
+
+    fn unfolded(&self, content: &Content) -> usize {
+        let of = |id: &usize| self.tree.nodes[*id].unfolded;
+        let below: usize = match content {
+            Content::Sequence(items) => items.iter().map(of).sum(),
+            Content::Mapping(entries) => entries.iter().map(|entry| 1 + of(&entry.value)).sum(),
+            Content::Open | Content::Plain(_) | Content::Quoted(_) => 0,
+        };
+        1 + below
     }
 
     /// Takes the entries of a merged mapping, or of a list of them, that are not there yet.
@@ -532,7 +550,10 @@ mod tests {
             let line = format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n");
             bomb.push_str(&line);
         }
-        assert!(Tree::read(&bomb).is_ok(), "sharing costs nothing");
+        // It is small to us, and 3^39 nodes to who unfolds it, as compose does.
+        let refused = Tree::read(&bomb).unwrap_err();
+        assert!(matches!(refused.kind, YamlErrorKind::Budget(_)));
+        assert_eq!(refused.line, 11);
         let keys: Vec<_> = (0..1000).map(|key| format!("k{key}: 1")).collect();
         let copies: Vec<_> = (0..300)
             .map(|copy| format!("n{copy}: {{<<: *m}}\n"))

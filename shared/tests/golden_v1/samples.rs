@@ -293,6 +293,10 @@ fn failures() -> Vec<Sample> {
         ),
         agent("agent/failed-disk-full", failed(FailureReason::DiskFull)),
         agent("agent/failed-internal", failed(FailureReason::Internal)),
+        agent(
+            "agent/failed-source-unavailable",
+            failed(FailureReason::SourceUnavailable),
+        ),
     ]
 }
 
@@ -330,6 +334,7 @@ fn from_agent() -> Vec<Sample> {
         agent("agent/progress-verifying", progress(Step::Verifying)),
         agent("agent/progress-removing", progress(Step::Removing)),
         agent("agent/progress-building", progress(Step::Building)),
+        agent("agent/progress-cloning", progress(Step::Cloning)),
         agent(
             "agent/log",
             FromAgent::Log(Log {
@@ -519,6 +524,7 @@ fn specs() -> Vec<Sample> {
             }],
             source: Some(GitSource {
                 url: "https://git.example.com/shop.git".into(),
+                user: "x".into(),
                 commit: "c0ffee".into(),
                 folder: "web".into(),
                 submodules,

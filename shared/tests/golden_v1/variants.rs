@@ -49,7 +49,7 @@ pub fn variants() -> Vec<&'static str> {
         Step {
             Step::Preparing => "agent/progress-preparing", Step::Applying => "agent/progress-applying",
             Step::Verifying => "agent/progress-verifying", Step::Removing => "agent/progress-removing",
-            Step::Building => "agent/progress-building",
+            Step::Building => "agent/progress-building", Step::Cloning => "agent/progress-cloning",
         }
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
@@ -68,6 +68,7 @@ pub fn variants() -> Vec<&'static str> {
             FailureReason::AgentRevoked => "agent/failed-agent-revoked",
             FailureReason::DiskFull => "agent/failed-disk-full",
             FailureReason::Internal => "agent/failed-internal",
+            FailureReason::SourceUnavailable => "agent/failed-source-unavailable",
         }
         HeldPhase {
             HeldPhase::Accepted => "agent/hello", HeldPhase::Running => "agent/hello",

@@ -21,8 +21,8 @@ use towline_shared::spec::Secret;
 use super::plugin::ComposePlugin;
 
 /// Names the job in a child's environment.
-const JOB_VARIABLE: &str = "TOWLINE_JOB";
-const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(super) const JOB_VARIABLE: &str = "TOWLINE_JOB";
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a child may take to stop when it is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look whether a process that is no child of ours has ended.

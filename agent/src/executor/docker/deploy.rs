@@ -16,13 +16,14 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::outcome::{FailureReason, ServiceImage, Step};
-use towline_shared::spec::Deploy;
+use towline_shared::spec::{Deploy, GitSource, ProjectFile};
 
 use super::child::{self, Compose};
 use super::engine::{EngineError, Observed};
 use super::job::{Ended, FALSE_OUTAGES, Interrupted, Job};
 use super::model::Model;
 use super::resolve::{Request, Resolved};
+use super::source::{self, Tree};
 use super::stop::Stop;
 use super::survey::{self, Left, Past, Wanted};
 use super::verdict::{Failure, Restarts, Terms};
@@ -74,18 +75,39 @@ enum Phase<T> {
 }
 
 /// Does a deploy to its end.
-pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<ServiceImage>, Stop> {
+pub(super) async fn run(
+    job: &mut Job<'_>,
+    deploy: &Deploy,
+    source: Option<&GitSource>,
+) -> Result<Vec<ServiceImage>, Stop> {
     let turn = job.host.turn(job.project);
     let _turn = job.bounded(turn.lock()).await?;
+    let Some(source) = source else {
+        return bring(job, deploy, None).await;
+    };
+    let tree = source::take(job, source, &deploy.files).await?;
+    let whole = Deploy {
+        files: tree.files.clone(),
+        ..deploy.clone()
+    };
+    bring(job, &whole, Some(&tree)).await
+}
+
+/// Brings a project, all of whose files are known, to its state.
+async fn bring(
+    job: &mut Job<'_>,
+    deploy: &Deploy,
+    tree: Option<&Tree>,
+) -> Result<Vec<ServiceImage>, Stop> {
     job.task.progress.begin(Step::Preparing).await?;
     let mut compose = job.compose()?;
-    let resolved = prepare(job, deploy, &compose).await?;
+    let resolved = prepare(job, deploy, &compose, tree).await?;
     reach("agent: resolved a project");
     job.open().await?;
     for warning in &resolved.warnings {
         job.note(warning).await;
     }
-    let before = enter(job, &resolved.model, deploy).await?;
+    let before = enter(job, &resolved.model, resolved.placed).await?;
     compose.env_file = Some(private_dotenv(job, deploy)?);
     let watch = Watch::start(Watched {
         engine: job.host.engine.clone(),
@@ -117,7 +139,12 @@ pub(super) async fn run(job: &mut Job<'_>, deploy: &Deploy) -> Result<Vec<Servic
     deployment.converge(left).await
 }
 
-async fn prepare(job: &Job<'_>, deploy: &Deploy, compose: &Compose) -> Result<Resolved, Stop> {
+async fn prepare(
+    job: &Job<'_>,
+    deploy: &Deploy,
+    compose: &Compose,
+    tree: Option<&Tree>,
+) -> Result<Resolved, Stop> {
     let request = Request {
         deploy,
         owner: (job.task.spec.project, job.task.spec.target),
@@ -125,6 +152,7 @@ async fn prepare(job: &Job<'_>, deploy: &Deploy, compose: &Compose) -> Result<Re
         policy: &job.host.policy,
         job_dir: &job.task.dir,
         home: &job.folder,
+        tree,
     };
     tokio::select! {
         biased;
@@ -148,13 +176,17 @@ fn private_dotenv(job: &Job<'_>, deploy: &Deploy) -> Result<PathBuf, Stop> {
 }
 
 /// The first effects: the project's files come to where its containers mount them.
-async fn enter(job: &mut Job<'_>, model: &Model, deploy: &Deploy) -> Result<Restarts, Stop> {
+async fn enter(
+    job: &mut Job<'_>,
+    model: &Model,
+    files: Vec<ProjectFile>,
+) -> Result<Restarts, Stop> {
     job.engine_at_start().await?;
     let containers = job.bounded(job.host.engine.observe(job.project)).await??;
     reach("agent: looked at the containers");
     job.refuse_foreign_containers(&containers)?;
     let folder = job.folder.clone();
-    let (mounts, files) = (model.mounts.clone(), deploy.files.clone());
+    let mounts = model.mounts.clone();
     let is_unbounded = job
         .host
         .policy

@@ -264,6 +264,12 @@ pub(super) fn write_private(folder: &Path, files: &[ProjectFile]) -> Result<(), 
         _ => {}
     }
     create_private(folder).map_err(io)?;
+    write_over(folder, files)
+}
+
+/// Writes files into a folder of the agent's own, over what is there.
+pub(super) fn write_over(folder: &Path, files: &[ProjectFile]) -> Result<(), FolderError> {
+    let io = |source| io_error(folder, source);
     let root = open_folder_at(rustix::fs::CWD, folder).map_err(|errno| io(errno.into()))?;
     for file in files {
         place(&root, file, Keeping::ForNow).map_err(|errno| match errno {
@@ -272,6 +278,29 @@ pub(super) fn write_private(folder: &Path, files: &[ProjectFile]) -> Result<(), 
         })?;
     }
     Ok(())
+}
+
+/// The mode of a file that is there.
+pub(super) fn mode_of(metadata: &std::fs::Metadata) -> FileMode {
+    use std::os::unix::fs::PermissionsExt as _;
+    if metadata.permissions().mode() & 0o100 == 0 {
+        FileMode::Regular
+    } else {
+        FileMode::Executable
+    }
+}
+
+/// Bytes of the files in a folder and those below; what goes meanwhile does not count.
+pub(super) fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
 }
 
 fn io_error(path: &Path, source: io::Error) -> FolderError {

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::log::{LogLine, LogStream};
 use towline_shared::outcome::FailureReason;
+use towline_shared::spec::{SOURCE_PASSWORD, Secret};
 
 use super::child::{self, Compose, Running};
 use super::engine::Observed;
@@ -196,9 +197,18 @@ impl<'a> Job<'a> {
             docker_config: self.host.docker_config.clone(),
             project: self.project.to_owned(),
             job: self.task.attempt.job,
-            secrets: self.task.secrets.clone(),
+            secrets: self.own_secrets(),
             env_file: None,
         })
+    }
+
+    /// The project's secrets. By what its repository is read, nothing of it sees.
+    fn own_secrets(&self) -> Vec<Secret> {
+        let secrets = self.task.secrets.iter();
+        secrets
+            .filter(|secret| secret.name != SOURCE_PASSWORD)
+            .cloned()
+            .collect()
     }
 
     /// Waits until the engine answers; at the beginning of a job not for long.

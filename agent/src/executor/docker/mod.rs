@@ -26,6 +26,7 @@ mod plugin;
 mod remove;
 mod resolve;
 mod samples;
+mod source;
 mod stop;
 mod stream;
 mod survey;
@@ -42,7 +43,7 @@ use towline_shared::outcome::{FailureReason, Outcome};
 use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Capabilities;
 use towline_shared::query::{Query, Reply, StreamRequest};
-use towline_shared::spec::Work;
+use towline_shared::spec::{OnFailure, Work};
 
 use super::{BoxFuture, BoxStream, Executor};
 use crate::task::Task;
@@ -156,11 +157,16 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     }
     let mut job = Job::new(host, task, project);
     let done = match &task.spec.work {
-        Work::Deploy(deploy) => deploy::run(&mut job, deploy).await,
+        Work::Deploy(deploy) => deploy::run(&mut job, deploy, None).await,
         Work::Remove(remove) => remove::run(&mut job, remove).await.map(|()| Vec::new()),
+        Work::Release(release)
+            if release.images.is_empty() && release.on_failure == OnFailure::Leave =>
+        {
+            deploy::run(&mut job, &release.deploy, release.source.as_ref()).await
+        }
         Work::Release(_) => Err(Stop::failed(
             FailureReason::Internal,
-            "this agent is too old for releases with settled images or a source; upgrade it",
+            "this agent is too old for releases with settled images; upgrade it",
         )),
     };
     match done {

@@ -237,7 +237,7 @@ fn mounts_of(model: &Value, service: &Value, root: &Path) -> Vec<Mount> {
     binds.chain(files).collect()
 }
 
-fn all_mounts(model: &Value, root: &Path) -> Vec<Mount> {
+pub(super) fn all_mounts(model: &Value, root: &Path) -> Vec<Mount> {
     let of_services =
         entries(model, "services").flat_map(|(_, service)| mounts_of(model, service, root));
     let of_volumes = entries(model, "volumes").filter_map(|(_, volume)| {
@@ -279,7 +279,7 @@ fn file_digests(model: &Value, files: &[ProjectFile], root: &Path) -> BTreeMap<S
     entries(model, "services").filter_map(of_service).collect()
 }
 
-fn is_at_or_below(path: &str, folder: &str) -> bool {
+pub(super) fn is_at_or_below(path: &str, folder: &str) -> bool {
     folder.is_empty()
         || path
             .strip_prefix(folder)

@@ -14,11 +14,12 @@ use towline_shared::compose;
 use towline_shared::ids::{ProjectId, TargetId};
 use towline_shared::outcome::FailureReason;
 use towline_shared::policy::{HostPolicy, Rule, Violation};
-use towline_shared::spec::{Deploy, Secret};
+use towline_shared::spec::{Deploy, ProjectFile, Secret};
 
 use super::child::Compose;
 use super::folder::{self, ProjectFolder};
-use super::model::{Model, Move};
+use super::model::{self, Model, Move};
+use super::source::Tree;
 use super::stop::Stop;
 use crate::mask::Masker;
 
@@ -39,12 +40,16 @@ pub(super) struct Request<'a> {
     pub job_dir: &'a Path,
     /// Where the project's files will live.
     pub home: &'a ProjectFolder,
+    /// The files, where they are in the job's folder already.
+    pub tree: Option<&'a Tree>,
 }
 
 /// A resolved project, and what compose warned of.
 pub(super) struct Resolved {
     pub model: Arc<Model>,
     pub warnings: Vec<String>,
+    /// The files that come to where containers mount them.
+    pub placed: Vec<ProjectFile>,
 }
 
 /// The models of the last deploys. An unchanged deploy need not be resolved again: a model depends
@@ -63,12 +68,16 @@ impl Models {
         judge_names(request.compose)?;
         judge_text(request)?;
         let key = key_of(request);
-        if let Some(model) = self.known(&request.deploy.compose_project, key) {
-            let warnings = Vec::new();
-            return Ok(Resolved { model, warnings });
+        let known = self.known(&request.deploy.compose_project, key);
+        if let Some(model) = known.filter(|_| request.tree.is_none()) {
+            return Ok(Resolved {
+                model,
+                warnings: Vec::new(),
+                placed: request.deploy.files.clone(),
+            });
         }
         let resolved = resolve(request).await?;
-        if !resolved.model.has_builds() {
+        if !resolved.model.has_builds() && request.tree.is_none() {
             self.keep(&request.deploy.compose_project, key, &resolved.model);
         }
         Ok(resolved)
@@ -236,14 +245,22 @@ async fn resolve(request: &Request<'_>) -> Result<Resolved, Stop> {
         from: &root,
         to: &home,
     };
-    let model = Model::prepare(value, &request.deploy.files, folders, request.owner);
+    let placed = match request.tree {
+        None => request.deploy.files.clone(),
+        Some(tree) => tree.mounted(&model::all_mounts(&value, &root))?,
+    };
+    let model = Model::prepare(value, &placed, folders, request.owner);
     Ok(Resolved {
         model: Arc::new(model),
         warnings: messages,
+        placed,
     })
 }
 
 async fn write_files(request: &Request<'_>) -> Result<PathBuf, Stop> {
+    if let Some(tree) = request.tree {
+        return Ok(tree.root.clone());
+    }
     let job_dir = request.job_dir.to_path_buf();
     let files = request.deploy.files.clone();
     let written = tokio::task::spawn_blocking(move || {

@@ -183,6 +183,8 @@ impl Site {
             settle_ms: None,
             deadline_s: None,
             interruption: None,
+            branch: None,
+            commit: None,
         };
         ops::deploy(&self.store, &Egress::closed(), &self.tenant, new, None)
             .await

@@ -281,6 +281,8 @@ pub(crate) fn deployment(project: &Project, host: &Host) -> NewDeployment {
         settle_ms: None,
         deadline_s: None,
         interruption: None,
+        branch: None,
+        commit: None,
     }
 }
 

@@ -1,0 +1,151 @@
+//! Repositories that projects come from, and the ways of their commits.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::{Client, More};
+use crate::exit::Failure;
+
+/// Where a project comes from.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Source {
+    /// The repository's address.
+    pub url: String,
+    /// The branch, or the repository's own.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// Where in it the project is.
+    #[serde(default)]
+    pub folder: String,
+    /// Who reads it.
+    #[serde(default)]
+    pub login: Option<String>,
+    /// The commit that was read last.
+    #[serde(default)]
+    pub commit_sha: String,
+    /// The first line of its message.
+    #[serde(default)]
+    pub title: String,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// A source to set.
+#[derive(Debug, Serialize)]
+pub struct NewSource<'a> {
+    /// The repository's address.
+    pub url: &'a str,
+    /// The branch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<&'a str>,
+    /// The folder.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub folder: Option<&'a str>,
+    /// By what it is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub login: Option<Login<'a>>,
+}
+
+/// By what a repository is read.
+#[derive(Serialize)]
+pub struct Login<'a> {
+    /// The user.
+    pub user: &'a str,
+    /// The password or token.
+    pub password: &'a str,
+}
+
+impl std::fmt::Debug for Login<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Login({}, redacted)", self.user)
+    }
+}
+
+/// The way of a commit to a target.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Pipeline {
+    /// Its id.
+    pub id: Uuid,
+    /// Where it is.
+    pub status: String,
+    /// The commit.
+    #[serde(default)]
+    pub commit_sha: String,
+    /// Its branch.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// The first line of its message.
+    #[serde(default)]
+    pub title: String,
+    /// The deployment that it is the way of.
+    #[serde(default)]
+    pub deployment_id: Option<Uuid>,
+    /// Its parts.
+    #[serde(default)]
+    pub steps: Vec<Step>,
+    /// When it was asked for.
+    #[serde(default)]
+    pub created_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// A part of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Step {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub status: String,
+    /// When it began.
+    #[serde(default)]
+    pub started_at: Option<DateTime<Utc>>,
+    /// When it ended.
+    #[serde(default)]
+    pub finished_at: Option<DateTime<Utc>>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// Where a project comes from.
+pub async fn show(client: &Client, project: Uuid) -> Result<Source, Failure> {
+    client
+        .get(&["projects", &project.to_string(), "source"], &[])
+        .await
+}
+
+/// Has a project come from a repository.
+pub async fn set(client: &Client, project: Uuid, new: &NewSource<'_>) -> Result<Source, Failure> {
+    client
+        .put(&["projects", &project.to_string(), "source"], new)
+        .await
+}
+
+/// Has a project consist of its own files again.
+pub async fn forget(client: &Client, project: Uuid) -> Result<(), Failure> {
+    client
+        .delete(&["projects", &project.to_string(), "source"])
+        .await
+}
+
+/// The ways of a project's commits, newest first.
+pub async fn pipelines(
+    client: &Client,
+    project: Uuid,
+    limit: usize,
+) -> Result<Vec<Pipeline>, Failure> {
+    let path = ["projects", &project.to_string(), "pipelines"];
+    client.list(&path, &[], Some(limit)).await
+}
+
+/// One of them.
+pub async fn pipeline(client: &Client, project: Uuid, id: Uuid) -> Result<Pipeline, Failure> {
+    let path = [
+        "projects",
+        &project.to_string(),
+        "pipelines",
+        &id.to_string(),
+    ];
+    client.get(&path, &[]).await
+}

@@ -1,0 +1,176 @@
+//! The way of a commit to a target: its steps, and how they go on. Pure.
+
+use towline_shared::outcome::Step as WorkStep;
+
+use super::named::named;
+
+/// A part of the way, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// The commit is fetched.
+    Clone,
+    /// Images are built.
+    Build,
+    /// The project is brought up.
+    Deploy,
+}
+
+/// Where a part is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PartStatus {
+    /// It has not begun.
+    Pending,
+    /// It is at work.
+    Running,
+    /// It is done.
+    Succeeded,
+    /// It is not done.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+    /// It was not needed, or not come to.
+    Skipped,
+}
+
+/// How the whole ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PipelineEnd {
+    /// All is done.
+    Succeeded,
+    /// A part failed.
+    Failed,
+    /// It was stopped.
+    Cancelled,
+}
+
+named!(Part {
+    Clone: "clone",
+    Build: "build",
+    Deploy: "deploy",
+});
+
+named!(PartStatus {
+    Pending: "pending",
+    Running: "running",
+    Succeeded: "succeeded",
+    Failed: "failed",
+    Cancelled: "cancelled",
+    Skipped: "skipped",
+});
+
+named!(PipelineEnd {
+    Succeeded: "succeeded",
+    Failed: "failed",
+    Cancelled: "cancelled",
+});
+
+impl Part {
+    /// The part that an agent is at, where a step of its work tells.
+    pub const fn of(step: WorkStep) -> Option<Self> {
+        match step {
+            WorkStep::Cloning => Some(Self::Clone),
+            WorkStep::Building => Some(Self::Build),
+            WorkStep::Applying | WorkStep::Verifying => Some(Self::Deploy),
+            WorkStep::Preparing | WorkStep::Removing => None,
+        }
+    }
+}
+
+/// The parts when the one at `at` is at work. An agent that was interrupted may come to an earlier one again.
+pub fn come_to(parts: &[PartStatus], at: usize) -> Vec<PartStatus> {
+    use PartStatus::{Pending, Running, Skipped, Succeeded};
+    let now = |(place, status): (usize, &PartStatus)| match (place.cmp(&at), status) {
+        (std::cmp::Ordering::Less, Succeeded | Running) => Succeeded,
+        (std::cmp::Ordering::Less, _) => Skipped,
+        (std::cmp::Ordering::Equal, _) => Running,
+        (std::cmp::Ordering::Greater, _) => Pending,
+    };
+    parts.iter().enumerate().map(now).collect()
+}
+
+/// The parts when the whole has ended. What failed or was stopped is the part at work, or the first that had not
+/// begun; nothing after it was come to.
+pub fn end(parts: &[PartStatus], how: PipelineEnd) -> Vec<PartStatus> {
+    use PartStatus::{Cancelled, Failed, Pending, Running, Skipped, Succeeded};
+    let is_open = |status: &PartStatus| matches!(status, Running | Pending);
+    let at = parts
+        .iter()
+        .position(|status| *status == Running)
+        .or_else(|| parts.iter().position(is_open));
+    let now = |(place, status): (usize, &PartStatus)| match (status, how) {
+        (Running | Pending, PipelineEnd::Failed) if Some(place) == at => Failed,
+        (Running | Pending, PipelineEnd::Cancelled) if Some(place) == at => Cancelled,
+        (Running, PipelineEnd::Succeeded) => Succeeded,
+        (Running | Pending, _) => Skipped,
+        (ended, _) => *ended,
+    };
+    parts.iter().enumerate().map(now).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::PartStatus::{Cancelled, Failed, Pending, Running, Skipped, Succeeded};
+    use super::*;
+
+    #[test]
+    fn a_commit_is_cloned_built_and_deployed() {
+        let mut parts = vec![Pending; Part::ALL.len()];
+        let told = [
+            (WorkStep::Cloning, [Running, Pending, Pending]),
+            (WorkStep::Preparing, [Running, Pending, Pending]),
+            // Files are placed before anything is built.
+            (WorkStep::Applying, [Succeeded, Skipped, Running]),
+            (WorkStep::Building, [Succeeded, Running, Pending]),
+            (WorkStep::Applying, [Succeeded, Succeeded, Running]),
+            (WorkStep::Verifying, [Succeeded, Succeeded, Running]),
+        ];
+        for (step, expected) in told {
+            if let Some(part) = Part::of(step) {
+                let at = Part::ALL.iter().position(|one| *one == part).unwrap();
+                parts = come_to(&parts, at);
+            }
+            assert_eq!(parts, expected, "{step:?}");
+        }
+        assert_eq!(end(&parts, PipelineEnd::Succeeded), [Succeeded; 3]);
+    }
+
+    #[test]
+    fn what_failed_is_the_part_at_work() {
+        let table = [
+            (
+                [Pending, Pending, Pending],
+                PipelineEnd::Failed,
+                [Failed, Skipped, Skipped],
+            ),
+            (
+                [Running, Pending, Pending],
+                PipelineEnd::Failed,
+                [Failed, Skipped, Skipped],
+            ),
+            (
+                [Succeeded, Running, Pending],
+                PipelineEnd::Cancelled,
+                [Succeeded, Cancelled, Skipped],
+            ),
+            (
+                [Succeeded, Skipped, Running],
+                PipelineEnd::Failed,
+                [Succeeded, Skipped, Failed],
+            ),
+            (
+                [Succeeded, Skipped, Running],
+                PipelineEnd::Succeeded,
+                [Succeeded, Skipped, Succeeded],
+            ),
+            (
+                [Pending, Pending, Pending],
+                PipelineEnd::Succeeded,
+                [Skipped, Skipped, Skipped],
+            ),
+        ];
+        for (parts, how, expected) in table {
+            assert_eq!(end(&parts, how), expected, "{parts:?} {how:?}");
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Where a project comes from when nobody uploads it, and the ways of its commits.
+
+use axum::Json;
+use axum::extract::State;
+use http::StatusCode;
+use serde::Deserialize;
+use towline_shared::ids::ProjectId;
+use utoipa::ToSchema;
+use zeroize::Zeroizing;
+
+use super::input::{Body, Id, PipelinePart, Query};
+use super::page::PageQuery;
+use super::problem::{Kind, Problem};
+use super::state::Api;
+use crate::ops::{self, WantedSource};
+use crate::store::{Listed, Pipeline, ProjectSource, Tenant};
+
+/// The repository that a project is to come from.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SetSource {
+    /// Its address over https, without a user or password.
+    #[schema(example = "https://git.example.org/team/shop.git")]
+    url: String,
+    /// Which branch is deployed when nothing else is said; the one that the repository shows first, when left out.
+    #[schema(example = "main")]
+    branch: Option<String>,
+    /// Where in the repository the project is; all of it, when left out.
+    #[schema(example = "apps/web")]
+    folder: Option<String>,
+    /// By what it is read, when it is private.
+    login: Option<SourceLogin>,
+}
+
+/// By what a repository is read. It is never shown again.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct SourceLogin {
+    /// The user; forges take any beside a token.
+    #[schema(example = "x-access-token")]
+    user: String,
+    /// The password or token.
+    password: String,
+}
+
+/// Where a project comes from.
+#[utoipa::path(get, path = "/projects/{id}/source", tag = "projects", operation_id = "show_source",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = ProjectSource)))]
+pub async fn show(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<Json<ProjectSource>, Problem> {
+    api.store.project(&tenant, project).await?;
+    let found = api.store.source(&tenant, project).await?;
+    found.map(Json).ok_or_else(|| {
+        Problem::new(Kind::NotFound, "the project comes from no repository")
+            .remedy("set one by PUT, or upload its files")
+    })
+}
+
+/// Has a project come from a Git repository. It is read at once, and nothing is changed if it cannot be.
+#[utoipa::path(put, path = "/projects/{id}/source", tag = "projects", operation_id = "set_source", request_body = SetSource,
+    params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = ProjectSource)))]
+pub async fn set(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+    Body(new): Body<SetSource>,
+) -> Result<Json<ProjectSource>, Problem> {
+    let wanted = WantedSource {
+        url: new.url,
+        branch: new.branch,
+        folder: new.folder.unwrap_or_default(),
+        login: new
+            .login
+            .map(|login| (login.user, Zeroizing::new(login.password))),
+    };
+    let set = ops::set_source(&api.store, &api.egress, &tenant, project, wanted);
+    Ok(Json(set.await?))
+}
+
+/// Has a project consist of its own files alone again.
+#[utoipa::path(delete, path = "/projects/{id}/source", tag = "projects", operation_id = "forget_source",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = NO_CONTENT)))]
+pub async fn forget(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<StatusCode, Problem> {
+    api.store.forget_source(&tenant, project).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// The ways of a project's commits to targets, newest first.
+#[utoipa::path(get, path = "/projects/{id}/pipelines", tag = "pipelines", operation_id = "list_pipelines",
+    params(("id" = Uuid, Path, description = "The project"), PageQuery), responses((status = OK, body = Listed<Pipeline>)))]
+pub async fn pipelines(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+    Query(query): Query<PageQuery>,
+) -> Result<Json<Listed<Pipeline>>, Problem> {
+    let listed = api.store.list_pipelines(&tenant, project, query.page()?);
+    Ok(Json(listed.await?))
+}
+
+/// One of them, with its parts.
+#[utoipa::path(get, path = "/projects/{id}/pipelines/{pipeline}", tag = "pipelines", operation_id = "show_pipeline",
+    params(("id" = Uuid, Path, description = "The project"), ("pipeline" = Uuid, Path, description = "The pipeline")),
+    responses((status = OK, body = Pipeline)))]
+pub async fn pipeline(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+    PipelinePart(pipeline): PipelinePart,
+) -> Result<Json<Pipeline>, Problem> {
+    Ok(Json(api.store.pipeline(&tenant, project, pipeline).await?))
+}

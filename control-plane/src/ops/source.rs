@@ -1,0 +1,205 @@
+//! Projects that come from a repository: setting it, and looking at the commit that is to be deployed.
+
+use std::time::Duration;
+
+use towline_shared::git::{GitAddress, Kind, Reference};
+use towline_shared::ids::ProjectId;
+use towline_shared::spec::{GitSource, ProjectFile, Submodules};
+use zeroize::Zeroizing;
+
+use super::OpsError;
+use super::submit::Commit;
+use crate::domain::repository::{self, check_folder, check_login};
+use crate::egress::Egress;
+use crate::repository::{Limits, Login, Repositories, RepositoryError, Snapshot};
+use crate::store::{NewSource, Project, ProjectSource, Store, StoreError, Tenant};
+
+/// What a person waits for is answered within a minute.
+const LIMITS: Limits = Limits {
+    time: Duration::from_secs(45),
+    disk: 512 * 1024 * 1024,
+    entries: 50_000,
+};
+
+/// Where a project is to come from.
+#[derive(Debug)]
+pub struct WantedSource {
+    /// The repository's address.
+    pub url: String,
+    /// The branch, or the repository's own.
+    pub branch: Option<String>,
+    /// The folder in it; empty: all of it.
+    pub folder: String,
+    /// Who reads it, and by which password or token.
+    pub login: Option<(String, Zeroizing<String>)>,
+}
+
+/// Which commit is to be deployed.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum At<'a> {
+    /// The last one of a branch: this, or the source's own.
+    Branch(Option<&'a str>),
+    /// This very one.
+    Commit(&'a str),
+}
+
+/// A commit, looked at.
+pub(super) struct Sourced {
+    pub(super) commit: Commit,
+    /// All that the agent will have, the project's own files over the commit's. What is large is there by name alone.
+    pub(super) view: Vec<ProjectFile>,
+}
+
+/// Reads a repository, and has a project come from it if it can be.
+pub async fn set_source(
+    store: &Store,
+    egress: &Egress,
+    tenant: &Tenant,
+    project: ProjectId,
+    wanted: WantedSource,
+) -> Result<ProjectSource, OpsError> {
+    let project = store.project(tenant, project).await?;
+    let address = address(&wanted.url)?;
+    let reference = reference(At::Branch(wanted.branch.as_deref()))?;
+    check_folder(&wanted.folder).map_err(StoreError::from)?;
+    if let Some((user, password)) = &wanted.login {
+        check_login(user, password).map_err(StoreError::from)?;
+    }
+    let read = read(
+        egress,
+        &address,
+        wanted.login.as_ref(),
+        &reference,
+        &wanted.folder,
+    );
+    let snapshot = read.await?;
+    let new = NewSource {
+        url: address.to_string(),
+        branch: wanted.branch,
+        folder: wanted.folder,
+        login: wanted.login,
+        commit: snapshot.commit,
+        title: snapshot.title,
+    };
+    Ok(store.set_source(tenant, project.id, new).await?)
+}
+
+/// Looks at the commit that is to be deployed, where a project comes from a repository.
+pub(super) async fn look(
+    store: &Store,
+    egress: &Egress,
+    tenant: &Tenant,
+    project: &Project,
+    own: &[ProjectFile],
+    at: At<'_>,
+) -> Result<Option<Sourced>, OpsError> {
+    let Some(source) = store.source(tenant, project.id).await? else {
+        return match at {
+            At::Branch(None) => Ok(None),
+            At::Branch(Some(_)) | At::Commit(_) => Err(no_source(project)),
+        };
+    };
+    let at = match at {
+        At::Branch(branch) => At::Branch(branch.or(source.branch.as_deref())),
+        At::Commit(_) => at,
+    };
+    let login = store.source_login(tenant, project.id).await?;
+    let (address, what) = (address(&source.url)?, reference(at)?);
+    let snapshot = read(egress, &address, login.as_ref(), &what, &source.folder).await?;
+    let view = view(&snapshot, own);
+    let git = GitSource {
+        url: source.url,
+        user: login.map(|(user, _)| user).unwrap_or_default(),
+        commit: snapshot.commit,
+        folder: source.folder,
+        submodules: Submodules::Leave,
+        host_keys: Vec::new(),
+    };
+    let branch = match at {
+        At::Branch(branch) => branch.map(str::to_owned),
+        At::Commit(_) => None,
+    };
+    let commit = Commit {
+        source: git,
+        branch,
+        title: snapshot.title,
+    };
+    Ok(Some(Sourced { commit, view }))
+}
+
+async fn read(
+    egress: &Egress,
+    address: &GitAddress,
+    login: Option<&(String, Zeroizing<String>)>,
+    what: &Reference,
+    folder: &str,
+) -> Result<Snapshot, OpsError> {
+    let login = login.map(|(user, password)| Login {
+        user: user.clone(),
+        password: password.clone(),
+    });
+    let repositories = Repositories::new(egress.clone(), LIMITS);
+    let read = repositories.read(address, login.as_ref(), what, folder);
+    read.await.map_err(unread)
+}
+
+fn view(snapshot: &Snapshot, own: &[ProjectFile]) -> Vec<ProjectFile> {
+    let is_own = |path: &str| own.iter().any(|file| file.path == path);
+    let is_read = |path: &str| snapshot.files.iter().any(|file| file.path == path);
+    let read = snapshot.files.iter().filter(|file| !is_own(&file.path));
+    let named = snapshot
+        .entries
+        .iter()
+        .filter_map(|entry| match entry.kind {
+            Kind::File(mode) if !is_own(&entry.path) && !is_read(&entry.path) => {
+                Some(ProjectFile {
+                    path: entry.path.clone(),
+                    content: Vec::new(),
+                    mode,
+                })
+            }
+            _ => None,
+        });
+    own.iter().chain(read).cloned().chain(named).collect()
+}
+
+fn address(url: &str) -> Result<GitAddress, OpsError> {
+    url.parse()
+        .map_err(|error: towline_shared::git::AddressError| {
+            StoreError::from(repository::invalid("url", error.to_string())).into()
+        })
+}
+
+fn reference(at: At<'_>) -> Result<Reference, OpsError> {
+    let (read, field) = match at {
+        At::Branch(None) => return Ok(Reference::head()),
+        At::Branch(Some(branch)) => (Reference::branch(branch), "branch"),
+        At::Commit(commit) => (Reference::commit(commit), "commit"),
+    };
+    let says = match at {
+        At::Commit(_) => "a commit is meant by its whole name: 40 hexadecimal digits".to_owned(),
+        At::Branch(_) => "this is no name that a branch may have".to_owned(),
+    };
+    read.map_err(|_| StoreError::from(repository::invalid(field, says)).into())
+}
+
+fn no_source(project: &Project) -> OpsError {
+    OpsError::Refused {
+        message: format!("the project {} comes from no repository", project.name),
+        remedy: "leave the branch and the commit away, or set its repository first".to_owned(),
+        field: Some("commit"),
+    }
+}
+
+fn unread(error: RepositoryError) -> OpsError {
+    let field = match &error {
+        RepositoryError::NoFolder(_) => "folder",
+        RepositoryError::Git(towline_shared::git::Complaint::NoReference) => "branch",
+        _ => "url",
+    };
+    OpsError::Refused {
+        message: error.to_string(),
+        remedy: "nothing was changed; try again when that is mended".to_owned(),
+        field: Some(field),
+    }
+}

@@ -1,0 +1,248 @@
+//! Reading what stands in a repository, as far as a project needs it to be understood.
+//!
+//! The system's git does it, in a process of its own with nothing of ours in its environment, in a folder of its own
+//! that goes with it, and as nobody where this process is root. One commit is fetched, nothing before it; how long,
+//! how large and how many files are bounded. The address is judged as any that a user names (`egress`), and git
+//! connects to that very address.
+
+mod child;
+mod tree;
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tempfile::TempDir;
+use tokio::time::Instant;
+use towline_shared::git::{self, Complaint, Credential, Entry, GitAddress, Reach, Reference};
+use towline_shared::spec::ProjectFile;
+use zeroize::Zeroizing;
+
+use crate::egress::{Egress, EgressError};
+use child::Git;
+
+/// What reading a repository may cost.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// In all.
+    pub time: Duration,
+    /// Bytes on the disk while it is read.
+    pub disk: u64,
+    /// Files and folders in the commit.
+    pub entries: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            time: Duration::from_mins(2),
+            disk: 512 * 1024 * 1024,
+            entries: 50_000,
+        }
+    }
+}
+
+/// Reads repositories. Clones are the same.
+#[derive(Clone, Debug)]
+pub struct Repositories {
+    egress: Egress,
+    limits: Limits,
+    /// Where git's folders are made.
+    scratch: PathBuf,
+}
+
+/// A user and a password or token. Debugging shows neither.
+#[derive(Clone)]
+pub struct Login {
+    /// The user.
+    pub user: String,
+    /// The password or token.
+    pub password: Zeroizing<String>,
+}
+
+impl std::fmt::Debug for Login {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Login(redacted)")
+    }
+}
+
+/// A commit, and what of it was read.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Its whole name.
+    pub commit: String,
+    /// The first line of its message, as far as it is text.
+    pub title: String,
+    /// All its files, by path.
+    pub entries: Vec<Entry>,
+    /// Those that were read: what describes the project first, then what is small, up to the limits of a project.
+    pub files: Vec<ProjectFile>,
+}
+
+/// Why a repository was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum RepositoryError {
+    /// It may not be called.
+    #[error(transparent)]
+    Egress(#[from] EgressError),
+    /// Git could not.
+    #[error(transparent)]
+    Git(#[from] Complaint),
+    /// It took too long.
+    #[error("the repository was not read within {} seconds", .0.as_secs())]
+    TimedOut(Duration),
+    /// It is too large.
+    #[error("one commit of the repository has more than {} MiB; take large files out of it, or keep them in Git LFS", .0 / 1024 / 1024)]
+    TooLarge(u64),
+    /// It has too many files.
+    #[error(
+        "the commit has more than {0} files; take out what is generated or comes from elsewhere"
+    )]
+    TooMany(usize),
+    /// The folder that was named is not in it.
+    #[error("the commit has no folder {0:?}")]
+    NoFolder(String),
+    /// This machine cannot.
+    #[error("git does not run on the control plane's machine: {0}; install git there")]
+    NoGit(String),
+}
+
+impl Repositories {
+    /// Reads under a policy.
+    pub fn new(egress: Egress, limits: Limits) -> Self {
+        Self {
+            egress,
+            limits,
+            scratch: std::env::temp_dir(),
+        }
+    }
+
+    /// Reads a commit, or the folder of it that is named (empty: all of it).
+    pub async fn read(
+        &self,
+        address: &GitAddress,
+        login: Option<&Login>,
+        what: &Reference,
+        folder: &str,
+    ) -> Result<Snapshot, RepositoryError> {
+        let pinned = self.egress.locate(&address.to_string()).await?;
+        let home = self.scratch().await?;
+        let repository = Repository {
+            address,
+            login,
+            pinned,
+            git: Git {
+                folder: home.path().to_path_buf(),
+                ends: Instant::now() + self.limits.time,
+                limits: self.limits,
+            },
+        };
+        let read = repository.read(what, folder, self.limits.entries).await;
+        // Removing many files takes its time.
+        let gone = tokio::task::spawn_blocking(move || home.close()).await;
+        if !matches!(gone, Ok(Ok(()))) {
+            tracing::warn!(?gone, "the folder of a read repository stays");
+        }
+        read
+    }
+
+    async fn scratch(&self) -> Result<TempDir, RepositoryError> {
+        let parent = self.scratch.clone();
+        let made = tokio::task::spawn_blocking(move || child::own_folder(&parent)).await;
+        let cannot = |error: String| RepositoryError::NoGit(error);
+        made.map_err(|error| cannot(error.to_string()))?
+            .map_err(|error| cannot(error.to_string()))
+    }
+}
+
+/// One repository while it is read.
+struct Repository<'a> {
+    address: &'a GitAddress,
+    login: Option<&'a Login>,
+    pinned: IpAddr,
+    git: Git,
+}
+
+impl Repository<'_> {
+    async fn read(
+        &self,
+        what: &Reference,
+        folder: &str,
+        most: usize,
+    ) -> Result<Snapshot, RepositoryError> {
+        let home = self.git.folder.to_string_lossy().into_owned();
+        self.run(git::init(&home)).await?;
+        self.run(git::fetch(&home, self.address, what)).await?;
+        let commit = self.line(&["rev-parse", "--verify", "--end-of-options"], "^{commit}");
+        let commit = commit.await?;
+        let title = self.line(&["log", "-1", "--format=%s"], "").await?;
+        let list = git::list(&commit, folder);
+        let list: Vec<&str> = list.iter().map(String::as_str).collect();
+        let listed = self.run(self.here(&list));
+        let listed = match listed.await {
+            Err(RepositoryError::Git(_)) => {
+                return Err(RepositoryError::NoFolder(folder.to_owned()));
+            }
+            listed => listed?,
+        };
+        let entries = git::listed(&listed);
+        if entries.len() > most {
+            return Err(RepositoryError::TooMany(most));
+        }
+        let chosen = tree::choose(&entries);
+        let names: String = chosen
+            .iter()
+            .map(|entry| format!("{}\n", entry.blob))
+            .collect();
+        let batch = self.here(&["cat-file", "--batch"]);
+        let environment = self.environment();
+        let printed = self.git.run(&batch, &environment, names.into_bytes());
+        let files = tree::contents(&chosen, &printed.await?);
+        Ok(Snapshot {
+            commit,
+            title,
+            entries,
+            files,
+        })
+    }
+
+    /// One line about what was fetched.
+    async fn line(&self, before: &[&str], behind: &str) -> Result<String, RepositoryError> {
+        let what = format!("{}{behind}", git::FETCHED);
+        let printed = self.run(self.here(&[before, &[&what]].concat())).await?;
+        let text = String::from_utf8_lossy(&printed);
+        let is_text = |c: &char| !c.is_control();
+        Ok(text.trim().chars().filter(is_text).take(200).collect())
+    }
+
+    fn here(&self, arguments: &[&str]) -> Vec<String> {
+        let home = self.git.folder.to_string_lossy();
+        let here = ["-C", home.as_ref()];
+        here.iter()
+            .chain(arguments)
+            .map(|&one| one.to_owned())
+            .collect()
+    }
+
+    async fn run(&self, arguments: Vec<String>) -> Result<Vec<u8>, RepositoryError> {
+        self.git
+            .run(&arguments, &self.environment(), Vec::new())
+            .await
+    }
+
+    fn environment(&self) -> Vec<(String, String)> {
+        let credential = match self.login {
+            None => Credential::None,
+            Some(login) => Credential::Basic {
+                user: &login.user,
+                password: &login.password,
+            },
+        };
+        git::environment(Reach {
+            address: self.address,
+            credential,
+            pinned: Some(self.pinned),
+            home: &self.git.folder.to_string_lossy(),
+        })
+    }
+}

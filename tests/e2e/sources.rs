@@ -1,0 +1,308 @@
+//! A project from a repository: a commit is read, built on the host and run; and what cannot be says why.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use towline_tests::agent::AgentPlan;
+use towline_tests::engine::{Engine, EngineKind};
+use towline_tests::git_server::{GitServer, Repository};
+use towline_tests::ports::published_port;
+use towline_tests::server::{DatabaseKind, ServerPlan};
+use towline_tests::story::{Installation, unique};
+
+use crate::DEPLOY_LIMIT;
+
+const PASSWORD: &str = "ghp-a-token-of-the-test";
+/// What a build of a few small files takes on a busy machine.
+const BUILD_LIMIT: Duration = Duration::from_mins(2);
+
+mod a_commit_is_built_and_run_and_another_replaces_it {
+    use super::*;
+
+    #[test]
+    fn embedded() {
+        pushed_and_deployed(DatabaseKind::Sqlite, EngineKind::New);
+    }
+
+    #[test]
+    fn scaled_out() {
+        pushed_and_deployed(DatabaseKind::Postgres, EngineKind::Old);
+    }
+}
+
+/// An installation that may call this machine, where the Git server is.
+fn installation(database: DatabaseKind, engine: EngineKind) -> Installation {
+    let mut plan = ServerPlan::new(database);
+    plan.arguments = ["--egress-allow", "127.0.0.0/8", "--egress-allow-http"]
+        .map(str::to_owned)
+        .into();
+    Installation::over(
+        plan,
+        Engine::shared(engine),
+        AgentPlan::new(&unique("host")),
+    )
+}
+
+fn compose(port: u16) -> String {
+    format!(
+        "services:\n  web:\n    build: .\n    init: true\n    ports: [\"{port}:80\"]\n    volumes: [\"./motd:/www/motd:ro\"]\n    \
+         healthcheck: {{test: [CMD, wget, -q, -O, /dev/null, \"http://127.0.0.1/\"], interval: 1s, retries: 10}}\n"
+    )
+}
+
+fn dockerfile(text: &str) -> String {
+    format!(
+        "FROM towline-test/busybox:1\nCOPY page /www/index.html\nRUN echo {text} >>/www/index.html\n\
+         CMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]\n"
+    )
+}
+
+fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
+    let story = installation(database, engine);
+    let server = GitServer::start();
+    server.ask_for("x-access-token", PASSWORD);
+    let (repository, port) = (server.repository("shop"), published_port());
+    let first = repository.commit(
+        "Open the shop",
+        &[
+            ("apps/web/compose.yaml", &compose(port)),
+            ("apps/web/Dockerfile", &dockerfile("first")),
+            ("apps/web/page", "a page "),
+            ("apps/web/motd", "good morning"),
+            ("README.md", "not part of the project"),
+        ],
+    );
+    let cli = story.cli();
+    let project = unique("shop");
+    cli.run(&["projects", "create", &project]).ok();
+    let set = [
+        "source",
+        "set",
+        &project,
+        repository.url(),
+        "--folder",
+        "apps/web",
+    ];
+    let refused = cli.run(&set);
+    assert_eq!(refused.code, Some(1), "{refused:?}");
+    assert!(refused.errors.contains("token"), "{refused:?}");
+    let user = ["--user", "x-access-token", "--password-stdin"];
+    let set = cli.run_with(&[&set[..], &user].concat(), PASSWORD).ok();
+    assert!(set.contains("Open the shop"), "{set}");
+
+    let target = story.first_agent()["name"].as_str().unwrap().to_owned();
+    let deploy = ["deploy", "--project", &project, "--target", &target];
+    let ran = cli.run(&deploy);
+    let _gone = Removed(&story, &project);
+    let log = ran.ok();
+    assert!(log.contains("fetching http://127.0.0.1"), "{log}");
+    assert!(log.contains("RUN echo first"), "{log}");
+    assert_eq!(story.engine.fetch(port).as_deref(), Some("a page first"));
+    assert_eq!(
+        story.engine.fetch_path(port, "motd").as_deref(),
+        Some("good morning")
+    );
+    let pipelines = cli.run(&["pipelines", "ls", &project, "--json"]).json();
+    let parts = parts(&pipelines[0]);
+    assert_eq!(
+        parts,
+        [
+            ("clone", "succeeded"),
+            ("build", "succeeded"),
+            ("deploy", "succeeded")
+        ]
+    );
+    assert_eq!(pipelines[0]["commit_sha"], first.as_str());
+    assert_eq!(pipelines[0]["title"], "Open the shop");
+
+    // A second commit, and then the first by its name.
+    let second = [("apps/web/Dockerfile", dockerfile("second"))];
+    let second = repository.commit("Refurbish", &[(second[0].0, &second[0].1)]);
+    cli.run(&deploy).ok();
+    assert_eq!(story.engine.fetch(port).as_deref(), Some("a page second"));
+    cli.run(&[&deploy[..], &["--commit", &first]].concat()).ok();
+    assert_eq!(story.engine.fetch(port).as_deref(), Some("a page first"));
+    let pipelines = cli.run(&["pipelines", "ls", &project, "--json"]).json();
+    let commits: Vec<&str> = (0..3)
+        .map(|at| pipelines[at]["commit_sha"].as_str().unwrap())
+        .collect();
+    assert_eq!(commits, [&first, &second, &first]);
+    nothing_of_it_stays(&story);
+}
+
+/// Takes a project off the shared engine when the test ends.
+struct Removed<'a>(&'a Installation, &'a str);
+
+impl Drop for Removed<'_> {
+    fn drop(&mut self) {
+        self.0.engine.remove_project(self.1);
+    }
+}
+
+fn parts(pipeline: &Value) -> Vec<(&str, &str)> {
+    let steps = pipeline["steps"].as_array().unwrap().iter();
+    steps
+        .map(|step| {
+            (
+                step["name"].as_str().unwrap(),
+                step["status"].as_str().unwrap(),
+            )
+        })
+        .collect()
+}
+
+/// Neither the password nor a clone is left in the agent's folder.
+fn nothing_of_it_stays(story: &Installation) {
+    let jobs = story.agent.state_dir().join("jobs");
+    let deadline = Instant::now() + DEPLOY_LIMIT;
+    loop {
+        let left = files_below(&jobs);
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{left:?}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    for file in files_below(&story.agent.state_dir()) {
+        let content = std::fs::read(&file).unwrap_or_default();
+        let found = content
+            .windows(PASSWORD.len())
+            .any(|part| part == PASSWORD.as_bytes());
+        assert!(!found, "{}", file.display());
+    }
+}
+
+fn files_below(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let below = |entry: std::fs::DirEntry| match entry.file_type() {
+        Ok(kind) if kind.is_dir() => files_below(&entry.path()),
+        _ => vec![entry.path()],
+    };
+    entries.flatten().flat_map(below).collect()
+}
+
+/// What is wrong with a repository is said before anything is queued where that can be known, and in the deployment's
+/// own log where only the host can.
+#[test]
+fn what_is_wrong_with_a_repository_is_said_and_leaves_nothing() {
+    let story = installation(DatabaseKind::Sqlite, EngineKind::New);
+    let server = GitServer::start();
+    let set = |project: &str, url: &str, more: Value| {
+        let mut body = json!({ "url": url });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        let source = format!("/projects/{project}/source");
+        story.api.put(&source, &body)
+    };
+    let project = story
+        .api
+        .post("/projects", &json!({ "name": unique("bad") }))
+        .ok();
+    let id = project["id"].as_str().unwrap();
+    let empty = server.repository("empty");
+    let plain = server.repository("plain");
+    plain.commit(
+        "x",
+        &[("compose.yaml", "services: {web: {image: \"x:1\"}}\n")],
+    );
+    let url = plain.url();
+    let table = [
+        (empty.url(), json!({}), "empty"),
+        (&*format!("{url}-not-there"), json!({}), "not there"),
+        (url, json!({"branch": "nope"}), "no such branch"),
+        (url, json!({"branch": "a..b"}), "branch"),
+        (url, json!({"folder": "nope"}), "no folder"),
+        (url, json!({"folder": "../x"}), "folder"),
+        ("file:///etc", json!({}), "https"),
+        ("http://10.0.0.1/x", json!({}), "may not be called"),
+        ("http://u:p@127.0.0.1/x", json!({}), "by itself"),
+    ];
+    for (url, more, says) in table {
+        let said = set(id, url, more).refused();
+        assert!(said.contains(says), "{url}: {said}");
+    }
+    story
+        .api
+        .get(&format!("/projects/{id}/source"))
+        .problem(404);
+
+    let bomb = "a: &a [x,x,x,x,x,x,x,x,x]\nb: &b [*a,*a,*a,*a,*a,*a,*a,*a,*a]\nc: &c [*b,*b,*b,*b,*b,*b,*b,*b,*b]\n\
+                d: &d [*c,*c,*c,*c,*c,*c,*c,*c,*c]\ne: [*d,*d,*d,*d,*d,*d,*d,*d,*d]\nservices: {web: {image: \"x:1\"}}\n";
+    let bombs = server.repository("bombs");
+    bombs.commit("x", &[("compose.yaml", bomb)]);
+    set(id, bombs.url(), json!({})).ok();
+    let deploy = |more: Value| {
+        let mut body = json!({ "target": story.target() });
+        body.as_object_mut()
+            .unwrap()
+            .extend(more.as_object().unwrap().clone());
+        story
+            .api
+            .post(&format!("/projects/{id}/deployments"), &body)
+    };
+    let said = deploy(json!({})).refused();
+    assert!(said.contains("limits"), "{said}");
+    set(id, url, json!({})).ok();
+    let said = deploy(json!({ "commit": "a".repeat(40) })).refused();
+    assert!(said.contains("no such"), "{said}");
+    let said = deploy(json!({ "commit": "main" })).refused();
+    assert!(said.contains("40"), "{said}");
+
+    leads_out(&story, &server, id, &set, &deploy);
+}
+
+/// Links out of the commit are found on the host, before anything reads them.
+fn leads_out(
+    story: &Installation,
+    server: &GitServer,
+    id: &str,
+    set: &dyn Fn(&str, &str, Value) -> towline_tests::api::Answer,
+    deploy: &dyn Fn(Value) -> towline_tests::api::Answer,
+) {
+    let links: Repository = server.repository("links");
+    links.link("/etc/hostname", "Dockerfile");
+    links.commit("x", &[("compose.yaml", "services: {web: {build: .}}\n")]);
+    set(id, links.url(), json!({})).ok();
+    let deployment = deploy(json!({})).ok();
+    let deployment = deployment["id"].as_str().unwrap();
+    let ended = ended(story, deployment);
+    assert_eq!(ended["status"], "failed", "{ended}");
+    assert_eq!(ended["reason"], "source_unavailable", "{ended}");
+    let message = ended["message"].as_str().unwrap();
+    assert!(
+        message.contains("Dockerfile is a link that leads out"),
+        "{message}"
+    );
+    let log = story
+        .api
+        .get(&format!("/deployments/{deployment}/log"))
+        .ok();
+    assert!(log.to_string().contains("leads out"), "{log}");
+    let pipelines = story.api.get(&format!("/projects/{id}/pipelines")).ok();
+    let parts = parts(&pipelines["items"][0]);
+    assert_eq!(
+        parts,
+        [
+            ("clone", "failed"),
+            ("build", "skipped"),
+            ("deploy", "skipped")
+        ]
+    );
+    nothing_of_it_stays(story);
+}
+
+fn ended(story: &Installation, deployment: &str) -> Value {
+    let deadline = Instant::now() + BUILD_LIMIT;
+    loop {
+        let shown = story.api.get(&format!("/deployments/{deployment}")).ok();
+        let status = shown["status"].as_str().unwrap_or_default();
+        if ["succeeded", "failed", "cancelled"].contains(&status) {
+            return shown;
+        }
+        assert!(Instant::now() < deadline, "{shown}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
