@@ -31,7 +31,7 @@ const fn point(name: &'static str, behind: Behind) -> Point {
 use Behind::{Answer, Commit, Disk, Engine, Send};
 
 /// All failpoints on the ways of deploy, build, remove, cancel, enrol and renew.
-pub const POINTS: [Point; 67] = [
+pub const POINTS: [Point; 69] = [
     // The control plane: what people ask for.
     point("plane: committed a submission", Commit),
     point("plane: committed a cancel", Commit),
@@ -87,6 +87,9 @@ pub const POINTS: [Point; 67] = [
     point("agent: stored a manifest", Disk),
     point("agent: placed a file", Disk),
     point("agent: removed a project's files", Disk),
+    // The commits that they are built from.
+    point("agent: fetched a commit", Disk),
+    point("agent: checked a commit out", Disk),
     // The engine.
     point("agent: resolved a project", Engine),
     point("agent: found the engine", Engine),

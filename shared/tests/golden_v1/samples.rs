@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use towline_shared::enrolment::{EnrolRequest, Enrolled, RenewRequest, Renewed};
 use towline_shared::fence::Fence;
-use towline_shared::ids::{AgentId, JobId, ProjectId, ReleaseId, TargetId};
+use towline_shared::ids::{AgentId, JobId, ProjectId, TargetId};
 use towline_shared::log::{LogChunk, LogPosition};
 use towline_shared::metrics::{self, ContainerSample, Health, HostSample};
 use towline_shared::outcome::{FailureReason, Outcome, ServiceImage, Step};
@@ -12,11 +12,11 @@ use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{ContainerSummary, Follow, Query, Reply, StreamRequest};
-use towline_shared::spec::{
-    Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure, PinnedImage,
-    ProjectFile, Remove, SealedSpec, Secret, Submodules, VolumeFate, Work,
-};
+use towline_shared::spec::{Interruption, JobSpec, SealedSpec, Secret, Work};
 use uuid::Uuid;
+
+#[path = "specs.rs"]
+mod specs;
 
 /// A moment: 2023-11-14 22:13:20 UTC.
 pub const AT_MS: i64 = 1_700_000_000_000;
@@ -497,81 +497,6 @@ fn job(work: Work, interruption: Interruption) -> JobSpec {
     }
 }
 
-fn specs() -> Vec<Sample> {
-    let file = |path: &str, mode| ProjectFile {
-        path: path.into(),
-        content: b"x: 1\n".into(),
-        mode,
-    };
-    let deploy = Deploy {
-        release: id::<ReleaseId>(0x40),
-        compose_project: "shop".into(),
-        compose_file: "compose.yaml".into(),
-        files: vec![
-            file("compose.yaml", FileMode::Regular),
-            file("bin/go", FileMode::Executable),
-        ],
-        settle_ms: 500,
-    };
-    let release = |submodules, on_failure| {
-        Work::Release(DeployRelease {
-            deploy: deploy.clone(),
-            images: vec![PinnedImage {
-                service: "web".into(),
-                reference: "nginx:latest".into(),
-                id: "sha256:1f".into(),
-                digests: vec!["nginx@sha256:2e".into()],
-            }],
-            source: Some(GitSource {
-                url: "https://git.example.com/shop.git".into(),
-                user: "x".into(),
-                commit: "c0ffee".into(),
-                folder: "web".into(),
-                submodules,
-                host_keys: vec!["git.example.com ssh-ed25519 AAAA".into()],
-            }),
-            on_failure,
-        })
-    };
-    let remove = |volumes| {
-        Work::Remove(Remove {
-            compose_project: "shop".into(),
-            volumes,
-        })
-    };
-    vec![
-        spec(
-            "spec/deploy",
-            job(Work::Deploy(deploy.clone()), Interruption::Resume),
-        ),
-        spec(
-            "spec/release-leave",
-            job(
-                release(Submodules::Leave, OnFailure::Leave),
-                Interruption::Resume,
-            ),
-        ),
-        spec(
-            "spec/release-take",
-            job(
-                release(Submodules::Take, OnFailure::RollBack),
-                Interruption::Fail,
-            ),
-        ),
-        spec(
-            "spec/remove-keep",
-            job(remove(VolumeFate::Keep), Interruption::Fail),
-        ),
-        spec(
-            "spec/remove-delete",
-            job(
-                remove(VolumeFate::Delete),
-                Interruption::RequeueIfNotStarted,
-            ),
-        ),
-    ]
-}
-
 fn bodies() -> Vec<Sample> {
     let enrol = EnrolRequest {
         secret: "s".into(),
@@ -607,8 +532,14 @@ fn bodies() -> Vec<Sample> {
 
 /// All samples.
 pub fn all() -> Vec<Sample> {
-    [from_agent(), failures(), from_server(), specs(), bodies()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        from_agent(),
+        failures(),
+        from_server(),
+        specs::all(),
+        bodies(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

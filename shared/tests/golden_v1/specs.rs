@@ -1,0 +1,84 @@
+//! A sample of each kind of work.
+
+use towline_shared::ids::ReleaseId;
+use towline_shared::spec::{
+    Deploy, DeployRelease, FileMode, GitSource, Interruption, OnFailure, PinnedImage, ProjectFile,
+    Remove, Submodules, VolumeFate, Work,
+};
+
+use super::{Sample, id, job, spec};
+
+pub fn all() -> Vec<Sample> {
+    let file = |path: &str, mode| ProjectFile {
+        path: path.into(),
+        content: b"x: 1\n".into(),
+        mode,
+    };
+    let deploy = Deploy {
+        release: id::<ReleaseId>(0x40),
+        compose_project: "shop".into(),
+        compose_file: "compose.yaml".into(),
+        files: vec![
+            file("compose.yaml", FileMode::Regular),
+            file("bin/go", FileMode::Executable),
+        ],
+        settle_ms: 500,
+    };
+    let release = |submodules, on_failure| {
+        Work::Release(DeployRelease {
+            deploy: deploy.clone(),
+            images: vec![PinnedImage {
+                service: "web".into(),
+                reference: "nginx:latest".into(),
+                id: "sha256:1f".into(),
+                digests: vec!["nginx@sha256:2e".into()],
+            }],
+            source: Some(GitSource {
+                url: "https://git.example.com/shop.git".into(),
+                user: "x".into(),
+                commit: "c0ffee".into(),
+                folder: "web".into(),
+                submodules,
+                host_keys: vec!["git.example.com ssh-ed25519 AAAA".into()],
+            }),
+            on_failure,
+        })
+    };
+    let remove = |volumes| {
+        Work::Remove(Remove {
+            compose_project: "shop".into(),
+            volumes,
+        })
+    };
+    vec![
+        spec(
+            "spec/deploy",
+            job(Work::Deploy(deploy.clone()), Interruption::Resume),
+        ),
+        spec(
+            "spec/release-leave",
+            job(
+                release(Submodules::Leave, OnFailure::Leave),
+                Interruption::Resume,
+            ),
+        ),
+        spec(
+            "spec/release-take",
+            job(
+                release(Submodules::Take, OnFailure::RollBack),
+                Interruption::Fail,
+            ),
+        ),
+        spec(
+            "spec/remove-keep",
+            job(remove(VolumeFate::Keep), Interruption::Fail),
+        ),
+        spec(
+            "spec/remove-delete",
+            job(
+                remove(VolumeFate::Delete),
+                Interruption::RequeueIfNotStarted,
+            ),
+        ),
+    ]
+}
