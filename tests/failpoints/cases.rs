@@ -11,6 +11,8 @@ pub enum Way {
     Large,
     /// A deploy that builds its image.
     Build,
+    /// A deploy of a commit.
+    Commit,
     /// A deploy that brings what an unhealthy service lacks.
     Repair,
     /// A deploy whose agent or control plane has died once already.
@@ -62,7 +64,7 @@ impl Case {
 }
 
 /// Points that are passed once, by way. The slow ways come first, so that nobody waits for them at the end.
-const ONCE: [(Way, &[&str]); 18] = [
+const ONCE: [(Way, &[&str]); 19] = [
     (Way::Unseen, &["plane: committed a loss of sight"]),
     (Way::Long, &["plane: renewed leases"]),
     (
@@ -90,6 +92,10 @@ const ONCE: [(Way, &[&str]); 18] = [
             "agent: sent Log",
             "plane: committed lines of a log",
         ],
+    ),
+    (
+        Way::Commit,
+        &["agent: fetched a commit", "agent: checked a commit out"],
     ),
     (
         Way::Repair,

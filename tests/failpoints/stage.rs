@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use reqwest::Method;
 use rustix::process::Signal;
+use serde_json::json;
 use towline_shared::failpoint::{REACHED, SET};
 use towline_tests::agent::AgentPlan;
 use towline_tests::compose::ComposeFolder;
 use towline_tests::engine::{Engine, EngineKind};
+use towline_tests::git_server::Repository;
 use towline_tests::patience::wait_until;
 use towline_tests::process::Process;
 use towline_tests::scratch::Scratch;
@@ -83,13 +85,16 @@ impl<'t> Stage<'t> {
 
     /// With these plans.
     pub fn over(
-        server: ServerPlan,
+        mut server: ServerPlan,
         engine: EngineKind,
         mut agent: AgentPlan,
         tally: &'t Tally,
     ) -> Self {
         agent.policy = Some(POLICY.to_owned());
         let database = server.database;
+        // Where the repositories are.
+        let loopback = ["--egress-allow", "127.0.0.0/8", "--egress-allow-http"];
+        server.arguments.extend(loopback.map(str::to_owned));
         Self {
             story: Installation::over(server, Engine::shared(engine), agent),
             database,
@@ -103,6 +108,23 @@ impl<'t> Stage<'t> {
     /// A new project with these files.
     pub fn project(&self, files: &ComposeFolder) -> Project {
         let (id, name) = self.story.project("point", files).leave();
+        Project { id, name }
+    }
+
+    /// A new project that comes from a repository.
+    pub fn project_from(&self, repository: &Repository) -> Project {
+        let name = unique("point");
+        let made = self
+            .story
+            .api
+            .post("/projects", &json!({ "name": name }))
+            .ok();
+        let id = made["id"].as_str().expect("a project has an id").to_owned();
+        let source = json!({ "url": repository.url() });
+        self.story
+            .api
+            .put(&format!("/projects/{id}/source"), &source)
+            .ok();
         Project { id, name }
     }
 

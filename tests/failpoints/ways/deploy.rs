@@ -1,6 +1,7 @@
 //! Deploys and builds.
 
 use towline_tests::engine::wait_for_container;
+use towline_tests::git_server::GitServer;
 use towline_tests::story::unique;
 
 use super::projects;
@@ -17,6 +18,22 @@ pub fn walk(stage: &mut Stage<'_>, case: &Case) {
         _ => projects::two_services(),
     };
     let project = stage.project(&files);
+    let mut order = Order::deployment(&project.id, stage.story.agent.name());
+    stage.arm(case, Company::Both);
+    stage.until_death(|stage| order.place(&stage.story.api));
+    stage.recover();
+    order.place_again(&stage.story.api);
+    rest::deployed(stage, &order, &project, &expected);
+    stage.story.engine.remove_project(&project.name);
+}
+
+/// The same of a project that comes from a repository.
+pub fn commit(stage: &mut Stage<'_>, case: &Case) {
+    let (files, expected) = projects::two_services();
+    let server = GitServer::start();
+    let repository = server.repository("point");
+    repository.commit_folder("Begin", files.path());
+    let project = stage.project_from(&repository);
     let mut order = Order::deployment(&project.id, stage.story.agent.name());
     stage.arm(case, Company::Both);
     stage.until_death(|stage| order.place(&stage.story.api));

@@ -16,6 +16,7 @@ use crate::stage::Stage;
 pub fn walk(stage: &mut Stage<'_>, case: &Case) {
     match case.way {
         Way::Deploy | Way::Large | Way::Build => deploy::walk(stage, case),
+        Way::Commit => deploy::commit(stage, case),
         Way::Repair => deploy::repair(stage, case),
         Way::Again => deploy::again(stage, case),
         Way::Remove => remove::walk(stage, case),

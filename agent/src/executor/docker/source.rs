@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use towline_shared::failpoint::reach;
 use towline_shared::git::{self, Complaint, Credential, Entry, GitAddress, Kind, Reach, Reference};
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{GitSource, ProjectFile, SOURCE_PASSWORD, Submodules};
+use towline_shared::spec::{FileMode, GitSource, ProjectFile, SOURCE_PASSWORD, Submodules};
 
 use super::child;
 use super::folder::{self, Mount};
@@ -59,13 +59,13 @@ pub(super) async fn take(
     if source.submodules == Submodules::Take {
         return Err(unfit("this agent does not take submodules; leave them out"));
     }
-    // Who died while it fetched has left git at work on these very folders.
-    if let Some(mut left) = child::left_by(job.task.attempt.job) {
-        left.stop().await;
-    }
-    job.task.progress.begin(Step::Cloning).await?;
     let checkout = Checkout::of(job, source)?;
     if !checkout.is_complete() {
+        // Who died while it fetched has left git at work on these very folders.
+        if let Some(mut left) = child::left_by(job.task.attempt.job) {
+            left.stop().await;
+        }
+        job.task.progress.begin(Step::Cloning).await?;
         let short: String = source.commit.chars().take(SHORT).collect();
         job.note(&format!("fetching {} at {short}", source.url))
             .await;
@@ -153,6 +153,7 @@ impl<'a> Checkout<'a> {
         self.run(job, git::init(&repository)).await?;
         self.run(job, git::fetch(&repository, &self.address, &self.what))
             .await?;
+        reach("agent: fetched a commit");
         let list = git::list(git::FETCHED, &self.source.folder);
         let listed = self.run(job, list).await.map_err(|stop| match stop {
             Stop::Failed {
@@ -266,7 +267,7 @@ impl<'a> Checkout<'a> {
     async fn too_large(&self) {
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
-            if folder::size_of(&self.repository) > MAX_BYTES {
+            if size_of(&self.repository) > MAX_BYTES {
                 return;
             }
         }
@@ -394,7 +395,7 @@ fn lay(root: PathBuf, own: Vec<ProjectFile>) -> Result<Tree, Stop> {
                 } else {
                     Vec::new()
                 };
-                let mode = folder::mode_of(&metadata);
+                let mode = mode_of(&metadata);
                 files.push(ProjectFile {
                     path,
                     content,
@@ -404,6 +405,29 @@ fn lay(root: PathBuf, own: Vec<ProjectFile>) -> Result<Tree, Stop> {
         }
     }
     Ok(Tree { root, files })
+}
+
+/// The mode of a file that is there.
+fn mode_of(metadata: &std::fs::Metadata) -> FileMode {
+    use std::os::unix::fs::PermissionsExt as _;
+    if metadata.permissions().mode() & 0o100 == 0 {
+        FileMode::Regular
+    } else {
+        FileMode::Executable
+    }
+}
+
+/// Bytes of the files in a folder and those below; what goes meanwhile does not count.
+fn size_of(folder: &Path) -> u64 {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return 0;
+    };
+    let size = |entry: std::fs::DirEntry| match entry.metadata() {
+        Ok(metadata) if metadata.is_dir() => size_of(&entry.path()),
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    };
+    entries.filter_map(Result::ok).map(size).sum()
 }
 
 fn unfit(message: &str) -> Stop {
@@ -479,7 +503,7 @@ mod tests {
         let own = ProjectFile {
             path: "compose.yaml".into(),
             content: b"ours".into(),
-            mode: towline_shared::spec::FileMode::Regular,
+            mode: FileMode::Regular,
         };
         let tree = lay(root.clone(), vec![own]).unwrap();
         let content = |path: &str| {
