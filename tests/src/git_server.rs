@@ -108,6 +108,18 @@ impl Repository {
         self.git(&["rev-parse", "HEAD"])
     }
 
+    /// Commits what a folder has.
+    pub fn commit_folder(&self, title: &str, from: &Path) -> String {
+        for entry in std::fs::read_dir(from)
+            .expect("the folder can be read")
+            .flatten()
+        {
+            let to = self.folder.join(entry.file_name());
+            std::fs::copy(entry.path(), to).expect("a file can be copied");
+        }
+        self.commit(title, &[])
+    }
+
     /// Makes a link.
     pub fn link(&self, target: &str, path: &str) {
         std::os::unix::fs::symlink(target, self.folder.join(path)).expect("a link can be made");

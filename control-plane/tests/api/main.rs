@@ -35,6 +35,7 @@ mod sessions;
 mod setup;
 mod sign_up;
 mod smtp;
+mod sources;
 mod totp;
 mod webhooks;
 mod world;

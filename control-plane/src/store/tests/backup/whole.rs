@@ -17,7 +17,7 @@ use crate::store::db::one;
 use crate::store::password_resets::Maker;
 use crate::store::tests::sessions::{asker, begin};
 use crate::store::tests::world::{World, finished, on_both, succeeded, vault};
-use crate::store::{NewPlugin, NewWebhook, WebhookAddress};
+use crate::store::{NewPlugin, NewSource, NewWebhook, WebhookAddress};
 
 on_both!(
     all_rows_come_back_into_either_database,
@@ -42,6 +42,15 @@ async fn fill(world: &World) {
         events: vec![WebhookEvent::DeploymentCreated],
     };
     store.create_webhook(tenant, project.id, new).await.unwrap();
+    let new = NewSource {
+        url: "https://example.org/shop.git".to_owned(),
+        branch: Some("main".to_owned()),
+        folder: String::new(),
+        login: Some(("any".to_owned(), "a token".to_owned().into())),
+        commit: "a".repeat(40),
+        title: "Open the shop".to_owned(),
+    };
+    store.set_source(tenant, project.id, new).await.unwrap();
     let new = NewPlugin {
         name: "gate".to_owned(),
         address: WebhookAddress {

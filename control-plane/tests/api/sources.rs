@@ -1,0 +1,121 @@
+//! Projects that come from a repository, read from a real Git server.
+
+use serde_json::{Value, json};
+use towline_tests::git_server::GitServer;
+
+use crate::database::on_both;
+use crate::host::Host;
+use crate::world::{Somebody, World};
+
+const COMPOSE: &str = "services: {web: {image: \"nginx:1.27\"}}\n";
+const TOKEN: &str = "ghp-never-to-be-shown";
+
+on_both!(
+    a_project_comes_from_a_repository_and_no_longer,
+    a_commit_is_on_its_way_until_it_is_cancelled,
+);
+
+fn source(project: &str) -> String {
+    format!("/api/v1/projects/{project}/source")
+}
+
+async fn set(ada: &Somebody<'_>, project: &str, body: &Value) -> Value {
+    ada.put(&source(project), body).await.expect(200)
+}
+
+async fn a_project_comes_from_a_repository_and_no_longer() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let server = GitServer::start();
+    server.ask_for("any", TOKEN);
+    let repository = server.repository("shop");
+    let commit = repository.commit(
+        "Open\n\nThe shop is open.",
+        &[("web/compose.yaml", COMPOSE)],
+    );
+    let project = ada.project("shop", &[]).await;
+    ada.get(&source(&project)).await.expect(404);
+    let login = json!({"user": "any", "password": TOKEN});
+    let body = json!({"url": repository.url(), "folder": "web", "login": login});
+    let made = set(&ada, &project, &body).await;
+    assert_eq!(made["commit_sha"], commit.as_str());
+    assert_eq!(made["title"], "Open");
+    assert_eq!(made["login"], "any");
+    let shown = ada.get(&source(&project)).await;
+    assert_eq!(shown.expect(200), made);
+    let audit = ada.get("/api/v1/audit?limit=20").await;
+    for text in [shown.text(), audit.text()] {
+        assert!(!text.contains(TOKEN), "{text}");
+    }
+    assert!(audit.text().contains("project.set_source"));
+
+    // What cannot be read changes nothing.
+    let wrong = json!({"user": "any", "password": "wrong"});
+    let table = [
+        json!({"url": repository.url(), "login": wrong}),
+        json!({"url": repository.url()}),
+        json!({"url": repository.url(), "login": login, "branch": "other"}),
+        json!({"url": repository.url(), "login": {"user": "a:b", "password": "x"}}),
+        json!({"url": repository.url(), "login": login, "folder": "/web"}),
+        json!({"url": repository.url(), "login": login, "depth": 1}),
+    ];
+    for body in table {
+        let answer = ada.put(&source(&project), &body).await;
+        assert!(answer.status.is_client_error(), "{body}: {answer:?}");
+        assert!(!answer.text().contains(TOKEN), "{answer:?}");
+        assert_eq!(ada.get(&source(&project)).await.expect(200), made, "{body}");
+    }
+    assert_eq!(ada.delete(&source(&project)).await.status.as_u16(), 204);
+    ada.get(&source(&project)).await.expect(404);
+}
+
+async fn a_commit_is_on_its_way_until_it_is_cancelled() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let _host = Host::connect(&ada, &world, "web-1").await;
+    let (server, project) = (GitServer::start(), ada.project("shop", &[]).await);
+    let repository = server.repository("shop");
+    let commit = repository.commit("Open", &[("compose.yaml", COMPOSE)]);
+    let deployments = format!("/api/v1/projects/{project}/deployments");
+    let by_commit = json!({"target": "web-1", "commit": commit});
+    let early = ada.post(&deployments, &by_commit).await;
+    assert!(
+        early.text().contains("comes from no repository"),
+        "{early:?}"
+    );
+    set(
+        &ada,
+        &project,
+        &json!({"url": repository.url(), "branch": "main"}),
+    )
+    .await;
+    let deployment = ada.post(&deployments, &json!({"target": "web-1"})).await;
+    let deployment = deployment.expect(202);
+    let pipelines = format!("/api/v1/projects/{project}/pipelines");
+    let listed = ada.get(&pipelines).await.expect(200);
+    let pipeline = &listed["items"][0];
+    assert_eq!(pipeline["deployment_id"], deployment["id"]);
+    assert_eq!(pipeline["branch"], "main");
+    assert_eq!(pipeline["commit_sha"], commit.as_str());
+    let one = format!("{pipelines}/{}", pipeline["id"].as_str().unwrap());
+    assert_eq!(&ada.get(&one).await.expect(200), pipeline);
+    let bob = world.another("owner").await;
+    bob.get(&one).await.expect(404);
+    let cancel = format!(
+        "/api/v1/deployments/{}/cancel",
+        deployment["id"].as_str().unwrap()
+    );
+    let cancelled = ada.post(&cancel, &json!({})).await;
+    assert!(cancelled.status.is_success(), "{cancelled:?}");
+    // Its agent may have been offered it in this moment, and says so itself a moment later.
+    let ended = loop {
+        let shown = ada.get(&one).await.expect(200);
+        if shown["status"] != "pending" && shown["status"] != "running" {
+            break shown;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    };
+    assert_eq!(ended["status"], "cancelled", "{ended}");
+    assert_eq!(ended["steps"][0]["status"], "cancelled", "{ended}");
+    assert_eq!(ended["steps"][2]["status"], "skipped", "{ended}");
+}
