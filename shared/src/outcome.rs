@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::spec::PinnedImage;
+
 /// How a job ended, as its agent saw it. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
@@ -21,6 +23,11 @@ pub enum Outcome {
     Cancelled {
         /// What the job left in place, for a person.
         left: String,
+    },
+    /// The work is done and was verified on the engine; with all that is known of the images.
+    Ran {
+        /// The image that each service runs, as a later release pins it.
+        images: Vec<PinnedImage>,
     },
 }
 

@@ -8,6 +8,8 @@
 
 #[path = "golden_v1/samples.rs"]
 mod samples;
+#[path = "golden_v1/specs.rs"]
+mod specs;
 #[path = "golden_v1/variants.rs"]
 mod variants;
 

@@ -1,9 +1,9 @@
 //! Projects that bring the sources of their images.
 
 use towline_agent::task::{GateState, Start};
-use towline_shared::outcome::{FailureReason, ServiceImage, Step};
+use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::policy::Permission;
-use towline_shared::spec::Secret;
+use towline_shared::spec::{PinnedImage, Secret};
 
 use crate::host::{Host, JobOptions, Kind};
 
@@ -81,7 +81,7 @@ async fn a_build_is_seen_live_and_a_changed_context_makes_a_new_image(kind: Kind
     assert_ne!(host.ids("web"), ids);
 }
 
-type Made = (Vec<ServiceImage>, Vec<String>);
+type Made = (Vec<PinnedImage>, Vec<String>);
 
 /// The same sources make the same image, and nothing is made anew. An engine that has much to do at
 /// once may have lost a step from its cache and build it again, which its output tells.

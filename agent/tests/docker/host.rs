@@ -16,11 +16,12 @@ use towline_agent::task::{Gate, GateState, ProgressSink, Start, StepBegun, Task}
 use towline_shared::fence::Fence;
 use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
 use towline_shared::log::{LogLine, LogStream};
-use towline_shared::outcome::{FailureReason, Outcome, ServiceImage, Step};
+use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Attempt;
 use towline_shared::spec::{
-    Deploy, FileMode, Interruption, JobSpec, ProjectFile, Remove, Secret, VolumeFate, Work,
+    Deploy, DeployRelease, FileMode, Interruption, JobSpec, OnFailure, PinnedImage, ProjectFile,
+    Remove, Secret, VolumeFate, Work,
 };
 
 /// The image that `tests/setup` makes of busybox.
@@ -37,6 +38,7 @@ pub enum Kind {
 
 /// One compose project on one engine, taken away when dropped.
 pub struct Host {
+    kind: Kind,
     pub state: tempfile::TempDir,
     pub config: DockerConfig,
     pub name: String,
@@ -129,6 +131,7 @@ impl Host {
             docker_config: docker_config(),
         };
         Self {
+            kind,
             state,
             config,
             name: format!("exec{}-{number}", std::process::id()),
@@ -183,19 +186,140 @@ impl Host {
         assert!(removed.success());
     }
 
+    /// A process in the network of a shared engine.
+    pub fn engine_process(&self) -> Option<String> {
+        let value = match self.kind {
+            Kind::Old => required("TOWLINE_TEST_ENGINE_OLD"),
+            Kind::New => required("TOWLINE_TEST_ENGINE_NEW"),
+        };
+        value.split(' ').nth(1).map(str::to_owned)
+    }
+
+    /// Asks the engine, as only a test may: gives the answer's body, if it did what was asked.
+    fn engine(&self, method: &str, path: &str) -> Option<String> {
+        let socket = self.config.host.trim_start_matches("unix://");
+        let answer = Command::new("curl")
+            .args([
+                "--silent",
+                "--fail",
+                "--request",
+                method,
+                "--unix-socket",
+                socket,
+            ])
+            .args(["--header", "Content-Type: application/json"])
+            .arg(format!("http://engine{path}"))
+            .output()
+            .unwrap();
+        let text = String::from_utf8(answer.stdout).unwrap();
+        answer.status.success().then_some(text)
+    }
+
+    /// Gives an image another name.
+    pub fn tag(&self, image: &str, name: &str) {
+        let (repository, tag) = name.rsplit_once(':').unwrap();
+        let path = format!("/images/{image}/tag?repo={repository}&tag={tag}");
+        self.engine("POST", &path).expect("the image is there");
+    }
+
+    /// Takes a name from an image.
+    pub fn untag(&self, name: &str) {
+        self.engine("DELETE", &format!("/images/{name}"));
+    }
+
+    /// Makes a name lead to another image than before: to what a container is, and something more.
+    pub fn move_tag(&self, container: &str, name: &str) {
+        let (repository, tag) = name.rsplit_once(':').unwrap();
+        let change = "LABEL%20moved%3Dyes";
+        let path =
+            format!("/commit?container={container}&repo={repository}&tag={tag}&changes={change}");
+        self.engine("POST", &path).expect("the container is there");
+    }
+
+    /// Saves an image into a folder of this host's.
+    pub fn save(&self, name: &str) -> PathBuf {
+        let (archive, folder) = (
+            self.state.path().join("saved.tar"),
+            self.state.path().join("saved"),
+        );
+        let socket = self.config.host.trim_start_matches("unix://");
+        let saved = Command::new("curl")
+            .args(["--silent", "--fail", "--unix-socket", socket, "--output"])
+            .arg(&archive)
+            .arg(format!("http://engine/images/{name}/get"))
+            .status();
+        assert!(saved.unwrap().success());
+        crate::registry::unpack(&archive, &folder);
+        folder
+    }
+
+    /// The id of an image by its name.
+    pub fn image_id(&self, name: &str) -> Option<String> {
+        let shown = self.engine("GET", &format!("/images/{name}/json"))?;
+        let shown: serde_json::Value = serde_json::from_str(&shown).unwrap();
+        Some(shown["Id"].as_str().unwrap().to_owned())
+    }
+
+    /// The id of the image that a container is made of.
+    pub fn image_of(&self, container: &str) -> String {
+        let shown = self.engine("GET", &format!("/containers/{container}/json"));
+        let shown: serde_json::Value = serde_json::from_str(&shown.unwrap()).unwrap();
+        shown["Image"].as_str().unwrap().to_owned()
+    }
+
+    /// The names by which Towline keeps images of a service.
+    pub fn kept(&self, service: &str) -> Vec<String> {
+        let name = format!("towline/{}/{service}", self.name);
+        let filter = format!(
+            "%7B%22reference%22%3A%5B%22{}%22%5D%7D",
+            name.replace('/', "%2F")
+        );
+        let listed = self.engine("GET", &format!("/images/json?filters={filter}"));
+        let listed: Vec<serde_json::Value> = serde_json::from_str(&listed.unwrap()).unwrap();
+        let tags = listed
+            .iter()
+            .flat_map(|image| image["RepoTags"].as_array().unwrap());
+        let tags = tags.map(|tag| tag.as_str().unwrap().to_owned());
+        tags.filter(|tag| tag.starts_with(&name)).collect()
+    }
+
+    /// A release of these files with images that are settled.
+    pub fn release_work(&self, files: &[(&str, &str)], images: &[PinnedImage]) -> Work {
+        Work::Release(DeployRelease {
+            deploy: self.files(files),
+            images: images.to_vec(),
+            source: None,
+            on_failure: OnFailure::Leave,
+        })
+    }
+
+    /// A release that gives way to what ran before when it does not come up.
+    pub fn giving_way_work(&self, files: &[(&str, &str)]) -> Work {
+        Work::Release(DeployRelease {
+            deploy: self.files(files),
+            images: Vec::new(),
+            source: None,
+            on_failure: OnFailure::RollBack,
+        })
+    }
+
     pub fn deploy_work(&self, files: &[(&str, &str)]) -> Work {
+        Work::Deploy(self.files(files))
+    }
+
+    fn files(&self, files: &[(&str, &str)]) -> Deploy {
         let file = |(path, content): &(&str, &str)| ProjectFile {
             path: (*path).to_owned(),
             content: content.replace("IMAGE", IMAGE).into_bytes(),
             mode: FileMode::Regular,
         };
-        Work::Deploy(Deploy {
+        Deploy {
             release: ReleaseId::new(),
             compose_project: self.name.clone(),
             compose_file: files[0].0.to_owned(),
             files: files.iter().map(file).collect(),
             settle_ms: 300,
-        })
+        }
     }
 
     pub fn remove_work(&self, volumes: VolumeFate) -> Work {
@@ -348,9 +472,10 @@ impl Ended {
             .collect()
     }
 
-    pub fn succeeded(&self) -> &[ServiceImage] {
+    pub fn succeeded(&self) -> &[PinnedImage] {
         match &self.outcome {
-            Outcome::Succeeded { images } => images,
+            Outcome::Ran { images } => images,
+            Outcome::Succeeded { .. } => &[],
             other => panic!("{other:?}\n{:#?}", self.texts()),
         }
     }

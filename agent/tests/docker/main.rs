@@ -7,6 +7,8 @@ mod host;
 mod interruptions;
 mod questions;
 mod refusals;
+mod registry;
+mod releases;
 mod removals;
 
 /// Makes each test one for the old and one for the new engine.

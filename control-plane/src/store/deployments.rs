@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use towline_shared::ids::{DeploymentId, JobId, ProjectId, ReleaseId, TargetId, UserId};
 use towline_shared::outcome::ServiceImage;
+use towline_shared::spec::PinnedImage;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -110,6 +111,16 @@ pub struct Image {
 
 impl From<&ServiceImage> for Image {
     fn from(image: &ServiceImage) -> Self {
+        Self {
+            service: image.service.clone(),
+            reference: image.reference.clone(),
+            id: image.id.clone(),
+        }
+    }
+}
+
+impl From<&PinnedImage> for Image {
+    fn from(image: &PinnedImage) -> Self {
         Self {
             service: image.service.clone(),
             reference: image.reference.clone(),

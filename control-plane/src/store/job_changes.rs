@@ -256,6 +256,12 @@ impl End {
                 None,
                 Some(images.iter().map(Image::from).collect()),
             ),
+            Outcome::Ran { images } => (
+                JobState::Succeeded,
+                None,
+                None,
+                Some(images.iter().map(Image::from).collect()),
+            ),
             Outcome::Failed { reason, message } => {
                 (JobState::Failed, Some(*reason), Some(message.clone()), None)
             }

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 
 use towline_shared::enrolment::{EnrolRequest, Enrolled, RenewRequest, Renewed};
 use towline_shared::fence::Fence;
-use towline_shared::ids::{AgentId, JobId, ProjectId, TargetId};
+use towline_shared::ids::{AgentId, JobId, TargetId};
 use towline_shared::log::{LogChunk, LogPosition};
 use towline_shared::metrics::{self, ContainerSample, Health, HostSample};
 use towline_shared::outcome::{FailureReason, Outcome, ServiceImage, Step};
@@ -12,11 +12,10 @@ use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{ContainerSummary, Follow, Query, Reply, StreamRequest};
-use towline_shared::spec::{Interruption, JobSpec, SealedSpec, Secret, Work};
+use towline_shared::spec::{JobSpec, PinnedImage, SealedSpec, Secret};
 use uuid::Uuid;
 
-#[path = "specs.rs"]
-mod specs;
+use super::specs::specs;
 
 /// A moment: 2023-11-14 22:13:20 UTC.
 pub const AT_MS: i64 = 1_700_000_000_000;
@@ -61,7 +60,7 @@ fn server(name: &'static str, message: FromServer) -> Sample {
     }
 }
 
-fn spec(name: &'static str, spec: JobSpec) -> Sample {
+pub(super) fn spec(name: &'static str, spec: JobSpec) -> Sample {
     let sealed = SealedSpec::seal(&spec).unwrap();
     Sample {
         name,
@@ -86,7 +85,7 @@ fn json<T: serde::Serialize + serde::de::DeserializeOwned>(name: &'static str, b
     }
 }
 
-fn id<T: From<Uuid>>(number: u128) -> T {
+pub(super) fn id<T: From<Uuid>>(number: u128) -> T {
     Uuid::from_u128((0x0193_5a2b << 96) | number).into()
 }
 
@@ -300,6 +299,15 @@ fn failures() -> Vec<Sample> {
     ]
 }
 
+pub(super) fn pinned() -> PinnedImage {
+    PinnedImage {
+        service: "web".into(),
+        reference: "nginx:latest".into(),
+        id: "sha256:1f".into(),
+        digests: vec!["nginx@sha256:2e".into()],
+    }
+}
+
 fn from_agent() -> Vec<Sample> {
     let chunk = LogChunk {
         first_line: 4096,
@@ -346,6 +354,12 @@ fn from_agent() -> Vec<Sample> {
             "agent/finished-succeeded",
             finished(Outcome::Succeeded {
                 images: vec![image],
+            }),
+        ),
+        agent(
+            "agent/finished-ran",
+            finished(Outcome::Ran {
+                images: vec![pinned()],
             }),
         ),
         agent(
@@ -487,16 +501,6 @@ fn from_server() -> Vec<Sample> {
     ]
 }
 
-fn job(work: Work, interruption: Interruption) -> JobSpec {
-    JobSpec {
-        project: id::<ProjectId>(0x30),
-        target: id::<TargetId>(0x20),
-        work,
-        interruption,
-        deadline_s: 600,
-    }
-}
-
 fn bodies() -> Vec<Sample> {
     let enrol = EnrolRequest {
         secret: "s".into(),
@@ -532,14 +536,8 @@ fn bodies() -> Vec<Sample> {
 
 /// All samples.
 pub fn all() -> Vec<Sample> {
-    [
-        from_agent(),
-        failures(),
-        from_server(),
-        specs::all(),
-        bodies(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+    [from_agent(), failures(), from_server(), specs(), bodies()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -1,14 +1,24 @@
-//! A sample of each kind of work.
+//! One specification of each kind of work.
 
-use towline_shared::ids::ReleaseId;
+use towline_shared::ids::{ProjectId, ReleaseId, TargetId};
 use towline_shared::spec::{
-    Deploy, DeployRelease, FileMode, GitSource, Interruption, OnFailure, PinnedImage, ProjectFile,
+    Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure, ProjectFile,
     Remove, Submodules, VolumeFate, Work,
 };
 
-use super::{Sample, id, job, spec};
+use super::samples::{Sample, id, pinned, spec};
 
-pub fn all() -> Vec<Sample> {
+fn job(work: Work, interruption: Interruption) -> JobSpec {
+    JobSpec {
+        project: id::<ProjectId>(0x30),
+        target: id::<TargetId>(0x20),
+        work,
+        interruption,
+        deadline_s: 600,
+    }
+}
+
+pub(super) fn specs() -> Vec<Sample> {
     let file = |path: &str, mode| ProjectFile {
         path: path.into(),
         content: b"x: 1\n".into(),
@@ -27,12 +37,7 @@ pub fn all() -> Vec<Sample> {
     let release = |submodules, on_failure| {
         Work::Release(DeployRelease {
             deploy: deploy.clone(),
-            images: vec![PinnedImage {
-                service: "web".into(),
-                reference: "nginx:latest".into(),
-                id: "sha256:1f".into(),
-                digests: vec!["nginx@sha256:2e".into()],
-            }],
+            images: vec![pinned()],
             source: Some(GitSource {
                 url: "https://git.example.com/shop.git".into(),
                 user: "x".into(),

@@ -53,7 +53,7 @@ pub fn variants() -> Vec<&'static str> {
         }
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
-            Outcome::Cancelled { .. } => "agent/finished-cancelled",
+            Outcome::Cancelled { .. } => "agent/finished-cancelled", Outcome::Ran { .. } => "agent/finished-ran",
         }
         FailureReason {
             FailureReason::PolicyRefused => "agent/failed-policy-refused",

@@ -179,7 +179,7 @@ impl Model {
             return Reaction::Nothing;
         }
         let ending = match finished.outcome {
-            Outcome::Succeeded { .. } => Ending::Succeeded,
+            Outcome::Succeeded { .. } | Outcome::Ran { .. } => Ending::Succeeded,
             Outcome::Failed { .. } => Ending::Failed,
             Outcome::Cancelled { .. } => Ending::Cancelled,
         };

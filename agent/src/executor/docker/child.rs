@@ -22,6 +22,8 @@ use super::plugin::ComposePlugin;
 
 /// Names the job in a child's environment.
 pub(super) const JOB_VARIABLE: &str = "TOWLINE_JOB";
+/// Where it is recorded which process works on a project.
+pub(super) const RECORD: &str = "compose.json";
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a child may take to stop when it is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);

@@ -5,6 +5,7 @@
 
 mod apply;
 mod build;
+mod settle;
 mod verify;
 
 use std::collections::{HashMap, HashSet};
@@ -15,12 +16,13 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use towline_shared::failpoint::reach;
-use towline_shared::outcome::{FailureReason, ServiceImage, Step};
-use towline_shared::spec::{Deploy, GitSource, ProjectFile};
+use towline_shared::outcome::{FailureReason, Step};
+use towline_shared::spec::{Deploy, GitSource, PinnedImage, ProjectFile};
 
 use super::child::{self, Compose};
 use super::engine::{EngineError, Observed};
-use super::job::{Ended, FALSE_OUTAGES, Interrupted, Job};
+use super::job::{Effects, Ended, FALSE_OUTAGES, Interrupted, Job};
+use super::kept;
 use super::model::Model;
 use super::resolve::{Request, Resolved};
 use super::source::{self, Tree};
@@ -46,6 +48,9 @@ const HASHES_TIMEOUT: Duration = Duration::from_mins(1);
 struct Deployment<'j, 'a> {
     job: &'j mut Job<'a>,
     deploy: &'j Deploy,
+    /// What services run, whatever their references name today.
+    pins: &'j [PinnedImage],
+    settled: Settled,
     compose: Compose,
     model: Arc<Model>,
     images: Images,
@@ -67,6 +72,13 @@ enum Images {
     Built,
 }
 
+/// Whether the images that are settled already are on the host, each under a name that leads to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Settled {
+    Due,
+    Done,
+}
+
 /// How a phase went.
 enum Phase<T> {
     Done(T),
@@ -74,31 +86,33 @@ enum Phase<T> {
     Outage(Option<String>),
 }
 
-/// Does a deploy to its end.
+/// Does a deploy to its end, with the images that are settled already, over the commit that it is built from.
 pub(super) async fn run(
     job: &mut Job<'_>,
     deploy: &Deploy,
+    pins: &[PinnedImage],
     source: Option<&GitSource>,
-) -> Result<Vec<ServiceImage>, Stop> {
+) -> Result<Vec<PinnedImage>, Stop> {
     let turn = job.host.turn(job.project);
     let _turn = job.bounded(turn.lock()).await?;
     let Some(source) = source else {
-        return bring(job, deploy, None).await;
+        return bring(job, deploy, pins, None).await;
     };
     let tree = source::take(job, source, &deploy.files).await?;
     let whole = Deploy {
         files: tree.files.clone(),
         ..deploy.clone()
     };
-    bring(job, &whole, Some(&tree)).await
+    bring(job, &whole, pins, Some(&tree)).await
 }
 
 /// Brings a project, all of whose files are known, to its state.
 async fn bring(
     job: &mut Job<'_>,
     deploy: &Deploy,
+    pins: &[PinnedImage],
     tree: Option<&Tree>,
-) -> Result<Vec<ServiceImage>, Stop> {
+) -> Result<Vec<PinnedImage>, Stop> {
     job.task.progress.begin(Step::Preparing).await?;
     let mut compose = job.compose()?;
     let resolved = prepare(job, deploy, &compose, tree).await?;
@@ -107,6 +121,7 @@ async fn bring(
     for warning in &resolved.warnings {
         job.note(warning).await;
     }
+    let lasting = tree.map(|tree| tree.lasting(deploy, &resolved.placed));
     let before = enter(job, &resolved.model, resolved.placed).await?;
     compose.env_file = Some(private_dotenv(job, deploy)?);
     let watch = Watch::start(Watched {
@@ -116,8 +131,8 @@ async fn bring(
         log: job.task.log.clone(),
         masker: job.masker.clone(),
     });
-    let model = resolved.model;
-    let is_applied = job.task.start == Start::Resumed(Some(Step::Verifying));
+    let model = settle::judged(resolved.model, pins);
+    let is_applied = job.start == Start::Resumed(Some(Step::Verifying));
     let images = if model.has_builds() && !is_applied {
         Images::Due
     } else {
@@ -125,7 +140,9 @@ async fn bring(
     };
     let mut deployment = Deployment {
         job,
-        deploy,
+        deploy: lasting.as_ref().unwrap_or(deploy),
+        pins,
+        settled: Settled::Due,
         compose,
         model,
         images,
@@ -198,6 +215,7 @@ async fn enter(
         job.alone().await?;
     }
     job.task.progress.begin(Step::Applying).await?;
+    job.effects = Effects::Made;
     let synced = tokio::task::spawn_blocking(move || {
         folder.create()?;
         if !is_unbounded {
@@ -218,7 +236,7 @@ impl Deployment<'_, '_> {
     /// What there is to do when the job is begun, or taken up after a restart of the agent.
     async fn take_up(&mut self) -> Result<Left, Stop> {
         if !matches!(
-            self.job.task.start,
+            self.job.start,
             Start::Resumed(Some(Step::Applying | Step::Building | Step::Verifying))
         ) {
             return Ok(Left::Everything);
@@ -239,10 +257,15 @@ impl Deployment<'_, '_> {
     }
 
     /// Applies and verifies until the project runs as it should.
-    async fn converge(&mut self, mut left: Left) -> Result<Vec<ServiceImage>, Stop> {
+    async fn converge(&mut self, mut left: Left) -> Result<Vec<PinnedImage>, Stop> {
         loop {
             match self.bring_up(&left).await? {
-                Phase::Done(containers) => return Ok(images(&self.model, &containers)),
+                Phase::Done(containers) => {
+                    self.check_images(&containers)?;
+                    let ran = self.ran(&containers).await?;
+                    kept::keep(self.job, self.deploy, &ran).await;
+                    return Ok(ran);
+                }
                 Phase::Outage(words) => self.mind_outage(words).await?,
             }
             left = self.look_again().await?;
@@ -263,6 +286,9 @@ impl Deployment<'_, '_> {
     }
 
     async fn bring_up(&mut self, left: &Left) -> Result<Phase<Vec<Observed>>, Stop> {
+        if let Phase::Outage(words) = self.settle().await? {
+            return Ok(Phase::Outage(words));
+        }
         if let Phase::Outage(words) = self.build().await? {
             return Ok(Phase::Outage(words));
         }
@@ -317,6 +343,10 @@ impl Deployment<'_, '_> {
 
     /// What is left to do. Images come first: what runs is compared with them.
     async fn survey(&mut self) -> Result<Phase<Left>, Stop> {
+        if let Phase::Outage(words) = self.settle().await? {
+            self.mind_outage(words).await?;
+            return Ok(Phase::Outage(None));
+        }
         if let Phase::Outage(words) = self.build().await? {
             self.mind_outage(words).await?;
             return Ok(Phase::Outage(None));
@@ -362,6 +392,17 @@ impl Deployment<'_, '_> {
 
     /// Has compose do something with the project's model.
     async fn compose(&mut self, arguments: &[&str], attention: Attention) -> Result<Ended, Stop> {
+        let model = Arc::clone(&self.model);
+        self.compose_on(&model.text, arguments, attention).await
+    }
+
+    /// Has compose do something with a model.
+    async fn compose_on(
+        &mut self,
+        model: &[u8],
+        arguments: &[&str],
+        attention: Attention,
+    ) -> Result<Ended, Stop> {
         let folder = self.job.folder.files();
         let folder_text = folder.display().to_string();
         let arguments = [&on_model(&folder_text), arguments].concat();
@@ -371,7 +412,7 @@ impl Deployment<'_, '_> {
         };
         let ended = self
             .job
-            .run_compose(&self.compose, &folder, &arguments, &self.model.text, watch)
+            .run_compose(&self.compose, &folder, &arguments, model, watch)
             .await;
         match ended {
             Ok(ended) => Ok(ended),
@@ -495,18 +536,4 @@ enum Attention {
 /// The arguments by which compose reads the project's model from its standard input.
 const fn on_model(folder: &str) -> [&str; 4] {
     ["--project-directory", folder, "--file", "-"]
-}
-
-fn images(model: &Model, containers: &[Observed]) -> Vec<ServiceImage> {
-    let image = |service: &super::model::Service| {
-        let container = containers
-            .iter()
-            .find(|container| container.service == service.name)?;
-        Some(ServiceImage {
-            service: service.name.clone(),
-            reference: service.image.clone(),
-            id: container.image_id.clone(),
-        })
-    };
-    model.services.iter().filter_map(image).collect()
 }

@@ -87,9 +87,9 @@ impl ProjectFolder {
         self.root.join(FILES)
     }
 
-    /// Where the compose child of this project is recorded.
-    pub fn child_record(&self) -> PathBuf {
-        self.root.join("compose.json")
+    /// Where something about this project is recorded, beside its files.
+    pub fn record(&self, name: &str) -> PathBuf {
+        self.root.join(name)
     }
 
     /// Makes the folder, closed to all but root.

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::log::{LogLine, LogStream};
-use towline_shared::outcome::FailureReason;
+use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::spec::{SOURCE_PASSWORD, Secret};
 
 use super::child::{self, Compose, Running};
@@ -50,12 +50,33 @@ pub(super) struct Job<'a> {
     pub folder: ProjectFolder,
     pub masker: Masker,
     pub limits: Limits,
+    /// Whether a former process has begun what is done now.
+    pub start: Start,
+    pub effects: Effects,
+    course: Course,
     /// The deadline by a clock that nobody sets.
     ends: Instant,
     /// What is waited for, for the message when the time is over.
     pub waiting_for: String,
     /// How far compose's output was taken: by a former process up to what it spooled.
     output_taken: AtomicU64,
+}
+
+/// Whether a job has changed anything on the host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Effects {
+    None,
+    /// It has, or may have.
+    Made,
+}
+
+/// Which of the things that a job does one after the other it is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Course {
+    /// What it was given to do.
+    First,
+    /// What it does since that has failed.
+    Again,
 }
 
 /// When a job's effects began and when they must be over. It is kept in the job's folder, so that a
@@ -130,6 +151,12 @@ impl<'a> Job<'a> {
             folder: ProjectFolder::new(&host.state_dir, project),
             masker: Masker::new(&task.secrets),
             limits,
+            start: task.start,
+            effects: match task.start {
+                Start::Fresh | Start::Resumed(None | Some(Step::Preparing)) => Effects::None,
+                Start::Resumed(Some(_)) => Effects::Made,
+            },
+            course: Course::First,
             ends: limits.ends(),
             waiting_for: String::new(),
             output_taken: task
@@ -151,18 +178,19 @@ impl<'a> Job<'a> {
     /// Waits until effects are permitted; from then on the deadline counts.
     pub async fn open(&mut self) -> Result<(), Stop> {
         self.task.gate.opened().await?;
+        if self.course == Course::Again {
+            return Ok(());
+        }
         let path = self.task.dir.join("limits.json");
         let known = std::fs::read(&path)
             .ok()
             .and_then(|text| serde_json::from_slice(&text).ok());
-        if let (Some(limits), Start::Resumed(_)) = (known, self.task.start) {
+        if let (Some(limits), Start::Resumed(_)) = (known, self.start) {
             self.limits = limits;
             self.ends = limits.ends();
             return Ok(());
         }
-        let began = Utc::now();
-        let deadline = began + TimeDelta::seconds(i64::from(self.task.spec.deadline_s));
-        self.limits = Limits { began, deadline };
+        self.limits = self.fresh_limits();
         self.ends = self.limits.ends();
         let written = serde_json::to_vec(&self.limits)
             .map_err(std::io::Error::other)
@@ -170,6 +198,22 @@ impl<'a> Job<'a> {
         written.map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
         reach("agent: stored a job's limits");
         Ok(())
+    }
+
+    /// Limits of what begins now.
+    pub fn fresh_limits(&self) -> Limits {
+        let began = Utc::now();
+        let deadline = began + TimeDelta::seconds(i64::from(self.task.spec.deadline_s));
+        Limits { began, deadline }
+    }
+
+    /// Goes on with something else, in its own time.
+    pub fn begin_again(&mut self, limits: Limits, start: Start) {
+        self.limits = limits;
+        self.ends = limits.ends();
+        self.start = start;
+        self.course = Course::Again;
+        self.waiting_for.clear();
     }
 
     /// Does something within the job's time, or until it is cancelled.
@@ -243,7 +287,7 @@ impl<'a> Job<'a> {
 
     /// Waits for compose processes that other jobs have left at work on this project.
     pub async fn alone(&self) -> Result<(), Stop> {
-        if let Some(other) = child::recorded(&self.folder.child_record()) {
+        if let Some(other) = child::recorded(&self.folder.record(child::RECORD)) {
             self.note("waiting for `docker compose` of an earlier job of this project to end")
                 .await;
             self.bounded(other.gone()).await?;
@@ -294,7 +338,7 @@ impl<'a> Job<'a> {
             .start(folder, arguments, input, &output)
             .map_err(|error| Stop::internal("cannot start docker compose", &error))?;
         reach("agent: started compose");
-        if let Err(error) = child::record(&self.folder.child_record(), &running) {
+        if let Err(error) = child::record(&self.folder.record(child::RECORD), &running) {
             // Nothing of a job may work on when the job has ended.
             running.stop().await;
             return Err(Stop::internal("cannot write the project's folder", &error).into());

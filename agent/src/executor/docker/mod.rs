@@ -7,6 +7,7 @@
 //! - `resolve` and `model`: from files to a judged model, without an effect
 //! - `folder`: where a project's files live on the host
 //! - `deploy`, `remove`: the two kinds of work, on `job`, which has their limits and runs `child`ren
+//! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
 //! - `verdict`, `survey`, `failure`: pure judgements of what the engine and compose show
 //! - `watch`: events and logs while a job works
 //! - `engine`: the engine's API, the only place that knows it
@@ -19,10 +20,12 @@ mod failure;
 mod folder;
 mod host;
 mod job;
+mod kept;
 mod labels;
 mod lines;
 mod model;
 mod plugin;
+mod release;
 mod remove;
 mod resolve;
 mod samples;
@@ -43,7 +46,7 @@ use towline_shared::outcome::{FailureReason, Outcome};
 use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Capabilities;
 use towline_shared::query::{Query, Reply, StreamRequest};
-use towline_shared::spec::{OnFailure, Work};
+use towline_shared::spec::{PinnedImage, Work};
 
 use super::{BoxFuture, BoxStream, Executor};
 use crate::task::Task;
@@ -157,20 +160,15 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     }
     let mut job = Job::new(host, task, project);
     let done = match &task.spec.work {
-        Work::Deploy(deploy) => deploy::run(&mut job, deploy, None).await,
-        Work::Remove(remove) => remove::run(&mut job, remove).await.map(|()| Vec::new()),
-        Work::Release(release)
-            if release.images.is_empty() && release.on_failure == OnFailure::Leave =>
-        {
-            deploy::run(&mut job, &release.deploy, release.source.as_ref()).await
+        Work::Deploy(deploy) => ran(deploy::run(&mut job, deploy, &[], None).await),
+        Work::Release(release) => ran(release::run(&mut job, release).await),
+        Work::Remove(remove) => {
+            let removed = remove::run(&mut job, remove).await;
+            removed.map(|()| Outcome::Succeeded { images: Vec::new() })
         }
-        Work::Release(_) => Err(Stop::failed(
-            FailureReason::Internal,
-            "this agent is too old for releases with settled images; upgrade it",
-        )),
     };
     match done {
-        Ok(images) => Outcome::Succeeded { images },
+        Ok(outcome) => outcome,
         Err(stop) => {
             // A job that was resumed may end before it has come to the compose that a former process left at work.
             if let Some(mut left) = child::left_by(task.attempt.job) {
@@ -179,6 +177,10 @@ async fn work(host: &Host, task: &Task) -> Outcome {
             end(&job, stop).await
         }
     }
+}
+
+fn ran(done: Result<Vec<PinnedImage>, Stop>) -> Result<Outcome, Stop> {
+    done.map(|images| Outcome::Ran { images })
 }
 
 /// The outcome of work that was not done; the log says it too.

@@ -1,6 +1,6 @@
 //! The resolved model of a project: what is judged, and then applied as it was judged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -30,6 +30,8 @@ pub(super) struct Service {
     pub replicas: usize,
     /// Its name on the engine; what is built without a name is named by compose.
     pub image: String,
+    /// What its project calls the image, whatever name it runs under.
+    pub reference: String,
     pub source: Source,
     /// What it waits for before it starts.
     pub needs: Vec<Need>,
@@ -119,6 +121,34 @@ impl Model {
         }
     }
 
+    /// The same where these services run images that are there already: each under its name.
+    ///
+    /// Compose's hash of a service stays what it was as long as the name does, so that a container that has the image
+    /// already is left alone.
+    pub fn with_images(&self, names: &HashMap<String, String>) -> Self {
+        let mut value: Value = serde_json::from_slice(&self.text).unwrap_or_default();
+        let mut services = self.services.clone();
+        for service in &mut services {
+            let Some(name) = names.get(&service.name) else {
+                continue;
+            };
+            service.source = Source::Image;
+            if let Some(entry) = value["services"][&service.name].as_object_mut() {
+                entry.insert("pull_policy".into(), "never".into());
+                if *name != service.image {
+                    entry.remove("build");
+                    entry.insert("image".into(), name.as_str().into());
+                }
+            }
+            service.image.clone_from(name);
+        }
+        Self {
+            text: value.to_string().into_bytes(),
+            services,
+            mounts: self.mounts.clone(),
+        }
+    }
+
     pub fn has_builds(&self) -> bool {
         self.services
             .iter()
@@ -169,10 +199,12 @@ fn service_of(project: &Value, name: &str, service: &Value) -> Service {
         .find_map(Value::as_u64)
         .unwrap_or(1);
     let built = || format!("{}-{name}", project.as_str().unwrap_or_default());
+    let image = service["image"].as_str().map_or_else(built, str::to_owned);
     Service {
         name: name.to_owned(),
         replicas: usize::try_from(replicas).unwrap_or(usize::MAX),
-        image: service["image"].as_str().map_or_else(built, str::to_owned),
+        reference: image.clone(),
+        image,
         source: if service["build"].is_null() {
             Source::Image
         } else {
@@ -453,6 +485,27 @@ mod tests {
         assert_eq!(value["services"]["db"]["labels"]["a"], "b");
         assert!(value["services"]["db"].get("profiles").is_none());
         assert!(value["networks"]["outer"].get("labels").is_none());
+    }
+
+    #[test]
+    fn a_settled_image_is_neither_built_nor_pulled() {
+        let (model, _) = prepared(&[]);
+        let names = [("web", "nginx"), ("db", "towline/shop/db:1f")];
+        let names = names.map(|(service, name)| (service.to_owned(), name.to_owned()));
+        let settled = model.with_images(&names.into());
+        let value: Value = serde_json::from_slice(&settled.text).unwrap();
+        let (web, db) = (&value["services"]["web"], &value["services"]["db"]);
+        assert_eq!(
+            (&web["image"], &web["pull_policy"]),
+            (&json!("nginx"), &json!("never"))
+        );
+        assert!(web["build"].is_object(), "what compose hashes stays");
+        assert_eq!(db["image"], "towline/shop/db:1f");
+        assert!(value["services"]["plain"].get("pull_policy").is_none());
+        assert!(!settled.has_builds());
+        let of_db = settled.services.iter().find(|service| service.name == "db");
+        let of_db = of_db.map(|service| (service.image.as_str(), service.reference.as_str()));
+        assert_eq!(of_db, Some(("towline/shop/db:1f", "db")));
     }
 
     #[test]

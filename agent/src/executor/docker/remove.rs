@@ -12,6 +12,7 @@ use super::engine::EngineError;
 use super::failure::{self, Failed};
 use super::folder;
 use super::job::{FALSE_OUTAGES, Interrupted, Job};
+use super::kept;
 use super::labels;
 use super::stop::Stop;
 
@@ -41,6 +42,7 @@ pub(super) async fn run(job: &mut Job<'_>, remove: &Remove) -> Result<(), Stop> 
             return Err(Stop::failed(FailureReason::ComposeFailed, words));
         }
     }
+    kept::forget(job, remove.volumes).await;
     let files = job.folder.clone();
     let fate = remove.volumes;
     let removed = tokio::task::spawn_blocking(move || match fate {

@@ -16,7 +16,7 @@ use tokio::process::{Child, Command};
 use towline_shared::failpoint::reach;
 use towline_shared::git::{self, Complaint, Credential, Entry, GitAddress, Kind, Reach, Reference};
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{FileMode, GitSource, ProjectFile, SOURCE_PASSWORD, Submodules};
+use towline_shared::spec::{Deploy, FileMode, GitSource, ProjectFile, SOURCE_PASSWORD, Submodules};
 
 use super::child;
 use super::folder::{self, Mount};
@@ -81,6 +81,20 @@ pub(super) async fn take(
 }
 
 impl Tree {
+    /// What of a deploy brings it back later when its images are settled: nothing is built then, so that the files that
+    /// are judged and mounted are enough.
+    pub fn lasting(&self, deploy: &Deploy, mounted: &[ProjectFile]) -> Deploy {
+        let is_mounted = |path: &str| mounted.iter().any(|file| file.path == path);
+        let judged = self
+            .files
+            .iter()
+            .filter(|file| !file.content.is_empty() && !is_mounted(&file.path));
+        Deploy {
+            files: mounted.iter().chain(judged).cloned().collect(),
+            ..deploy.clone()
+        }
+    }
+
     /// The files that containers mount, with all their content.
     pub fn mounted(&self, mounts: &[Mount]) -> Result<Vec<ProjectFile>, Stop> {
         let is_mounted = |file: &&ProjectFile| {

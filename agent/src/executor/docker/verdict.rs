@@ -237,6 +237,7 @@ pub(super) mod tests {
             name: name.into(),
             replicas,
             image: "image".into(),
+            reference: "image".into(),
             source: Source::Image,
             needs: Vec::new(),
             duty: Duty::Serve,

@@ -7,6 +7,7 @@
 use towline_shared::outcome::Step;
 
 use super::super::failure::{self, Failed};
+use super::super::model::Source;
 use super::super::stop::Stop;
 use super::{Attention, Deployment, Images, Phase};
 
@@ -17,7 +18,9 @@ impl Deployment<'_, '_> {
         }
         self.job.task.progress.begin(Step::Building).await?;
         "`docker compose build` to end".clone_into(&mut self.job.waiting_for);
-        let arguments = ["--progress", "plain", "build"];
+        let services = self.to_build();
+        let mut arguments = vec!["--progress", "plain", "build"];
+        arguments.extend(services.iter().map(String::as_str));
         let ended = self.compose(&arguments, Attention::Output).await?;
         if let Some(exit) = ended.failure() {
             return match failure::explain_build(&ended.last_lines, &exit) {
@@ -33,5 +36,15 @@ impl Deployment<'_, '_> {
         self.images = Images::Built;
         self.job.task.progress.begin(Step::Applying).await?;
         Ok(Phase::Done(()))
+    }
+
+    /// What is built: nothing of what is settled. No name stands for all.
+    fn to_build(&self) -> Vec<String> {
+        if self.pins.is_empty() {
+            return Vec::new();
+        }
+        let services = self.model.services.iter();
+        let built = services.filter(|service| service.source == Source::Build);
+        built.map(|service| service.name.clone()).collect()
     }
 }

@@ -3,6 +3,7 @@
 
 mod containers;
 mod events;
+mod images;
 mod logs;
 mod resources;
 mod stats;

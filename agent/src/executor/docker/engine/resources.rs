@@ -53,16 +53,6 @@ impl Engine {
             .await
     }
 
-    /// The engine's id of an image, if it has it.
-    pub async fn image_id(&self, reference: &str) -> Result<Option<String>, EngineError> {
-        let client = self.client().await?;
-        match self.call(client.inspect_image(reference)).await {
-            Ok(image) => Ok(image.id),
-            Err(error) if error.is_absent() => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
     pub async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
         let options = RemoveContainerOptionsBuilder::new()
             .force(true)

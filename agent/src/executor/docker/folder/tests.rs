@@ -84,7 +84,7 @@ fn what_was_never_deployed_is_removed() {
     let folder = ProjectFolder::new(state.path(), "shop");
     folder.remove_files().unwrap();
     // What the removal itself notes of its work.
-    std::fs::create_dir_all(folder.child_record().parent().unwrap()).unwrap();
+    std::fs::create_dir_all(folder.record("compose.json").parent().unwrap()).unwrap();
     folder.remove_files().unwrap();
     folder.create().unwrap();
     folder.sync(&[file("a", "1")], &[]).unwrap();
