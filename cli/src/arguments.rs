@@ -8,8 +8,8 @@ use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
         identities, installation, join, keys, login, logout, logs, members, notifications,
-        password, pipelines, plans, plugins, projects, ps, remove, retry, secrets, sessions, setup,
-        source, targets, teams, top, usage, users, webhooks, whoami,
+        password, pipelines, plans, plugins, projects, ps, releases, remove, retry, rollback,
+        secrets, sessions, setup, source, targets, teams, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -142,6 +142,11 @@ pub enum Command {
     Cancel(cancel::Cancel),
     /// Do a deployment once more, with the same files
     Retry(retry::Retry),
+    /// Bring back the release that ran before
+    Rollback(rollback::Rollback),
+    /// What was deployed, as it was frozen
+    #[command(subcommand)]
+    Releases(releases::Releases),
     /// List the containers of a target
     Ps(ps::Ps),
     /// Show what hosts and containers use, live

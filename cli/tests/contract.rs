@@ -6,6 +6,8 @@ mod account;
 mod plane;
 #[path = "contract/plugins.rs"]
 mod plugins;
+#[path = "contract/releases.rs"]
+mod releases;
 #[path = "contract/told.rs"]
 mod told;
 #[path = "contract/usage.rs"]

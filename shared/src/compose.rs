@@ -71,6 +71,22 @@ pub fn builds(files: &[ProjectFile], compose_file: &str) -> bool {
     findings.iter().any(|finding| finding.rule == Rule::Build)
 }
 
+/// The named volumes of a project, as far as the text of its compose file tells.
+pub fn named_volumes(files: &[ProjectFile], compose_file: &str) -> Vec<String> {
+    let file = files.iter().find(|file| file.path == compose_file);
+    let text = file
+        .filter(|file| file.content.len() <= MAX_COMPOSE_BYTES)
+        .and_then(|file| std::str::from_utf8(&file.content).ok());
+    let Some(Ok(tree)) = text.map(Tree::read) else {
+        return Vec::new();
+    };
+    let volumes = tree.roots().filter_map(|root| root.get("volumes"));
+    let names = volumes.flat_map(|volumes| volumes.fields().map(|field| field.key.to_owned()));
+    let mut names: Vec<String> = names.collect();
+    names.sort();
+    names
+}
+
 /// Why a compose file is read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum FileRole {

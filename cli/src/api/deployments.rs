@@ -50,6 +50,12 @@ pub struct Deployment {
     /// What it applies.
     #[serde(default)]
     pub release_id: Option<Uuid>,
+    /// The deployment whose release it brings back.
+    #[serde(default)]
+    pub rollback_of: Option<Uuid>,
+    /// What a rollback does not bring back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
     /// The images that run, resolved.
     #[serde(default)]
     pub images: Option<Vec<Image>>,
@@ -172,6 +178,9 @@ pub struct NewDeployment {
     /// The commit of the project's repository.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub commit: Option<String>,
+    /// What happens when it does not come up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub on_failure: Option<&'static str>,
 }
 
 /// What to remove where.
@@ -204,6 +213,28 @@ pub async fn remove(
 ) -> Result<Deployment, Failure> {
     let path = ["projects", &project.to_string(), "removals"];
     persist(|| client.post_once(&path, removal, idempotency_key)).await
+}
+
+/// To which release to go back, and where.
+#[derive(Debug, Serialize)]
+pub struct NewRollback {
+    /// The target's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub target: Option<Uuid>,
+    /// The deployment's or the release's id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub to: Option<Uuid>,
+}
+
+/// Asks for an earlier release. It is asked for again under the same key when no answer came.
+pub async fn roll_back(
+    client: &Client,
+    project: Uuid,
+    rollback: &NewRollback,
+    idempotency_key: &str,
+) -> Result<Deployment, Failure> {
+    let path = ["projects", &project.to_string(), "rollback"];
+    persist(|| client.post_once(&path, rollback, idempotency_key)).await
 }
 
 async fn persist<Asking: Future<Output = Result<Deployment, Failure>>>(

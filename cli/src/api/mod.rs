@@ -24,6 +24,7 @@ mod problem;
 pub mod project_members;
 pub mod projects;
 pub mod reference;
+pub mod releases;
 pub mod secrets;
 pub mod setup;
 pub mod sources;

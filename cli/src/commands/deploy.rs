@@ -71,6 +71,9 @@ pub struct Deploy {
     /// What happens when the agent dies in the middle
     #[arg(long, value_enum, value_name = "POLICY")]
     on_agent_death: Option<Interruption>,
+    /// Bring back what ran before when this does not come up
+    #[arg(long)]
+    roll_back_on_failure: bool,
     /// Under the same key the same deployment is made only once, ever [default: a new key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -242,6 +245,7 @@ impl Deploy {
             interruption: self.on_agent_death.map(|policy| policy.word().to_owned()),
             branch: self.branch.clone(),
             commit: self.commit.clone(),
+            on_failure: self.roll_back_on_failure.then_some("roll_back"),
         };
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),

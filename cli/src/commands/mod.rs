@@ -26,8 +26,10 @@ pub mod plans;
 pub mod plugins;
 pub mod projects;
 pub mod ps;
+pub mod releases;
 pub mod remove;
 pub mod retry;
+pub mod rollback;
 pub mod secrets;
 pub mod sessions;
 pub mod setup;
@@ -143,6 +145,8 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Deployments(command) => command.run(session).await,
         Command::Cancel(command) => command.run(session).await,
         Command::Retry(command) => command.run(session).await,
+        Command::Rollback(command) => command.run(session).await,
+        Command::Releases(command) => command.run(session).await,
         Command::Ps(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
         Command::Usage(command) => command.run(session).await,

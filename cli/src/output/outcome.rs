@@ -72,6 +72,7 @@ pub fn end(deployment: &Deployment, surface: Surface) -> String {
     let clean = |text: &str| plain::for_reader(text, surface.reader).into_owned();
     let what = match deployment.kind.as_deref() {
         Some("remove") => "Removal",
+        _ if deployment.rollback_of.is_some() => "Rollback",
         _ => "Deployment",
     };
     let took = match (deployment.created_at, deployment.finished_at) {
@@ -111,10 +112,28 @@ pub fn end(deployment: &Deployment, surface: Surface) -> String {
     lines.join("\n  ")
 }
 
-fn image_sentence(image: &Image) -> String {
-    let digest = image.id.strip_prefix("sha256:").unwrap_or(&image.id);
-    let short: String = digest.chars().take(12).collect();
-    format!("{} runs {} ({short})", image.service, image.reference)
+/// Which image a service runs.
+pub fn image_sentence(image: &Image) -> String {
+    format!(
+        "{} runs {} ({})",
+        image.service,
+        image.reference,
+        short_id(&image.id)
+    )
+}
+
+/// As much of an image's id as tells it from others.
+pub fn short_id(id: &str) -> String {
+    let digest = id.strip_prefix("sha256:").unwrap_or(id);
+    digest.chars().take(12).collect()
+}
+
+/// What a deployment does, in a word.
+fn kind(deployment: &Deployment) -> Option<&str> {
+    match deployment.rollback_of {
+        Some(_) => Some("rollback"),
+        None => deployment.kind.as_deref(),
+    }
 }
 
 /// A table of deployments.
@@ -142,7 +161,7 @@ pub fn table(deployments: &[Deployment], surface: Surface) -> String {
             deployment.id.to_string().into(),
             deployment.project.name.as_str().into(),
             deployment.target.name.as_str().into(),
-            deployment.kind.as_deref().into(),
+            kind(deployment).into(),
             status(deployment),
             age(deployment.created_at, now).into(),
             took.into(),
@@ -167,7 +186,14 @@ pub fn details(deployment: &Deployment, surface: Surface) -> String {
             "environment",
             deployment.environment.clone().unwrap_or_default(),
         ),
-        ("kind", deployment.kind.clone().unwrap_or_default()),
+        ("kind", kind(deployment).unwrap_or_default().to_owned()),
+        (
+            "rollback of",
+            deployment
+                .rollback_of
+                .map(|id| id.to_string())
+                .unwrap_or_default(),
+        ),
         ("status", deployment.status.as_str().to_owned()),
         ("step", deployment.step.clone().unwrap_or_default()),
         ("reason", deployment.reason.clone().unwrap_or_default()),

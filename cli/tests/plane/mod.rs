@@ -67,6 +67,8 @@ pub struct World {
     pub cancelling: Cancelling,
     /// The bodies of asked removals.
     pub removals: Vec<Value>,
+    /// The bodies of asked rollbacks.
+    pub rollbacks: Vec<Value>,
     /// The `tail` that each stream of the container's log was opened with.
     pub container_tails: Vec<u64>,
 }
@@ -120,6 +122,7 @@ impl Default for World {
             cancels: 0,
             cancelling: Cancelling::Heard,
             removals: Vec::new(),
+            rollbacks: Vec::new(),
             container_tails: Vec::new(),
         }
     }

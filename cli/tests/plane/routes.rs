@@ -69,6 +69,9 @@ pub fn router(world: Shared) -> Router {
         )
         .route("/metrics/latest", get(latest))
         .route("/projects/{id}/removals", post(remove))
+        .route("/projects/{id}/rollback", post(roll_back))
+        .route("/projects/{id}/releases", get(releases))
+        .route("/projects/{id}/releases/{from}/diff/{to}", get(differences))
         .route("/deployments/{id}/retry", post(retry))
         .route("/projects", get(projects).post(new_project))
         .route("/projects/{id}/files", put(files))
@@ -405,6 +408,34 @@ async fn remove(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Va
         &json!({ "status": "queued", "kind": "remove" }),
         0,
     ))
+}
+
+async fn roll_back(State(world): State<Shared>, Json(body): Json<Value>) -> Json<Value> {
+    world.lock().unwrap().rollbacks.push(body);
+    let facts = json!({
+        "status": "queued", "rollback_of": DEPLOYMENT, "warnings": ["the named volume data keeps what is in it"],
+    });
+    Json(deployment_as(&facts, 3))
+}
+
+async fn releases() -> Json<Value> {
+    Json(json!({ "next_cursor": null, "items": [{
+        "id": PROJECT, "digest": "0123456789abcdef", "compose_file": "compose.yaml", "deployments": 2,
+        "last_deployed_at": "2026-01-31T12:00:00Z",
+        "images": [{ "service": "web", "reference": "nginx:latest", "id": "sha256:0123456789abcdef", "digests": [] }],
+    }] }))
+}
+
+async fn differences() -> Json<Value> {
+    let image = |id: &str| json!({ "reference": "nginx:latest", "id": id });
+    Json(json!({
+        "files": [
+            { "path": "page", "change": "changed", "text": "--- a/page\n+++ b/page\n-one\n+two\n", "note": null },
+            { "path": "logo.png", "change": "added", "text": null, "note": "it is no text" },
+        ],
+        "images": [{ "service": "web", "from": image("sha256:01"), "to": image("sha256:02") }],
+        "secrets": [{ "key": "PASSWORD", "from": 1, "to": null }],
+    }))
 }
 
 async fn retry() -> (StatusCode, Json<Value>) {

@@ -5,7 +5,7 @@ use axum::extract::State;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use towline_shared::ids::{DeploymentId, ProjectId, TargetId};
-use towline_shared::spec::{Interruption, VolumeFate};
+use towline_shared::spec::{Interruption, OnFailure, VolumeFate};
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
@@ -48,7 +48,9 @@ pub struct LogPlace {
 
 impl From<store::Deployment> for Deployment {
     fn from(deployment: store::Deployment) -> Self {
-        let untouched = deployment.status == JobState::Queued && deployment.attempts == 0;
+        let untouched = deployment.status == JobState::Queued
+            && deployment.attempts == 0
+            && deployment.rollback_of.is_none();
         let log = LogPlace {
             lines: deployment.log_lines.or(untouched.then_some(0)),
             url: format!("{API}/deployments/{}/log", deployment.id),
@@ -76,6 +78,10 @@ pub struct CreateDeployment {
     branch: Option<String>,
     /// The very commit, by its whole name, instead of a branch.
     commit: Option<String>,
+    /// What happens on the host when it does not come up: `leave`, the default, or `roll_back`, which brings back what
+    /// ran before.
+    #[schema(value_type = Option<String>)]
+    on_failure: Option<OnFailure>,
 }
 
 /// What to take away.
@@ -134,6 +140,7 @@ pub async fn create(
         interruption: new.interruption,
         branch: new.branch,
         commit: new.commit,
+        on_failure: new.on_failure,
     };
     let key = idempotency_key(&headers)?;
     Ok(accepted(
@@ -228,7 +235,8 @@ pub async fn retry(
     ))
 }
 
-fn accepted(deployment: store::Deployment) -> Accepted {
+/// The answer to what was queued.
+pub(super) fn accepted(deployment: store::Deployment) -> Accepted {
     let location = format!("{API}/deployments/{}", deployment.id);
     (
         StatusCode::ACCEPTED,
@@ -242,7 +250,8 @@ fn status(text: &str) -> Result<JobState, Problem> {
         .map_err(|_| Problem::invalid("status", format!("{text:?} is no status of a deployment")))
 }
 
-fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
+/// The key under which a request is done once.
+pub(super) fn idempotency_key(headers: &HeaderMap) -> Result<Option<&str>, Problem> {
     let Some(value) = headers.get(IDEMPOTENCY_KEY) else {
         return Ok(None);
     };

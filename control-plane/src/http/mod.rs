@@ -44,6 +44,7 @@ mod project_members;
 mod projects;
 mod rates;
 mod reference;
+mod releases;
 mod request;
 mod router;
 mod rule;

@@ -16,9 +16,9 @@ use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
     enrolment, enrolment_tokens, files, health, identities, installation, invitations, linger, me,
     members, metrics, notification_channels, notification_rules, notifications, openapi,
-    password_resets, plans, plugins, project_members, projects, reference, request, secrets,
-    sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets, teams, totp,
-    usage, users, webhooks,
+    password_resets, plans, plugins, project_members, projects, reference, releases, request,
+    secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets, teams,
+    totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -342,7 +342,11 @@ fn deploys(api: &Api) -> OpenApiRouter<Api> {
     let rule = Rule::of(Area::Deployments, Permission::Deploy);
     let of_project = OpenApiRouter::new()
         .routes(routes!(deployments::create))
-        .routes(routes!(deployments::remove));
+        .routes(routes!(deployments::remove))
+        .routes(routes!(releases::roll_back))
+        .routes(routes!(releases::list))
+        .routes(routes!(releases::show))
+        .routes(routes!(releases::diff));
     let all = OpenApiRouter::new().routes(routes!(deployments::list));
     let one = OpenApiRouter::new()
         .routes(routes!(deployments::show))

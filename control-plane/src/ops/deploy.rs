@@ -4,12 +4,12 @@ use serde_json::{Value, json};
 use towline_shared::compose::{self, Finding, Severity};
 use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
-use towline_shared::spec::{Interruption, ProjectFile};
+use towline_shared::spec::{Interruption, OnFailure, ProjectFile};
 
 use super::plugin::{about_deployment, ask, hooks_of};
 use super::source::{self, At};
 use super::submit::{
-    Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
+    Apply, Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
 };
 use super::{OpsError, refusal};
 use crate::domain::secrets::check_environment;
@@ -37,6 +37,8 @@ pub struct NewDeployment {
     pub branch: Option<String>,
     /// The very commit, instead.
     pub commit: Option<String>,
+    /// What happens when it does not come up; it is left as it is unless something else is said.
+    pub on_failure: Option<OnFailure>,
 }
 
 /// Queues a deployment of the project's present files, if the team's plugins let it. The same idempotency key gives
@@ -84,6 +86,10 @@ async fn judge_and_submit(
             .as_deref()
             .map(|commit| json!({ "commit": commit })),
     );
+    let on_failure = new.on_failure.unwrap_or(OnFailure::Leave);
+    if on_failure != OnFailure::Leave {
+        request.push(json!({ "on_failure": on_failure }));
+    }
     let key = Key::of(idempotency_key, &Value::Array(request))?;
     if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
         return Ok(first);
@@ -107,15 +113,20 @@ async fn judge_and_submit(
         project: &project,
         target: servant.target.id,
         environment,
-        work: Wish::Deploy {
-            compose_file: &compose_file,
+        work: Wish::Deploy(Apply {
+            compose_file,
             files,
+            hooks,
+            images: Vec::new(),
             settle_ms,
+            on_failure,
             commit: sourced.map(|sourced| sourced.commit),
-        },
+        }),
         deadline_s,
         interruption,
         retry_of: None,
+        rollback_of: None,
+        notes: Vec::new(),
         said,
     };
     submit(store, tenant, submission, key, &servant).await

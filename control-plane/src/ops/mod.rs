@@ -8,11 +8,13 @@ mod error;
 mod plugin;
 mod project;
 mod refusal;
+mod release_diff;
 mod remove;
 mod renew;
 mod reset;
 mod retry;
 mod revoke;
+mod rollback;
 mod second_factor;
 mod setup;
 mod sign_in;
@@ -30,11 +32,13 @@ pub use enroll::enroll;
 pub use error::OpsError;
 pub use plugin::test_plugin;
 pub use project::create_project;
+pub use release_diff::diff_releases;
 pub use remove::{NewRemoval, remove};
 pub use renew::{renew, renew_live};
 pub use reset::use_reset;
 pub use retry::retry;
 pub use revoke::revoke;
+pub use rollback::{NewRollback, RolledBack, rollback};
 pub use second_factor::{
     Proposed, disable_second_factor, enable_second_factor, propose_second_factor,
 };

@@ -55,6 +55,20 @@ pub(super) fn about_deployment(
     }
 }
 
+/// Whether a rollback may be.
+pub(super) fn about_rollback(
+    tenant: &Tenant,
+    project: &Project,
+    servant: &Servant,
+    environment: Option<&str>,
+    to: DeploymentId,
+) -> Question {
+    let hooks = &[Hook::BeforeDeploy];
+    let mut question = about_deployment(hooks, tenant, project, servant, environment, None);
+    question.data["rollback_of"] = json!(to);
+    question
+}
+
 /// Whether a project may be.
 pub(super) fn about_project(tenant: &Tenant, name: &str) -> Question {
     Question {

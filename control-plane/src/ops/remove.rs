@@ -56,6 +56,8 @@ async fn check_and_submit(
         deadline_s,
         interruption: Interruption::Resume,
         retry_of: None,
+        rollback_of: None,
+        notes: Vec::new(),
         said: Vec::new(),
     };
     submit(store, tenant, submission, key, &servant).await

@@ -6,13 +6,10 @@ use towline_shared::spec::VolumeFate;
 
 use super::deploy::judge;
 use super::plugin::{about_deployment, ask, hooks_of};
-use super::source::{self, At, Sourced};
-use super::submit::{Submission, Wish, refuse_revoked, submit};
-use super::{OpsError, refusal};
-use crate::domain::plugin::Hook;
+use super::submit::{Apply, Submission, Wish, refuse_revoked, submit};
+use super::{OpsError, refusal, rollback, source};
 use crate::egress::Egress;
-use crate::store::releases::Release;
-use crate::store::{Deployment, Project, Store, StoreError, Tenant, counted, jobs};
+use crate::store::{Deployment, Store, StoreError, Tenant, counted, jobs};
 
 /// Queues a new deployment like an ended one, if the team's plugins let it.
 pub async fn retry(
@@ -51,22 +48,29 @@ async fn submit_again(
         Some(release) => Some(store.release(project.id, release).await?),
         None => None,
     };
-    let compose_file;
-    let mut hooks: &[Hook] = &[];
+    let settle_ms = duration(terms.settle_ms)?;
     let work = match release {
         Some(release) => {
-            let sourced = again(store, egress, tenant, &project, &release).await?;
+            let sourced = source::again(store, egress, tenant, &project, &release).await?;
             let view = sourced
                 .as_ref()
                 .map_or(&release.files, |sourced| &sourced.view);
             judge(&project, &servant, view)?;
-            hooks = hooks_of(view, &release.compose_file);
-            compose_file = release.compose_file;
-            Wish::Deploy {
-                compose_file: &compose_file,
-                files: release.files,
-                settle_ms: duration(terms.settle_ms)?,
-                commit: sourced.map(|sourced| sourced.commit),
+            let hooks = hooks_of(view, &release.compose_file);
+            let commit = sourced.map(|sourced| sourced.commit);
+            match terms.rollback_of() {
+                Some(back) => rollback::again(store, tenant, back)
+                    .await?
+                    .wish(settle_ms, commit),
+                None => Wish::Deploy(Apply {
+                    compose_file: release.compose_file,
+                    files: release.files,
+                    hooks,
+                    images: Vec::new(),
+                    settle_ms,
+                    on_failure: terms.on_failure(),
+                    commit,
+                }),
             }
         }
         None => Wish::Remove(match terms.volumes.as_deref() {
@@ -75,13 +79,13 @@ async fn submit_again(
         }),
     };
     let environment = terms.environment.as_deref();
-    let said = match &work {
-        Wish::Deploy { .. } => {
+    let said = match work.hooks() {
+        Some(hooks) => {
             let again = Some(former.id);
             let question = about_deployment(hooks, tenant, &project, &servant, environment, again);
             ask(store, egress, tenant, question).await?
         }
-        Wish::Remove(_) => Vec::new(),
+        None => Vec::new(),
     };
     let submission = Submission {
         project: &project,
@@ -91,24 +95,11 @@ async fn submit_again(
         deadline_s: duration(terms.deadline_s)?,
         interruption: jobs::interruption(&terms.interruption)?,
         retry_of: Some(former.id),
+        rollback_of: terms.rollback_of(),
+        notes: Vec::new(),
         said,
     };
     submit(store, tenant, submission, None, &servant).await
-}
-
-/// The commit of a release once more, where it has one.
-async fn again(
-    store: &Store,
-    egress: &Egress,
-    tenant: &Tenant,
-    project: &Project,
-    release: &Release,
-) -> Result<Option<Sourced>, OpsError> {
-    let Some(source) = &release.source else {
-        return Ok(None);
-    };
-    let at = At::Commit(&source.commit);
-    source::look(store, egress, tenant, project, &release.files, at).await
 }
 
 fn duration(stored: i64) -> Result<u32, OpsError> {

@@ -12,6 +12,7 @@ use super::submit::Commit;
 use crate::domain::repository::{self, check_folder, check_login};
 use crate::egress::Egress;
 use crate::repository::{Limits, Login, Repositories, RepositoryError, Snapshot};
+use crate::store::releases::Release;
 use crate::store::{NewSource, Project, ProjectSource, Store, StoreError, Tenant};
 
 /// What a person waits for is answered within a minute.
@@ -125,6 +126,21 @@ pub(super) async fn look(
         title: snapshot.title,
     };
     Ok(Some(Sourced { commit, view }))
+}
+
+/// Looks at the commit of a release once more, where it has one.
+pub(super) async fn again(
+    store: &Store,
+    egress: &Egress,
+    tenant: &Tenant,
+    project: &Project,
+    release: &Release,
+) -> Result<Option<Sourced>, OpsError> {
+    let Some(source) = &release.source else {
+        return Ok(None);
+    };
+    let at = At::Commit(&source.commit);
+    look(store, egress, tenant, project, &release.files, at).await
 }
 
 async fn read(

@@ -5,12 +5,12 @@ use sha2::{Digest as _, Sha256};
 use towline_shared::failpoint::reach;
 use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
 use towline_shared::spec::{
-    Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, ProjectFile, Remove,
-    SealedSpec, VolumeFate, Work,
+    Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, PinnedImage, ProjectFile,
+    Remove, SealedSpec, VolumeFate, Work,
 };
 
 use super::OpsError;
-use crate::domain::plugin::{Said, note_said};
+use crate::domain::plugin::{Hook, Said, note_said};
 use crate::domain::webhook::WebhookEvent;
 use crate::store::audit::{self, Entry};
 use crate::store::db::{Conn, Tx};
@@ -38,27 +38,41 @@ pub(super) struct Submission<'a> {
     pub(super) project: &'a Project,
     pub(super) target: TargetId,
     pub(super) environment: Option<&'a str>,
-    pub(super) work: Wish<'a>,
+    pub(super) work: Wish,
     pub(super) deadline_s: u32,
     pub(super) interruption: Interruption,
     pub(super) retry_of: Option<DeploymentId>,
+    pub(super) rollback_of: Option<DeploymentId>,
+    /// What its log begins with.
+    pub(super) notes: Vec<String>,
     pub(super) said: Vec<Said>,
 }
 
 /// What there is to do.
-pub(super) enum Wish<'a> {
-    /// Apply files, over a commit where they come from one.
-    Deploy {
-        compose_file: &'a str,
-        files: Vec<ProjectFile>,
-        settle_ms: u32,
-        commit: Option<Commit>,
-    },
+pub(super) enum Wish {
+    /// Bring the project to the state of a release.
+    Deploy(Apply),
     /// Take the project away.
     Remove(VolumeFate),
 }
 
+/// A release to apply.
+pub(super) struct Apply {
+    pub(super) compose_file: String,
+    /// The project's own files.
+    pub(super) files: Vec<ProjectFile>,
+    /// What the team's plugins are asked before.
+    pub(super) hooks: &'static [Hook],
+    /// The images that are settled already.
+    pub(super) images: Vec<PinnedImage>,
+    pub(super) settle_ms: u32,
+    pub(super) on_failure: OnFailure,
+    /// The commit that the files lie over.
+    pub(super) commit: Option<Commit>,
+}
+
 /// A commit to deploy.
+#[derive(Clone)]
 pub(super) struct Commit {
     pub(super) source: GitSource,
     /// The branch that it is the last commit of, when it was asked for by that.
@@ -67,27 +81,60 @@ pub(super) struct Commit {
     pub(super) title: String,
 }
 
-impl Wish<'_> {
+impl Wish {
     const fn kind(&self) -> DeploymentKind {
         match self {
-            Self::Deploy { .. } => DeploymentKind::Deploy,
+            Self::Deploy(_) => DeploymentKind::Deploy,
             Self::Remove(_) => DeploymentKind::Remove,
+        }
+    }
+
+    /// What the team's plugins are asked before; nothing about a removal.
+    pub(super) const fn hooks(&self) -> Option<&'static [Hook]> {
+        match self {
+            Self::Deploy(apply) => Some(apply.hooks),
+            Self::Remove(_) => None,
         }
     }
 
     const fn settle_ms(&self) -> u32 {
         match self {
-            Self::Deploy { settle_ms, .. } => *settle_ms,
+            Self::Deploy(apply) => apply.settle_ms,
             Self::Remove(_) => 0,
         }
     }
 
     const fn volumes(&self) -> Option<&'static str> {
         match self {
-            Self::Deploy { .. } => None,
+            Self::Deploy(_) => None,
             Self::Remove(VolumeFate::Keep) => Some("keep"),
             Self::Remove(VolumeFate::Delete) => Some("delete"),
         }
+    }
+
+    const fn on_failure(&self) -> OnFailure {
+        match self {
+            Self::Deploy(apply) => apply.on_failure,
+            Self::Remove(_) => OnFailure::Leave,
+        }
+    }
+}
+
+impl Apply {
+    /// What older agents can do, they are asked for in their words.
+    fn work(self, deploy: Deploy) -> Work {
+        let source = self.commit.map(|commit| commit.source);
+        let is_plain =
+            self.images.is_empty() && self.on_failure == OnFailure::Leave && source.is_none();
+        if is_plain {
+            return Work::Deploy(deploy);
+        }
+        Work::Release(DeployRelease {
+            deploy,
+            images: self.images,
+            source,
+            on_failure: self.on_failure,
+        })
     }
 }
 
@@ -177,6 +224,10 @@ pub(super) async fn submit(
     servant: &Servant,
 ) -> Result<Deployment, OpsError> {
     let (deployment, job) = (DeploymentId::new(), JobId::new());
+    if !submission.notes.is_empty() {
+        // Before the job can be claimed: its agent is told where its log goes on.
+        store.begin_log(job, &submission.notes).await?;
+    }
     let mut tx = store.main().begin().await?;
     let now = tx.now().await?;
     projects::lock(&mut tx, tenant, submission.project.id).await?;
@@ -223,7 +274,12 @@ async fn insert(
     let interruption = interruption_name(submission.interruption);
     let said = submission.said;
     let (settle_ms, volumes) = (submission.work.settle_ms(), submission.work.volumes());
-    let (work, release, commit) = freeze(tx, submission.project, submission.work, now).await?;
+    let on_failure = submission.work.on_failure();
+    let commit = match &submission.work {
+        Wish::Deploy(Apply { commit, .. }) => commit.clone(),
+        Wish::Remove(_) => None,
+    };
+    let (work, release) = freeze(tx, submission.project, submission.work, now).await?;
     let spec = JobSpec {
         project,
         target,
@@ -246,6 +302,8 @@ async fn insert(
         volumes,
         triggered_by: tenant.user(),
         retry_of: submission.retry_of,
+        rollback_of: submission.rollback_of,
+        on_failure,
     };
     deployments::insert(tx, tenant, &row, now).await?;
     let new = NewJob {
@@ -279,47 +337,33 @@ async fn insert(
 async fn freeze(
     tx: &mut Tx,
     project: &Project,
-    wish: Wish<'_>,
+    wish: Wish,
     now: DateTime<Utc>,
-) -> Result<(Work, Option<ReleaseId>, Option<Commit>), OpsError> {
-    match wish {
-        Wish::Deploy {
-            compose_file,
-            files,
-            settle_ms,
-            commit,
-        } => {
-            let source = commit.as_ref().map(|commit| commit.source.clone());
-            let release =
-                releases::freeze(tx, project.id, compose_file, &files, source.as_ref(), now);
-            let release = release.await?;
-            let deploy = Deploy {
-                release,
-                compose_project: project.name.clone(),
-                compose_file: compose_file.to_owned(),
-                files,
-                settle_ms,
-            };
-            // What older agents can do, they are asked for in their words.
-            let work = match source {
-                None => Work::Deploy(deploy),
-                Some(source) => Work::Release(DeployRelease {
-                    deploy,
-                    images: Vec::new(),
-                    source: Some(source),
-                    on_failure: OnFailure::Leave,
-                }),
-            };
-            Ok((work, Some(release), commit))
-        }
+) -> Result<(Work, Option<ReleaseId>), OpsError> {
+    let apply = match wish {
+        Wish::Deploy(apply) => apply,
         Wish::Remove(volumes) => {
             let remove = Remove {
                 compose_project: project.name.clone(),
                 volumes,
             };
-            Ok((Work::Remove(remove), None, None))
+            return Ok((Work::Remove(remove), None));
         }
-    }
+    };
+    let frozen = releases::Frozen {
+        compose_file: &apply.compose_file,
+        files: &apply.files,
+        source: apply.commit.as_ref().map(|commit| &commit.source),
+    };
+    let release = releases::freeze(tx, project.id, frozen, now).await?;
+    let deploy = Deploy {
+        release,
+        compose_project: project.name.clone(),
+        compose_file: apply.compose_file.clone(),
+        files: apply.files.clone(),
+        settle_ms: apply.settle_ms,
+    };
+    Ok((apply.work(deploy), Some(release)))
 }
 
 async fn write_audit(
@@ -335,6 +379,7 @@ async fn write_audit(
         "release": row.release,
         "environment": row.environment,
         "retry_of": row.retry_of,
+        "rollback_of": row.rollback_of,
     });
     note_said(&mut detail, said);
     let entry = Entry {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use towline_shared::ids::{DeploymentId, JobId, ProjectId, ReleaseId, TargetId, UserId};
 use towline_shared::outcome::ServiceImage;
-use towline_shared::spec::PinnedImage;
+use towline_shared::spec::{OnFailure, PinnedImage};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -45,6 +45,12 @@ pub struct Deployment {
     /// The release it applies.
     #[schema(value_type = Option<Uuid>)]
     pub release_id: Option<ReleaseId>,
+    /// The deployment whose release it brings back, with the images that ran then; absent when it is no rollback.
+    #[schema(value_type = Option<Uuid>)]
+    pub rollback_of: Option<DeploymentId>,
+    /// What happens on the host when it does not come up: `leave` or `roll_back`.
+    #[schema(value_type = String)]
+    pub on_failure: OnFailure,
     /// The images that run, when it succeeded.
     pub images: Vec<Image>,
     /// When it was asked for.
@@ -107,6 +113,9 @@ pub struct Image {
     pub reference: String,
     /// The engine's image id.
     pub id: String,
+    /// Under which digests registries have it; none for one that was built on the host.
+    #[serde(default)]
+    pub digests: Vec<String>,
 }
 
 impl From<&ServiceImage> for Image {
@@ -115,6 +124,7 @@ impl From<&ServiceImage> for Image {
             service: image.service.clone(),
             reference: image.reference.clone(),
             id: image.id.clone(),
+            digests: Vec::new(),
         }
     }
 }
@@ -125,6 +135,18 @@ impl From<&PinnedImage> for Image {
             service: image.service.clone(),
             reference: image.reference.clone(),
             id: image.id.clone(),
+            digests: image.digests.clone(),
+        }
+    }
+}
+
+impl From<Image> for PinnedImage {
+    fn from(image: Image) -> Self {
+        Self {
+            service: image.service,
+            reference: image.reference,
+            id: image.id,
+            digests: image.digests,
         }
     }
 }
@@ -146,7 +168,7 @@ macro_rules! select_deployments {
         concat!(
             "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.environment, d.kind, d.status,
                 d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
-                d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
+                d.rollback_of, d.on_failure, d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
                 d.log_lines, d.log
              FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
              LEFT JOIN users u ON u.id = d.triggered_by
@@ -173,6 +195,8 @@ struct Row {
     agent_offline_since: Option<DateTime<Utc>>,
     attempts: i64,
     release_id: Option<Uuid>,
+    rollback_of: Option<Uuid>,
+    on_failure: String,
     images: Option<Json<Vec<Image>>>,
     created_at: DateTime<Utc>,
     started_at: Option<DateTime<Utc>>,
@@ -210,6 +234,8 @@ impl TryFrom<Row> for Deployment {
             agent_offline_since: row.agent_offline_since,
             attempts: counted(row.attempts),
             release_id: row.release_id.map(Into::into),
+            rollback_of: row.rollback_of.map(Into::into),
+            on_failure: on_failure(&row.on_failure),
             images: row.images.map(|Json(images)| images).unwrap_or_default(),
             created_at: row.created_at,
             started_at: row.started_at,
@@ -218,6 +244,21 @@ impl TryFrom<Row> for Deployment {
             log_lines: row.log_lines.map(counted),
             job: row.log.into(),
         })
+    }
+}
+
+/// The name in the API and the database.
+pub(crate) const fn on_failure_name(on_failure: OnFailure) -> &'static str {
+    match on_failure {
+        OnFailure::Leave => "leave",
+        OnFailure::RollBack => "roll_back",
+    }
+}
+
+fn on_failure(name: &str) -> OnFailure {
+    match name {
+        "roll_back" => OnFailure::RollBack,
+        _ => OnFailure::Leave,
     }
 }
 
@@ -316,11 +357,24 @@ impl Store {
         let terms = optional!(
             reader.conn(),
             Terms,
-            "SELECT settle_ms, deadline_s, interruption, volumes, environment FROM deployments WHERE id = $1 AND team_id = $2",
+            "SELECT settle_ms, deadline_s, interruption, volumes, environment, rollback_of, on_failure
+             FROM deployments WHERE id = $1 AND team_id = $2",
             id.uuid(),
             tenant.team().uuid()
         )?;
         terms.ok_or(StoreError::NotFound(Resource::Deployment))
+    }
+}
+
+impl Terms {
+    /// The deployment that it brought back.
+    pub(crate) fn rollback_of(&self) -> Option<DeploymentId> {
+        self.rollback_of.map(Into::into)
+    }
+
+    /// What was to happen if it did not come up.
+    pub(crate) fn on_failure(&self) -> OnFailure {
+        on_failure(&self.on_failure)
     }
 }
 
@@ -340,6 +394,8 @@ pub(crate) struct Terms {
     pub(crate) interruption: String,
     pub(crate) volumes: Option<String>,
     pub(crate) environment: Option<String>,
+    rollback_of: Option<Uuid>,
+    on_failure: String,
 }
 
 /// A new deployment's row.
@@ -357,6 +413,8 @@ pub(crate) struct NewRow<'a> {
     pub(crate) volumes: Option<&'a str>,
     pub(crate) triggered_by: UserId,
     pub(crate) retry_of: Option<DeploymentId>,
+    pub(crate) rollback_of: Option<DeploymentId>,
+    pub(crate) on_failure: OnFailure,
 }
 
 pub(crate) async fn insert(
@@ -369,8 +427,8 @@ pub(crate) async fn insert(
         tx.conn(),
         "INSERT INTO deployments (id, team_id, project_id, target_id, release_id, platform, kind, status, log,
             settle_ms, deadline_s, interruption, volumes, attempts, triggered_by, retry_of, environment, created_at,
-            updated_at)
-         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15)",
+            updated_at, rollback_of, on_failure)
+         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15, $16, $17)",
         row.id.uuid(),
         tenant.team().uuid(),
         row.project.uuid(),
@@ -385,7 +443,9 @@ pub(crate) async fn insert(
         row.triggered_by.uuid(),
         row.retry_of.map(DeploymentId::uuid),
         row.environment,
-        now
+        now,
+        row.rollback_of.map(DeploymentId::uuid),
+        on_failure_name(row.on_failure)
     )?;
     Ok(())
 }

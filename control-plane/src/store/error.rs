@@ -107,6 +107,8 @@ pub enum Resource {
     PluginRun,
     /// A project.
     Project,
+    /// A release of a project.
+    Release,
     /// A secret of a project.
     Secret,
     /// A former value of a secret.
@@ -147,6 +149,7 @@ impl fmt::Display for Resource {
             Self::Plugin => "plugin",
             Self::PluginRun => "run of a plugin",
             Self::Project => "project",
+            Self::Release => "release",
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",
             Self::Session => "session",

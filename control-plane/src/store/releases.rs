@@ -18,16 +18,27 @@ pub(crate) struct Release {
     pub(crate) source: Option<GitSource>,
 }
 
+/// What a release consists of.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Frozen<'a> {
+    pub(crate) compose_file: &'a str,
+    pub(crate) files: &'a [ProjectFile],
+    pub(crate) source: Option<&'a GitSource>,
+}
+
 /// Freezes files over a commit; equal ones are the same release.
 pub(crate) async fn freeze(
     tx: &mut Tx,
     project: ProjectId,
-    compose_file: &str,
-    files: &[ProjectFile],
-    source: Option<&GitSource>,
+    frozen: Frozen<'_>,
     now: DateTime<Utc>,
 ) -> Result<ReleaseId> {
-    let bytes = encoded(&files)?;
+    let Frozen {
+        compose_file,
+        files,
+        source,
+    } = frozen;
+    let bytes = encoded(files)?;
     let commit = source.map(encoded).transpose()?;
     let digest: [u8; 32] = Sha256::new()
         .chain_update(compose_file)

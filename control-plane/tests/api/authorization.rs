@@ -81,6 +81,8 @@ impl Route {
             .replace("{key}", "KEY")
             .replace("{member}", id)
             .replace("{pipeline}", id)
+            .replace("{release}", id)
+            .replace("{other}", id)
             .replace("{name}", "web-1")
     }
 
@@ -368,7 +370,11 @@ fn whom(route: &Route) -> For {
         ("api-keys", _) => Permission::ManageKeys,
         ("plugins" | "plugin-runs", _) => Permission::ManagePlugins,
         ("invitations" | "members", _) => Permission::ManageMembers,
-        ("projects", path) if path.ends_with("/deployments") || path.ends_with("/removals") => {
+        ("projects", path)
+            if ["/deployments", "/removals", "/rollback"]
+                .iter()
+                .any(|end| path.ends_with(end)) =>
+        {
             Permission::Deploy
         }
         ("deployments", _) => Permission::Deploy,

@@ -154,6 +154,11 @@ impl Host {
     /// Takes an offer up to its beginning.
     pub async fn begin(&mut self) -> Attempt {
         let offer = self.offer().await;
+        self.take(&offer).await
+    }
+
+    /// Takes an offer that has come.
+    pub async fn take(&mut self, offer: &Offer) -> Attempt {
         self.log = offer.log;
         self.say(FromAgent::Accepted(offer.attempt)).await;
         assert!(matches!(self.hear().await, FromServer::Go(attempt) if attempt == offer.attempt));

@@ -29,6 +29,7 @@ mod projects;
 mod rates;
 mod receiver;
 mod reference;
+mod releases;
 mod scopes;
 mod server;
 mod sessions;

@@ -56,10 +56,15 @@ fn needs(route: &Route) -> Needs {
         ("metrics", _) => Area::Metrics,
         ("targets", path) if path.contains("/metrics") => Area::Metrics,
         ("targets", _) => Area::Targets,
-        ("projects", path) if path.ends_with("/deployments") || path.ends_with("/removals") => {
+        ("projects", path)
+            if ["/deployments", "/removals", "/rollback"]
+                .iter()
+                .any(|end| path.ends_with(end)) =>
+        {
             Area::Deployments
         }
         ("projects", path) if path.contains("/pipelines") => Area::Deployments,
+        ("projects", path) if path.contains("/releases") => Area::Deployments,
         ("projects", path) if path.contains("/secrets") => Area::Secrets,
         ("projects", path) if path.contains("/webhooks") => Area::Webhooks,
         ("projects", _) => Area::Projects,

@@ -339,3 +339,18 @@ fn the_compose_file_is_found_in_compose_s_order() {
     assert_eq!(find_compose_file(&project), Some("compose.yml"));
     assert_eq!(find_compose_file(&[]), None);
 }
+
+#[test]
+fn named_volumes_are_those_of_the_compose_file() {
+    let text = "services:\n  web:\n    image: a\nvolumes:\n  data: {}\n  cache:\n";
+    for (text, expected) in [
+        (text, vec!["cache", "data"]),
+        ("services: {}\n", vec![]),
+        ("volumes: [\n", vec![]),
+        ("volumes: text\n", vec![]),
+    ] {
+        let files = files(&[("compose.yaml", text)]);
+        assert_eq!(named_volumes(&files, "compose.yaml"), expected, "{text}");
+        assert!(named_volumes(&files, "other.yaml").is_empty());
+    }
+}

@@ -185,6 +185,7 @@ impl Site {
             interruption: None,
             branch: None,
             commit: None,
+            on_failure: None,
         };
         ops::deploy(&self.store, &Egress::closed(), &self.tenant, new, None)
             .await

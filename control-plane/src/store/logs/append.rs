@@ -98,6 +98,18 @@ impl Store {
         Ok(log.position)
     }
 
+    /// Begins the log of a job that is not there yet, with what the control plane has to say of it; its agent goes on
+    /// behind. Should the job not come to be, the log goes with the next cleaning.
+    pub(crate) async fn begin_log(&self, job: JobId, notes: &[String]) -> Result<()> {
+        let lines: Vec<_> = notes.iter().map(|note| chunk::note_line(note)).collect();
+        let (first, _) = LogChunk::encode(LogPosition::default(), &lines)?;
+        let mut tx = self.telemetry().begin().await?;
+        let log = row::lock(&mut tx, job).await?;
+        let position = store_new(&mut tx, job, log.position, std::slice::from_ref(&first)).await?;
+        row::advance(&mut tx, job, log.fence, position).await?;
+        tx.commit().await
+    }
+
     /// What an attempt is to an agent, by the main database.
     async fn holding(&self, agent: AgentId, attempt: Attempt) -> Result<Holding> {
         let mut reader = self.main().read().await?;

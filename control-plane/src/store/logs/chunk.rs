@@ -6,7 +6,7 @@ use sqlx::FromRow;
 use towline_shared::ids::JobId;
 use towline_shared::log::{LogLine, LogStream, decode_payload};
 
-use super::super::db::{Conn, Tx, all, execute};
+use super::super::db::{Conn, Tx, all, execute, local_now};
 use super::super::{Result, StoreError, counted, stored};
 
 /// How many chunks are read at once: with a chunk's limit, at most 20 MB.
@@ -111,6 +111,16 @@ impl<P: AsRef<[u8]>> StoredChunk<P> {
                 ),
             )
         })
+    }
+}
+
+/// A line of the control plane's own.
+pub(super) fn note_line(text: &str) -> LogLine {
+    LogLine {
+        at_us: local_now().timestamp_micros(),
+        stream: LogStream::Note,
+        source: "towline".to_owned(),
+        text: text.to_owned(),
     }
 }
 

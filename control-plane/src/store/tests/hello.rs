@@ -195,6 +195,7 @@ async fn a_lost_job_is_met_by_its_policy(world: &World) {
     ] {
         let new = NewDeployment {
             interruption: Some(policy),
+            on_failure: None,
             ..deployment(&project, &host)
         };
         let shown = ops::deploy(&world.store, &Egress::closed(), &world.tenant, new, None)

@@ -283,6 +283,7 @@ pub(crate) fn deployment(project: &Project, host: &Host) -> NewDeployment {
         interruption: None,
         branch: None,
         commit: None,
+        on_failure: None,
     }
 }
 
