@@ -4,6 +4,7 @@ pub mod admin;
 pub mod agents;
 pub mod backup;
 pub mod config;
+pub mod detect;
 pub mod domain;
 pub mod egress;
 pub mod error;

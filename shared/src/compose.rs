@@ -12,7 +12,7 @@ pub(crate) mod keys;
 mod locate;
 mod references;
 mod shape;
-pub(crate) mod yaml;
+pub mod yaml;
 
 use std::collections::BTreeSet;
 

@@ -14,22 +14,32 @@ const MAX_NODES: usize = 200_000;
 
 /// Why a text is no YAML we take.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct YamlError {
+pub struct YamlError {
     /// 1-based.
     pub line: u32,
+    /// What is wrong there.
     pub kind: YamlErrorKind,
 }
 
+/// Why.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum YamlErrorKind {
+pub enum YamlErrorKind {
+    /// It is no YAML.
     Syntax(String),
-    DuplicateKey { key: String, first: u32 },
+    /// A key stands twice in one mapping.
+    DuplicateKey {
+        /// The key.
+        key: String,
+        /// The line where it stands first.
+        first: u32,
+    },
+    /// It is larger than we read.
     Budget(&'static str),
 }
 
 /// All documents of one text.
 #[derive(Debug, Default)]
-pub(crate) struct Tree {
+pub struct Tree {
     nodes: Vec<Node>,
     roots: Vec<usize>,
 }
@@ -61,16 +71,19 @@ struct Entry {
 
 /// One node of a tree.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct View<'a> {
+pub struct View<'a> {
     tree: &'a Tree,
     id: usize,
 }
 
 /// A key with its value.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Field<'a> {
+pub struct Field<'a> {
+    /// The key.
     pub key: &'a str,
+    /// The 1-based line on which the key stands, or 0.
     pub line: u32,
+    /// What it has.
     pub value: View<'a>,
 }
 
@@ -98,6 +111,7 @@ impl Tree {
         tree
     }
 
+    /// The root of each document.
     pub fn roots(&self) -> impl Iterator<Item = View<'_>> {
         self.roots.iter().map(|&id| View { tree: self, id })
     }
@@ -153,10 +167,12 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Whether it is null, or nothing at all.
     pub fn is_null(self) -> bool {
         matches!(&self.node().content, Content::Plain(text) if is_null(text))
     }
 
+    /// Whether it is true, as YAML 1.1 knows it, too.
     pub fn is_true(self) -> bool {
         self.text().is_some_and(|text| {
             ["true", "yes", "on", "y"]
@@ -165,10 +181,12 @@ impl<'a> View<'a> {
         })
     }
 
+    /// Whether it is a mapping.
     pub fn is_mapping(self) -> bool {
         matches!(self.node().content, Content::Mapping(_))
     }
 
+    /// The keys of a mapping, with their values; none of anything else.
     pub fn fields(self) -> impl Iterator<Item = Field<'a>> {
         let entries: &'a [Entry] = match &self.node().content {
             Content::Mapping(entries) => entries,
@@ -184,14 +202,17 @@ impl<'a> View<'a> {
         })
     }
 
+    /// The value of a key.
     pub fn get(self, key: &str) -> Option<View<'a>> {
         self.field(key).map(|field| field.value)
     }
 
+    /// A key, with its value.
     pub fn field(self, key: &str) -> Option<Field<'a>> {
         self.fields().find(|field| field.key == key)
     }
 
+    /// The items of a list; none of anything else.
     pub fn items(self) -> impl Iterator<Item = View<'a>> {
         let items: &'a [usize] = match &self.node().content {
             Content::Sequence(items) => items,
