@@ -48,6 +48,7 @@ fn a_compose_project_runs_on(kind: EngineKind) {
     let expected = match kind {
         EngineKind::Old => "20.10.",
         EngineKind::New => "26.",
+        EngineKind::Newest => "28.",
     };
     assert!(
         version

@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Where each library may be named in product code.
-const LIBRARIES: [(&str, &[&str]); 7] = [
+const LIBRARIES: [(&str, &[&str]); 8] = [
     (
         "sqlx",
         &[
@@ -67,12 +67,26 @@ const LIBRARIES: [(&str, &[&str]); 7] = [
     ),
     ("openidconnect", &["control-plane/src/sso/"]),
     ("bollard", &["agent/src/executor/docker"]),
+    ("minijinja", &["control-plane/src/generate/"]),
 ];
 
 /// Which modules of the control plane a module never names: http → ops → job, store → domain.
-const LAYERS: [(&str, &[&str]); 8] = [
+const LAYERS: [(&str, &[&str]); 10] = [
     (
         "domain",
+        &[
+            "http", "console", "ops", "job", "store", "agents", "serve", "wake", "vault",
+        ],
+    ),
+    (
+        "detect",
+        &[
+            "http", "console", "ops", "job", "store", "agents", "serve", "wake", "vault",
+            "generate",
+        ],
+    ),
+    (
+        "generate",
         &[
             "http", "console", "ops", "job", "store", "agents", "serve", "wake", "vault",
         ],

@@ -8,6 +8,7 @@ pub mod detect;
 pub mod domain;
 pub mod egress;
 pub mod error;
+pub mod generate;
 pub mod http;
 pub mod job;
 pub mod logs;

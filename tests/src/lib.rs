@@ -15,6 +15,7 @@ pub mod agent;
 pub mod api;
 pub mod browser;
 pub mod canary;
+pub mod checkers;
 pub mod cli;
 pub mod clock;
 pub mod compose;

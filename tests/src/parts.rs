@@ -15,10 +15,12 @@ pub enum EngineKind {
     Old,
     /// Debian 13's, 26, with its own client.
     New,
+    /// Unstable's, 28 or later, whose BuildKit checks Dockerfiles; no product code is tried on it.
+    Newest,
 }
 
 impl EngineKind {
-    /// Both, for tests that run on each.
+    /// Those that hosts have, for tests that run on each.
     pub const ALL: [Self; 2] = [Self::Old, Self::New];
 
     /// A short name for folders and messages.
@@ -26,6 +28,7 @@ impl EngineKind {
         match self {
             Self::Old => "old",
             Self::New => "new",
+            Self::Newest => "newest",
         }
     }
 }
@@ -70,8 +73,28 @@ impl Parts {
     }
 
     /// A `DOCKER_CONFIG` whose `cli-plugins` are compose v2 and buildx.
-    pub fn docker_config(&self) -> PathBuf {
-        self.root.join("docker-config")
+    pub fn docker_config(&self, kind: EngineKind) -> PathBuf {
+        self.root.join(match kind {
+            EngineKind::Old | EngineKind::New => "docker-config",
+            EngineKind::Newest => "docker-config-newest",
+        })
+    }
+
+    /// A file of the checkers of generated files.
+    pub fn checker(&self, file: &str) -> PathBuf {
+        self.whole("checkers");
+        self.root.join(file)
+    }
+
+    /// A folder of its own that `tests/setup` has finished.
+    fn whole(&self, name: &str) -> PathBuf {
+        let folder = self.root.join(name);
+        assert!(
+            folder.join("complete").is_file(),
+            "{} is not complete: run tests/setup",
+            folder.display()
+        );
+        folder
     }
 
     /// The root file system of the test images: a tar archive of busybox and its links.
@@ -92,24 +115,12 @@ impl Parts {
 
     /// The modules of the OpenID provider.
     pub fn provider(&self) -> PathBuf {
-        let folder = self.root.join("oidc");
-        assert!(
-            folder.join("complete").is_file(),
-            "{} is not complete: run tests/setup",
-            folder.display()
-        );
-        folder
+        self.whole("oidc")
     }
 
     /// Schemathesis' program.
     pub fn schemathesis(&self) -> PathBuf {
-        let folder = self.root.join("schemathesis");
-        assert!(
-            folder.join("complete").is_file(),
-            "{} is not complete: run tests/setup",
-            folder.display()
-        );
-        folder.join("bin/schemathesis")
+        self.whole("schemathesis").join("bin/schemathesis")
     }
 
     /// tini: process 1 of an engine's namespaces.
@@ -159,7 +170,7 @@ pub fn clean_command(program: impl AsRef<std::ffi::OsStr>, kind: EngineKind) -> 
     command
         .env_clear()
         .env("PATH", parts.path(kind))
-        .env("DOCKER_CONFIG", parts.docker_config());
+        .env("DOCKER_CONFIG", parts.docker_config(kind));
     command.env("HOME", "/nonexistent").env("LANG", "C.UTF-8");
     for name in ["TMPDIR", "RUST_BACKTRACE", crate::scratch::RUN] {
         if let Some(value) = env::var_os(name) {

@@ -19,6 +19,7 @@ pub fn engine_variable(kind: EngineKind) -> &'static str {
     match kind {
         EngineKind::Old => "TOWLINE_TEST_ENGINE_OLD",
         EngineKind::New => "TOWLINE_TEST_ENGINE_NEW",
+        EngineKind::Newest => "TOWLINE_TEST_ENGINE_NEWEST",
     }
 }
 
