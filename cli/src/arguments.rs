@@ -7,9 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
-        identities, installation, join, keys, login, logout, logs, members, notifications,
-        password, pipelines, plans, plugins, projects, ps, releases, remove, retry, rollback,
-        secrets, sessions, setup, source, targets, teams, top, usage, users, webhooks, whoami,
+        generate, identities, installation, join, keys, login, logout, logs, members,
+        notifications, password, pipelines, plans, plugins, projects, ps, releases, remove, retry,
+        rollback, secrets, sessions, setup, source, targets, teams, top, usage, users, webhooks,
+        whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -111,6 +112,8 @@ pub enum Command {
     /// The repository that a project comes from
     #[command(subcommand)]
     Source(source::Source),
+    /// Say what a project is and generate the files that it lacks
+    Generate(generate::Generate),
     /// The ways of commits to targets
     #[command(subcommand)]
     Pipelines(pipelines::Pipelines),

@@ -187,8 +187,9 @@ pub fn is_commit(name: &str) -> bool {
 /// The rules of `git-check-ref-format(1)`, and a length.
 fn check_name(name: &str) -> Result<(), NoReference> {
     let is_forbidden = |c: char| c.is_control() || c.is_whitespace() || "~^:?*[\\".contains(c);
-    let is_part =
-        |part: &str| !part.is_empty() && !part.starts_with('.') && !part.ends_with(".lock");
+    let is_part = |part: &str| {
+        !part.is_empty() && !part.starts_with('.') && part.strip_suffix(".lock").is_none()
+    };
     let is_name = name.len() <= MAX_REFERENCE
         && !name.starts_with('-')
         && !name.ends_with('.')

@@ -232,11 +232,12 @@ fn what_is_wrong_with_a_repository_is_said_and_leaves_nothing() {
         .problem(404);
 
     // Nine times nine times nine …
-    let mut bomb = "x-0: &0 x\n".to_owned();
-    for level in 1..=9 {
+    let level = |level: usize| {
         let below = vec![format!("*{}", level - 1); 9].join(",");
-        bomb += &format!("x-{level}: &{level} [{below}]\n");
-    }
+        format!("x-{level}: &{level} [{below}]")
+    };
+    let levels: Vec<String> = (1..=9).map(level).collect();
+    let mut bomb = format!("x-0: &0 x\n{}\n", levels.join("\n"));
     bomb += "services: {web: {image: \"x:1\"}}\n";
     let bombs = server.repository("bombs");
     bombs.commit("x", &[("compose.yaml", &bomb)]);

@@ -240,7 +240,7 @@ fn pass_on(output: &mut impl std::io::BufRead, stream: &mut TcpStream) -> std::i
         }
         match line.strip_prefix("Status:") {
             Some(found) => found.trim().clone_into(&mut status),
-            None => head.push_str(&format!("{}\r\n", line.trim_end())),
+            None => head.extend([line.trim_end(), "\r\n"]),
         }
     }
     write!(

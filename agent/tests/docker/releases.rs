@@ -298,6 +298,8 @@ async fn what_ran_before_is_brought_back_although_the_agent_dies(kind: Kind) {
     let running = host.begin(&host.executor(), work(), first);
     running.printed("bringing back what ran before").await;
     running.kill().await;
+    // A process that dies takes its threads with it; here one may still write a file of the job's folder.
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
     let options = JobOptions {
         job,
         start: Start::Resumed(Some(Step::Verifying)),

@@ -9,6 +9,7 @@ pub mod completions;
 pub mod contexts;
 pub mod deploy;
 pub mod deployments;
+pub mod generate;
 pub mod identities;
 pub mod installation;
 pub mod join;
@@ -133,6 +134,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Targets(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
         Command::Source(command) => command.run(session).await,
+        Command::Generate(command) => command.run(session).await,
         Command::Pipelines(command) => command.run(session).await,
         Command::Secrets(command) => command.run(session).await,
         Command::Webhooks(command) => command.run(session).await,

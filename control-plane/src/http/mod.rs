@@ -20,6 +20,7 @@ mod examples;
 mod exposition;
 mod files;
 mod findings;
+mod generation;
 mod health;
 mod identities;
 mod input;

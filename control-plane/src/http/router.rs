@@ -14,11 +14,11 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
-    enrolment, enrolment_tokens, files, health, identities, installation, invitations, linger, me,
-    members, metrics, notification_channels, notification_rules, notifications, openapi,
-    password_resets, plans, plugins, project_members, projects, reference, releases, request,
-    secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets, teams,
-    totp, usage, users, webhooks,
+    enrolment, enrolment_tokens, files, generation, health, identities, installation, invitations,
+    linger, me, members, metrics, notification_channels, notification_rules, notifications,
+    openapi, password_resets, plans, plugins, project_members, projects, reference, releases,
+    request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets,
+    teams, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::permission::Permission;
@@ -294,6 +294,7 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
     let one = OpenApiRouter::new()
         .routes(routes!(projects::show, projects::delete))
         .routes(routes!(source::show, source::set, source::forget))
+        .routes(routes!(generation::generate))
         .routes(files);
     let secret =
         routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(secrets::MAX_BODY));

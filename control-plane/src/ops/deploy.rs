@@ -113,7 +113,7 @@ async fn judge_and_submit(
         project: &project,
         target: servant.target.id,
         environment,
-        work: Wish::Deploy(Apply {
+        work: Wish::Deploy(Box::new(Apply {
             compose_file,
             files,
             hooks,
@@ -121,7 +121,7 @@ async fn judge_and_submit(
             settle_ms,
             on_failure,
             commit: sourced.map(|sourced| sourced.commit),
-        }),
+        })),
         deadline_s,
         interruption,
         retry_of: None,

@@ -62,7 +62,7 @@ async fn submit_again(
                 Some(back) => rollback::again(store, tenant, back)
                     .await?
                     .wish(settle_ms, commit),
-                None => Wish::Deploy(Apply {
+                None => Wish::Deploy(Box::new(Apply {
                     compose_file: release.compose_file,
                     files: release.files,
                     hooks,
@@ -70,7 +70,7 @@ async fn submit_again(
                     settle_ms,
                     on_failure: terms.on_failure(),
                     commit,
-                }),
+                })),
             }
         }
         None => Wish::Remove(match terms.volumes.as_deref() {

@@ -168,7 +168,7 @@ impl Bringing {
 
     /// What there is to do.
     pub(super) fn wish(self, settle_ms: u32, commit: Option<Commit>) -> Wish {
-        Wish::Deploy(Apply {
+        Wish::Deploy(Box::new(Apply {
             compose_file: self.release.compose_file,
             files: self.release.files,
             // What is settled is not built.
@@ -177,7 +177,7 @@ impl Bringing {
             settle_ms,
             on_failure: OnFailure::Leave,
             commit,
-        })
+        }))
     }
 
     /// What its log begins with.

@@ -156,7 +156,7 @@ async fn read(
     });
     let repositories = Repositories::new(egress.clone(), LIMITS);
     let read = repositories.read(address, login.as_ref(), what, folder);
-    read.await.map_err(unread)
+    read.await.map_err(|error| unread(&error))
 }
 
 fn view(snapshot: &Snapshot, own: &[ProjectFile]) -> Vec<ProjectFile> {
@@ -207,8 +207,8 @@ fn no_source(project: &Project) -> OpsError {
     }
 }
 
-fn unread(error: RepositoryError) -> OpsError {
-    let field = match &error {
+fn unread(error: &RepositoryError) -> OpsError {
+    let field = match error {
         RepositoryError::NoFolder(_) => "folder",
         RepositoryError::Git(towline_shared::git::Complaint::NoReference) => "branch",
         _ => "url",

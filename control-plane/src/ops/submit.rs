@@ -51,7 +51,7 @@ pub(super) struct Submission<'a> {
 /// What there is to do.
 pub(super) enum Wish {
     /// Bring the project to the state of a release.
-    Deploy(Apply),
+    Deploy(Box<Apply>),
     /// Take the project away.
     Remove(VolumeFate),
 }
@@ -122,7 +122,7 @@ impl Wish {
 
 impl Apply {
     /// What older agents can do, they are asked for in their words.
-    fn work(self, deploy: Deploy) -> Work {
+    fn work(self: Box<Self>, deploy: Deploy) -> Work {
         let source = self.commit.map(|commit| commit.source);
         let is_plain =
             self.images.is_empty() && self.on_failure == OnFailure::Leave && source.is_none();
@@ -276,7 +276,7 @@ async fn insert(
     let (settle_ms, volumes) = (submission.work.settle_ms(), submission.work.volumes());
     let on_failure = submission.work.on_failure();
     let commit = match &submission.work {
-        Wish::Deploy(Apply { commit, .. }) => commit.clone(),
+        Wish::Deploy(apply) => apply.commit.clone(),
         Wish::Remove(_) => None,
     };
     let (work, release) = freeze(tx, submission.project, submission.work, now).await?;

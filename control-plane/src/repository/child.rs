@@ -91,7 +91,7 @@ impl Git {
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        command.spawn().map_err(no_git)
+        command.spawn().map_err(|error| no_git(&error))
     }
 
     /// Returns when a limit is passed, and never otherwise.
@@ -110,7 +110,7 @@ impl Git {
     }
 }
 
-fn no_git(error: io::Error) -> RepositoryError {
+fn no_git(error: &io::Error) -> RepositoryError {
     RepositoryError::NoGit(error.to_string())
 }
 
@@ -127,8 +127,12 @@ async fn communicate(child: &mut Child, input: Vec<u8>) -> Result<Done, Reposito
     let (stdout, stderr) = (child.stdout.take(), child.stderr.take());
     let ((), printed, complaint) =
         tokio::join!(feed, read(stdout, MAX_PRINTED), read(stderr, MAX_COMPLAINT));
-    let status = child.wait().await.map_err(no_git)?;
-    Ok((status, printed.map_err(no_git)?, complaint.map_err(no_git)?))
+    let status = child.wait().await.map_err(|error| no_git(&error))?;
+    Ok((
+        status,
+        printed.map_err(|error| no_git(&error))?,
+        complaint.map_err(|error| no_git(&error))?,
+    ))
 }
 
 /// Reads all of it, and keeps as much as is allowed: the end of what is longer.

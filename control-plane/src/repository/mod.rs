@@ -190,10 +190,12 @@ impl Repository<'_> {
             return Err(RepositoryError::TooMany(most));
         }
         let chosen = tree::choose(&entries);
-        let names: String = chosen
-            .iter()
-            .map(|entry| format!("{}\n", entry.blob))
-            .collect();
+        let names: Vec<&str> = chosen.iter().map(|entry| entry.blob.as_str()).collect();
+        let names = names.join(
+            "
+",
+        ) + "
+";
         let batch = self.here(&["cat-file", "--batch"]);
         let environment = self.environment();
         let printed = self.git.run(&batch, &environment, names.into_bytes());

@@ -6,58 +6,12 @@ use towline_shared::compose;
 use towline_shared::git::{Entry, Kind};
 use towline_shared::spec::{MAX_PROJECT_BYTES, MAX_PROJECT_FILES, ProjectFile};
 
+use crate::detect;
+
 /// The most bytes of a file that is read because of its name.
 const MAX_DESCRIBING: u64 = 1024 * 1024;
 /// The most bytes of any other file that is read.
 const MAX_OTHER: u64 = 64 * 1024;
-
-/// Files that tell what a project is, wherever they stand.
-const DESCRIBING: [&str; 44] = [
-    ".bun-version",
-    ".dockerignore",
-    ".env",
-    ".node-version",
-    ".nvmrc",
-    ".python-version",
-    ".ruby-version",
-    ".tool-versions",
-    "Cargo.toml",
-    "Gemfile",
-    "Gemfile.lock",
-    "Pipfile",
-    "Procfile",
-    "artisan",
-    "build.gradle",
-    "build.gradle.kts",
-    "bun.lock",
-    "bun.lockb",
-    "composer.json",
-    "composer.lock",
-    "deno.json",
-    "deno.jsonc",
-    "global.json",
-    "go.mod",
-    "go.work",
-    "gradle.properties",
-    "index.html",
-    "manage.py",
-    "mix.exs",
-    "package.json",
-    "package-lock.json",
-    "pnpm-lock.yaml",
-    "pnpm-workspace.yaml",
-    "poetry.lock",
-    "pom.xml",
-    "pyproject.toml",
-    "requirements.txt",
-    "runtime.txt",
-    "rust-toolchain",
-    "rust-toolchain.toml",
-    "settings.gradle",
-    "system.properties",
-    "uv.lock",
-    "yarn.lock",
-];
 
 /// What is read: first what describes a project, then what is small, the nearest to the root first.
 pub(super) fn choose(entries: &[Entry]) -> Vec<&Entry> {
@@ -86,19 +40,7 @@ pub(super) fn choose(entries: &[Entry]) -> Vec<&Entry> {
 
 fn describes(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    let ends = |ending: &[&str]| ending.iter().any(|ending| name.ends_with(ending));
-    DESCRIBING.contains(&name)
-        || compose::STANDARD_NAMES.contains(&name)
-        || name.starts_with("Dockerfile")
-        || (name.starts_with("requirements") && ends(&[".txt"]))
-        || ends(&[
-            ".csproj",
-            ".fsproj",
-            ".sln",
-            ".config.js",
-            ".config.ts",
-            ".config.mjs",
-        ])
+    detect::wanted(path) || compose::STANDARD_NAMES.contains(&name) || name == ".env"
 }
 
 /// Reads `git cat-file --batch`: the contents of what was asked for, in the same order.
@@ -155,17 +97,17 @@ mod tests {
             .collect();
         entries.push(entry("web/package.json", 500_000));
         entries.push(entry("logo.svg", MAX_OTHER + 1));
-        entries.push(entry("main.go", 10));
+        entries.push(entry("notes", 10));
         let chosen = choose(&entries);
         assert_eq!(chosen.len(), MAX_PROJECT_FILES);
         let first: Vec<&str> = chosen[..2]
             .iter()
             .map(|entry| entry.path.as_str())
             .collect();
-        assert_eq!(first, ["web/package.json", "main.go"]);
+        assert_eq!(first, ["web/package.json", "notes"]);
         assert!(chosen.iter().all(|entry| entry.path != "logo.svg"));
         let large: Vec<Entry> = (0..8)
-            .map(|n| entry(&format!("{n}/yarn.lock"), 900_000))
+            .map(|n| entry(&format!("{n}/package.json"), 900_000))
             .collect();
         assert_eq!(choose(&large).len(), MAX_PROJECT_BYTES / 900_000);
     }

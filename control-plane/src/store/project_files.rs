@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit;
-use super::db::{all, execute, local_now};
+use super::db::{all, execute, local_now, one};
 use super::{Result, Store, StoreError, Tenant, counted, projects};
 
 /// The longest path of a file.
@@ -86,6 +86,57 @@ impl Store {
         })
     }
 
+    /// Adds generated files to a project. One that it has by now stays as it is.
+    pub async fn add_generated(
+        &self,
+        tenant: &Tenant,
+        project: ProjectId,
+        files: &[ProjectFile],
+    ) -> Result<()> {
+        let mut tx = self.main().begin().await?;
+        projects::lock(&mut tx, tenant, project).await?;
+        let now = local_now();
+        let mut added = Vec::new();
+        for file in files {
+            let made = execute!(
+                tx.conn(),
+                "INSERT INTO project_files (id, project_id, path, content, mode, is_generated, created_at)
+                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project_id, path) DO NOTHING",
+                Uuid::now_v7(),
+                project.uuid(),
+                file.path.as_str(),
+                file.content.as_slice(),
+                mode_name(file.mode),
+                true,
+                now
+            )?;
+            if made == 1 {
+                added.push(file.path.as_str());
+            }
+        }
+        let (count, bytes) = one!(
+            tx.conn(),
+            (i64, i64),
+            "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(content)), 0) AS BIGINT) FROM project_files WHERE project_id = $1",
+            project.uuid()
+        )?;
+        check_size(
+            usize::try_from(counted(count)).unwrap_or(usize::MAX),
+            usize::try_from(counted(bytes)).unwrap_or(usize::MAX),
+        )?;
+        let compose_file = find_compose_file(files).filter(|path| added.contains(path));
+        execute!(
+            tx.conn(),
+            "UPDATE projects SET compose_file = COALESCE(compose_file, $2), status = 'ready', updated_at = $3 WHERE id = $1",
+            project.uuid(),
+            compose_file,
+            now
+        )?;
+        let (subject, detail) = (("project", project.uuid()), json!({ "added": added }));
+        audit::append_of(&mut tx, tenant, "project.generate", subject, detail, now).await?;
+        tx.commit().await
+    }
+
     /// What files a project has.
     pub async fn list_files(&self, tenant: &Tenant, project: ProjectId) -> Result<FileSet> {
         let found = self.project(tenant, project).await?;
@@ -153,23 +204,22 @@ fn entries(files: &[ProjectFile]) -> Vec<FileEntry> {
     entries
 }
 
-fn check(files: &[ProjectFile]) -> Result<()> {
-    let invalid = |message: String, remedy: &str| StoreError::Invalid {
+fn invalid(message: String, remedy: &str) -> StoreError {
+    StoreError::Invalid {
         field: "files",
         message,
         remedy: remedy.to_owned(),
-    };
-    if files.len() > MAX_PROJECT_FILES {
-        let message = format!(
-            "{} files; a project has at most {MAX_PROJECT_FILES}",
-            files.len()
-        );
+    }
+}
+
+fn check_size(count: usize, bytes: usize) -> Result<()> {
+    if count > MAX_PROJECT_FILES {
+        let message = format!("{count} files; a project has at most {MAX_PROJECT_FILES}");
         return Err(invalid(
             message,
             "upload what the compose file needs, and no sources or dependencies",
         ));
     }
-    let bytes: usize = files.iter().map(|file| file.content.len()).sum();
     if bytes > MAX_PROJECT_BYTES {
         let message = format!("{bytes} bytes together; a project has at most {MAX_PROJECT_BYTES}");
         return Err(invalid(
@@ -177,6 +227,12 @@ fn check(files: &[ProjectFile]) -> Result<()> {
             "put large files into an image or a volume",
         ));
     }
+    Ok(())
+}
+
+fn check(files: &[ProjectFile]) -> Result<()> {
+    let bytes = files.iter().map(|file| file.content.len()).sum();
+    check_size(files.len(), bytes)?;
     let mut seen = std::collections::HashSet::new();
     for file in files {
         if !is_plain_path(&file.path) {

@@ -95,7 +95,7 @@ impl Store {
     /// All that the agent needs which does a job: the values that it was given, and by what its source is read.
     pub(super) async fn job_secrets(&self, job: JobId) -> Result<Vec<Secret>> {
         let (mut secrets, source) =
-            tokio::try_join!(self.given_secrets(job), self.source_secret(job))?;
+            tokio::try_join!(self.given_secrets(job), Box::pin(self.source_secret(job)))?;
         secrets.extend(source);
         Ok(secrets)
     }

@@ -125,6 +125,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/projects" | "/api/v1/api-keys" | "/api/v1/enrolment-tokens" => {
             ("application/json", br#"{"name":"viewer"}"#.to_vec())
         }
+        "/api/v1/projects/{id}/source" => (
+            "application/json",
+            br#"{"url":"https://10.0.0.1/shop.git"}"#.to_vec(),
+        ),
         "/api/v1/projects/{id}/webhooks" => (
             "application/json",
             br#"{"url":"http://127.0.0.1:9/","event_types":["deployment.failed"]}"#.to_vec(),

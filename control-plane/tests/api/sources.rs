@@ -13,6 +13,7 @@ const TOKEN: &str = "ghp-never-to-be-shown";
 on_both!(
     a_project_comes_from_a_repository_and_no_longer,
     a_commit_is_on_its_way_until_it_is_cancelled,
+    what_a_repository_lacks_is_generated_and_nothing_is_overwritten,
 );
 
 fn source(project: &str) -> String {
@@ -118,4 +119,66 @@ async fn a_commit_is_on_its_way_until_it_is_cancelled() {
     assert_eq!(ended["status"], "cancelled", "{ended}");
     assert_eq!(ended["steps"][0]["status"], "cancelled", "{ended}");
     assert_eq!(ended["steps"][2]["status"], "skipped", "{ended}");
+}
+
+async fn what_a_repository_lacks_is_generated_and_nothing_is_overwritten() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let _host = Host::connect(&ada, &world, "web-1").await;
+    let (server, project) = (GitServer::start(), ada.project("shop", &[]).await);
+    let repository = server.repository("shop");
+    let package = r#"{"name":"shop","scripts":{"start":"node server.js"},"dependencies":{"express":"^5.0.0"}}"#;
+    let files = [
+        ("package.json", package),
+        ("server.js", "require('express')().listen(3000)"),
+        (".dockerignore", "theirs"),
+    ];
+    repository.commit("Begin", &files);
+    set(&ada, &project, &json!({"url": repository.url()})).await;
+    let generate = format!("/api/v1/projects/{project}/generate");
+    let made = ada.post(&generate, &json!({"ci": "github_actions"})).await;
+    let made = made.expect(200);
+    assert_eq!(made["detected"]["app"]["framework"], "express", "{made}");
+    let evidence = made["detected"]["evidence"].to_string();
+    assert!(evidence.contains("has express 5.0.0"), "{evidence}");
+    let states = |made: &Value| -> Vec<(String, String)> {
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let files = made["files"].as_array().unwrap().iter();
+        files
+            .map(|file| (text(&file["path"]), text(&file["state"])))
+            .collect()
+    };
+    let expected = |state: &str| {
+        [
+            (".dockerignore", "kept"),
+            (".github/workflows/ci.yml", state),
+            ("Dockerfile", state),
+            ("docker-compose.yml", state),
+        ]
+        .map(|(path, state)| (path.to_owned(), state.to_owned()))
+    };
+    assert_eq!(states(&made), expected("new"));
+    let listed = ada.get(&format!("/api/v1/projects/{project}/files")).await;
+    assert_eq!(
+        listed.expect(200)["files"],
+        json!([]),
+        "a preview changes nothing"
+    );
+
+    let write = json!({"ci": "github_actions", "mode": "write"});
+    ada.post(&generate, &write).await.expect(200);
+    let again = ada.post(&generate, &write).await.expect(200);
+    assert_eq!(states(&again), expected("same"));
+    let listed = ada.get(&format!("/api/v1/projects/{project}/files")).await;
+    let listed = listed.expect(200);
+    assert_eq!(listed["files"].as_array().unwrap().len(), 3);
+    assert_eq!(listed["compose_file"], "docker-compose.yml");
+    for wrong in [
+        json!({"ci": "x"}),
+        json!({"image": "A:b"}),
+        json!({"mode": "overwrite"}),
+    ] {
+        let answer = ada.post(&generate, &wrong).await;
+        assert!(answer.status.is_client_error(), "{wrong}: {answer:?}");
+    }
 }

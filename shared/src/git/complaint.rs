@@ -83,7 +83,7 @@ pub fn understand(printed: &str) -> Complaint {
 
 /// The last line that says something of its own.
 fn last_words(printed: &str) -> String {
-    let lines = printed
+    let mut lines = printed
         .split(['\n', '\r'])
         .map(str::trim)
         .filter(|line| !line.is_empty());
@@ -91,7 +91,7 @@ fn last_words(printed: &str) -> String {
     let line = lines
         .clone()
         .rfind(is_error)
-        .or(lines.last())
+        .or(lines.next_back())
         .unwrap_or("it said nothing");
     let line = line
         .trim_start_matches("fatal: ")

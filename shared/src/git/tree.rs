@@ -63,7 +63,7 @@ mod tests {
     #[test]
     fn a_listing_is_read_whatever_stands_in_it() {
         let printed = b"100644 blob aa      5\tREADME.md\0\
-            100755 blob bb   1000\tbin/a b\0120000 blob cc 3\tlink\0160000 commit dd -\tsub\0\
+            100755 blob bb   1000\tbin/a b\x00120000 blob cc 3\tlink\x00160000 commit dd -\tsub\0\
             100644 blob ee 1\t\xff\0rubbish\0";
         let entries = listed(printed);
         let told: Vec<(&str, Kind, u64)> = entries

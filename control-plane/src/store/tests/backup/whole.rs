@@ -50,7 +50,8 @@ async fn fill(world: &World) {
         commit: "a".repeat(40),
         title: "Open the shop".to_owned(),
     };
-    store.set_source(tenant, project.id, new).await.unwrap();
+    let sourced = world.project("sourced").await;
+    store.set_source(tenant, sourced.id, new).await.unwrap();
     let new = NewPlugin {
         name: "gate".to_owned(),
         address: WebhookAddress {
