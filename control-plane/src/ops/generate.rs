@@ -74,8 +74,11 @@ pub async fn generate(
         .as_ref()
         .and_then(|sourced| sourced.commit.branch.clone());
     let view = sourced.map_or(own, |sourced| sourced.view);
+    // What was generated before says nothing of what the project is.
+    let generated = store.generated_paths(tenant, project.id).await?;
     let (read, named): (Vec<_>, Vec<_>) = view
         .iter()
+        .filter(|file| !generated.contains(&file.path))
         .cloned()
         .partition(|file| !file.content.is_empty());
     let named = named.iter().map(|file| file.path.as_str());

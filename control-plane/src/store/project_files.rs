@@ -1,5 +1,7 @@
 //! The files of a project, as they were uploaded.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
 use serde_json::json;
 use towline_shared::compose::find_compose_file;
@@ -137,6 +139,25 @@ impl Store {
         tx.commit().await
     }
 
+    /// The files of a project that were generated, and not uploaded since.
+    pub(crate) async fn generated_paths(
+        &self,
+        tenant: &Tenant,
+        project: ProjectId,
+    ) -> Result<HashSet<String>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            (String,),
+            "SELECT f.path FROM project_files f JOIN projects p ON p.id = f.project_id
+             WHERE f.project_id = $1 AND p.team_id = $2 AND f.is_generated = $3",
+            project.uuid(),
+            tenant.team().uuid(),
+            true
+        )?;
+        Ok(rows.into_iter().map(|(path,)| path).collect())
+    }
+
     /// What files a project has.
     pub async fn list_files(&self, tenant: &Tenant, project: ProjectId) -> Result<FileSet> {
         let found = self.project(tenant, project).await?;
@@ -233,7 +254,7 @@ fn check_size(count: usize, bytes: usize) -> Result<()> {
 fn check(files: &[ProjectFile]) -> Result<()> {
     let bytes = files.iter().map(|file| file.content.len()).sum();
     check_size(files.len(), bytes)?;
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     for file in files {
         if !is_plain_path(&file.path) {
             let message = format!("{:?} is no plain relative path", file.path);

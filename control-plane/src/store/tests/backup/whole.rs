@@ -128,8 +128,9 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     assert_eq!(backup.digest().unwrap(), made.written);
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
-    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the second factor.
-    assert_eq!(checked.sealed, 7);
+    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the second factor, and what a
+    // source is read by.
+    assert_eq!(checked.sealed, 8);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
