@@ -199,6 +199,9 @@ impl Plane for Real {
             settle_ms: None,
             deadline_s: None,
             interruption: Some(wish.interruption),
+            branch: None,
+            commit: None,
+            on_failure: None,
         };
         let result = self.runtime.block_on(ops::deploy(
             self.store(),
