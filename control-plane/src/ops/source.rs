@@ -1,5 +1,6 @@
 //! Projects that come from a repository: setting it, and looking at the commit that is to be deployed.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use towline_shared::git::{GitAddress, Kind, Reference};
@@ -104,31 +105,16 @@ pub(super) async fn look(
         At::Branch(branch) => At::Branch(branch.or(source.branch.as_deref())),
         At::Commit(_) => at,
     };
-    let login = store.source_login(tenant, project.id).await?;
-    let (address, what) = (address(&source.url)?, reference(at)?);
-    let snapshot = read(egress, &address, login.as_ref(), &what, &source.folder).await?;
-    let view = view(&snapshot, own);
-    let git = GitSource {
+    let from = Place {
+        login: store.source_login(tenant, project.id).await?,
         url: source.url,
-        user: login.map(|(user, _)| user).unwrap_or_default(),
-        commit: snapshot.commit,
         folder: source.folder,
-        submodules: Submodules::Leave,
-        host_keys: Vec::new(),
     };
-    let branch = match at {
-        At::Branch(branch) => branch.map(str::to_owned),
-        At::Commit(_) => None,
-    };
-    let commit = Commit {
-        source: git,
-        branch,
-        title: snapshot.title,
-    };
-    Ok(Some(Sourced { commit, view }))
+    from.look(egress, own, at).await.map(Some)
 }
 
-/// Looks at the commit of a release once more, where it has one.
+/// Looks at the commit of a release once more, where it has one: in the repository that it came from, whichever the
+/// project comes from by now. What that one is read by is given to no other.
 pub(super) async fn again(
     store: &Store,
     egress: &Egress,
@@ -139,8 +125,58 @@ pub(super) async fn again(
     let Some(source) = &release.source else {
         return Ok(None);
     };
+    let present = store.source(tenant, project.id).await?;
+    let login = if present.is_some_and(|present| present.url == source.url) {
+        store.source_login(tenant, project.id).await?
+    } else {
+        None
+    };
+    let from = Place {
+        url: source.url.clone(),
+        folder: source.folder.clone(),
+        login,
+    };
     let at = At::Commit(&source.commit);
-    look(store, egress, tenant, project, &release.files, at).await
+    from.look(egress, &release.files, at).await.map(Some)
+}
+
+/// Where a project is in which repository, and by what that is read.
+struct Place {
+    url: String,
+    folder: String,
+    login: Option<(String, Zeroizing<String>)>,
+}
+
+impl Place {
+    async fn look(
+        self,
+        egress: &Egress,
+        own: &[ProjectFile],
+        at: At<'_>,
+    ) -> Result<Sourced, OpsError> {
+        let (address, what) = (address(&self.url)?, reference(at)?);
+        let read = read(egress, &address, self.login.as_ref(), &what, &self.folder);
+        let snapshot = read.await?;
+        let view = view(&snapshot, own);
+        let git = GitSource {
+            url: self.url,
+            user: self.login.map(|(user, _)| user).unwrap_or_default(),
+            commit: snapshot.commit,
+            folder: self.folder,
+            submodules: Submodules::Leave,
+            host_keys: Vec::new(),
+        };
+        let branch = match at {
+            At::Branch(branch) => branch.map(str::to_owned),
+            At::Commit(_) => None,
+        };
+        let commit = Commit {
+            source: git,
+            branch,
+            title: snapshot.title,
+        };
+        Ok(Sourced { commit, view })
+    }
 }
 
 async fn read(
@@ -160,8 +196,12 @@ async fn read(
 }
 
 fn view(snapshot: &Snapshot, own: &[ProjectFile]) -> Vec<ProjectFile> {
-    let is_own = |path: &str| own.iter().any(|file| file.path == path);
-    let is_read = |path: &str| snapshot.files.iter().any(|file| file.path == path);
+    let paths = |files: &[ProjectFile]| -> HashSet<String> {
+        files.iter().map(|file| file.path.clone()).collect()
+    };
+    let (owned, known) = (paths(own), paths(&snapshot.files));
+    let is_own = |path: &str| owned.contains(path);
+    let is_read = |path: &str| known.contains(path);
     let read = snapshot.files.iter().filter(|file| !is_own(&file.path));
     let named = snapshot
         .entries

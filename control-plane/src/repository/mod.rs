@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use towline_shared::git::{self, Complaint, Credential, Entry, GitAddress, Reach, Reference};
 use towline_shared::spec::ProjectFile;
@@ -20,6 +21,9 @@ use zeroize::Zeroizing;
 
 use crate::egress::{Egress, EgressError};
 use child::Git;
+
+/// How many repositories a process reads at once: each may fill a disk and keep a core busy for a while.
+static AT_ONCE: Semaphore = Semaphore::const_new(4);
 
 /// What reading a repository may cost.
 #[derive(Clone, Copy, Debug)]
@@ -102,6 +106,9 @@ pub enum RepositoryError {
     /// The folder that was named is not in it.
     #[error("the commit has no folder {0:?}")]
     NoFolder(String),
+    /// Others are read meanwhile.
+    #[error("too many repositories are read at the moment; try again in a minute")]
+    Busy,
     /// This machine cannot.
     #[error("git does not run on the control plane's machine: {0}; install git there")]
     NoGit(String),
@@ -125,6 +132,9 @@ impl Repositories {
         what: &Reference,
         folder: &str,
     ) -> Result<Snapshot, RepositoryError> {
+        let began = Instant::now();
+        let turn = tokio::time::timeout_at(began + self.limits.time, AT_ONCE.acquire()).await;
+        let _turn = turn.map_err(|_| RepositoryError::Busy)?;
         let pinned = self.egress.locate(&address.to_string()).await?;
         let home = self.scratch().await?;
         let repository = Repository {
@@ -133,7 +143,7 @@ impl Repositories {
             pinned,
             git: Git {
                 folder: home.path().to_path_buf(),
-                ends: Instant::now() + self.limits.time,
+                ends: began + self.limits.time,
                 limits: self.limits,
             },
         };
