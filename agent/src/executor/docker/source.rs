@@ -85,10 +85,13 @@ impl Tree {
     /// are judged and mounted are enough.
     pub fn lasting(&self, deploy: &Deploy, mounted: &[ProjectFile]) -> Deploy {
         let is_mounted = |path: &str| mounted.iter().any(|file| file.path == path);
-        let judged = self
-            .files
-            .iter()
-            .filter(|file| !file.content.is_empty() && !is_mounted(&file.path));
+        // What was not read has no content here, and what is empty has none either.
+        let is_read = |file: &ProjectFile| {
+            let on_disk = || self.root.join(&file.path).metadata();
+            !file.content.is_empty() || on_disk().is_ok_and(|found| found.len() == 0)
+        };
+        let judged = self.files.iter();
+        let judged = judged.filter(|file| is_read(file) && !is_mounted(&file.path));
         Deploy {
             files: mounted.iter().chain(judged).cloned().collect(),
             ..deploy.clone()
@@ -530,6 +533,23 @@ mod tests {
         assert_eq!(std::fs::read(root.join("compose.yaml")).unwrap(), b"ours");
         assert_eq!(content("src/main.rs"), b"fn main() {}");
         assert_eq!(content("large"), b"");
+        std::fs::write(root.join("empty.env"), "").unwrap();
+        let tree = lay(root, Vec::new()).unwrap();
+        let deploy = Deploy {
+            release: towline_shared::ids::ReleaseId::new(),
+            compose_project: "shop".into(),
+            compose_file: "compose.yaml".into(),
+            files: Vec::new(),
+            settle_ms: 0,
+        };
+        let lasting = tree.lasting(&deploy, &[]);
+        let mut lasting: Vec<&str> = lasting
+            .files
+            .iter()
+            .map(|file| file.path.as_str())
+            .collect();
+        lasting.sort_unstable();
+        assert_eq!(lasting, ["compose.yaml", "empty.env", "src/main.rs"]);
         let mount = Mount {
             path: "large".into(),
             access: folder::Access::ReadOnly,
