@@ -205,6 +205,11 @@ impl Identity {
         tls::agent_client_config(&self.roots, &self.pair)
     }
 
+    /// How it connects to the agent listener for images.
+    pub fn relay_tls(&self) -> Result<Arc<ClientConfig>, PkiError> {
+        tls::relay_client_config(&self.roots, &self.pair)
+    }
+
     /// How it asks the public listener, without a certificate.
     pub fn public_tls(&self) -> Result<Arc<ClientConfig>, PkiError> {
         match self.parts.operator_authority {

@@ -21,6 +21,7 @@ pub mod metrics;
 pub mod policy_file;
 pub mod proxy;
 pub mod records;
+pub mod relay;
 pub mod report;
 #[cfg(test)]
 mod small_disk;

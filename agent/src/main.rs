@@ -21,6 +21,7 @@ use towline_agent::identity::Identity;
 use towline_agent::logs::LogLimits;
 use towline_agent::policy_file;
 use towline_agent::proxy::Proxies;
+use towline_agent::relay::Relay;
 use towline_agent::report::Report;
 use towline_agent::state_dir::StateDir;
 use tracing_subscriber::EnvFilter;
@@ -136,11 +137,13 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let dir = StateDir::open(&args.state.state_dir)?;
     let identity = Identity::load(&dir)?;
     let policy = policy_file::load(&args.policy)?;
+    let dialer = Dialer::new(Proxies::from_env()?);
     let executor = DockerExecutor::new(DockerConfig {
         host: args.docker_host,
         state_dir: dir.root().to_path_buf(),
         policy,
         docker_config: DockerConfig::default_docker_config(),
+        relay: Relay::new(dir.clone(), dialer.clone()),
     });
     tracing::info!(
         agent = %identity.agent(),
@@ -150,7 +153,7 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     );
     let options = Options {
         dir,
-        dialer: Dialer::new(Proxies::from_env()?),
+        dialer,
         engine_data: PathBuf::from(ENGINE_DATA),
         pace: Pace::default(),
         logs: LogLimits {

@@ -27,6 +27,7 @@ use crate::http::{self, Api, ApiParts, Limits};
 use crate::notifications::Notifications;
 use crate::outbox;
 use crate::plugins::Plugins;
+use crate::relay::{self, Layers};
 use crate::sso;
 use crate::store::{DatabaseConfig, Store};
 use crate::stripe;
@@ -156,11 +157,13 @@ async fn run(
         stopping.clone(),
     );
     tasks.spawn(public);
+    let layers = Layers::new(&config.data_dir);
     let agents = agents::serve(
         listeners.agents,
         certificates.agents(),
         store.clone(),
         registry.clone(),
+        relay::Door::new(layers.clone(), stopping.clone()),
         stopping.clone(),
     );
     tasks.spawn_on(agents, lane.handle());
@@ -175,7 +178,7 @@ async fn run(
     tasks.spawn(outbox::send(plugins, stopping.clone()));
     tasks.spawn(outbox::send(webhooks, stopping.clone()));
     tasks.spawn(outbox::send(notifications, stopping.clone()));
-    timers::start(&tasks, store, certificates, &stopping);
+    timers::start(&tasks, store, layers, certificates, &stopping);
     stopping.cancelled().await;
     tasks.close();
     tokio::join!(registry.stop(GOODBYE), finish(&tasks));

@@ -17,7 +17,9 @@ use crate::{
 };
 
 /// The agents' WebSockets are upgraded from HTTP/1.1, on both ends.
-const AGENT_PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const AGENT_PROTOCOL: &[u8] = b"http/1.1";
+/// Connections of agents that images travel on.
+const RELAY_PROTOCOL: &[u8] = b"towline-relay/1";
 const PUBLIC_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Makes ring the process's provider, for libraries that ask for one. Calling it again does
@@ -51,22 +53,64 @@ pub fn agent_listener_config(
     let mut config = tls13(ServerConfig::builder_with_provider(provider()))?
         .with_client_cert_verifier(client_verifier(roots)?)
         .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
-    config.alpn_protocols = protocols(&AGENT_PROTOCOLS);
+    config.alpn_protocols = protocols(&[AGENT_PROTOCOL, RELAY_PROTOCOL]);
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
     Ok(Arc::new(config))
 }
 
-/// For an agent's connections to the agent listener.
+/// What an agent's connection to the agent listener is for; TLS settles it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AgentPurpose {
+    /// Its one WebSocket.
+    Control,
+    /// Images.
+    Relay,
+}
+
+impl AgentPurpose {
+    const fn protocol(self) -> &'static [u8] {
+        match self {
+            Self::Control => AGENT_PROTOCOL,
+            Self::Relay => RELAY_PROTOCOL,
+        }
+    }
+
+    /// The purpose of a connection on which this protocol was settled, or none.
+    pub fn of(protocol: Option<&[u8]>) -> Self {
+        match protocol {
+            Some(RELAY_PROTOCOL) => Self::Relay,
+            _ => Self::Control,
+        }
+    }
+}
+
+/// For an agent's connection to the agent listener.
 pub fn agent_client_config(
     roots: &TrustRoots,
     identity: &AgentIdentity,
 ) -> Result<Arc<ClientConfig>, PkiError> {
+    agent_config(roots, identity, AgentPurpose::Control)
+}
+
+/// For an agent's connections to the agent listener that images travel on.
+pub fn relay_client_config(
+    roots: &TrustRoots,
+    identity: &AgentIdentity,
+) -> Result<Arc<ClientConfig>, PkiError> {
+    agent_config(roots, identity, AgentPurpose::Relay)
+}
+
+fn agent_config(
+    roots: &TrustRoots,
+    identity: &AgentIdentity,
+    purpose: AgentPurpose,
+) -> Result<Arc<ClientConfig>, PkiError> {
     let mut config = tls13(ClientConfig::builder_with_provider(provider()))?
         .with_root_certificates(roots.store()?)
         .with_client_auth_cert(identity.chain.clone(), identity.key.clone_key())?;
-    config.alpn_protocols = protocols(&AGENT_PROTOCOLS);
+    config.alpn_protocols = protocols(&[purpose.protocol()]);
     config.resumption = Resumption::disabled();
     Ok(Arc::new(config))
 }

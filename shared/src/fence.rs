@@ -1,6 +1,7 @@
 //! The fence of an attempt: who may still act on a target.
 
 use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
@@ -31,9 +32,35 @@ impl fmt::Display for Fence {
     }
 }
 
+/// Text that is no fence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no fence: one is `incarnation.epoch`")]
+pub struct NoFence;
+
+impl FromStr for Fence {
+    type Err = NoFence;
+
+    fn from_str(text: &str) -> Result<Self, NoFence> {
+        let (incarnation, epoch) = text.split_once('.').ok_or(NoFence)?;
+        Ok(Self {
+            incarnation: incarnation.parse().map_err(|_| NoFence)?,
+            epoch: epoch.parse().map_err(|_| NoFence)?,
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::Fence;
+    use super::{Fence, NoFence};
+
+    #[test]
+    fn a_fence_is_written_and_read() {
+        let fence = Fence::new(3, 41);
+        assert_eq!(fence.to_string().parse(), Ok(fence));
+        for text in ["", "3", "3.", ".41", "3.4.1", "-1.2", "a.b"] {
+            assert_eq!(text.parse::<Fence>(), Err(NoFence), "{text}");
+        }
+    }
 
     #[test]
     fn a_new_incarnation_outdates_every_epoch_of_the_old() {

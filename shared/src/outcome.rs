@@ -72,6 +72,10 @@ pub enum FailureReason {
     Internal,
     /// The commit that it is built from could not be had, or is not fit.
     SourceUnavailable,
+    /// Another host was to build its images, and has not.
+    BuildFailed,
+    /// Images could not be brought from one host to another.
+    RelayFailed,
 }
 
 impl FailureReason {
@@ -91,6 +95,8 @@ impl FailureReason {
             Self::DiskFull => "disk_full",
             Self::Internal => "internal",
             Self::SourceUnavailable => "source_unavailable",
+            Self::BuildFailed => "build_failed",
+            Self::RelayFailed => "relay_failed",
         }
     }
 }
@@ -111,6 +117,10 @@ pub enum Step {
     Building,
     /// A commit is fetched from its repository.
     Cloning,
+    /// Images go to the control plane.
+    Publishing,
+    /// Images come from the control plane.
+    Receiving,
 }
 
 impl Step {
@@ -123,6 +133,8 @@ impl Step {
             Self::Removing => "removing",
             Self::Building => "building",
             Self::Cloning => "cloning",
+            Self::Publishing => "publishing",
+            Self::Receiving => "receiving",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::ids::{ProjectId, ReleaseId, TargetId};
+use crate::ids::{JobId, ProjectId, ReleaseId, TargetId};
 
 /// The most bytes that the files of one project may have together.
 pub const MAX_PROJECT_BYTES: usize = 4 * 1024 * 1024;
@@ -41,6 +41,10 @@ pub enum Work {
     Remove(Remove),
     /// Bring a compose project to the state of a release that is more than its files.
     Release(DeployRelease),
+    /// Build a project's images, for another host to run.
+    Build(Build),
+    /// Bring a compose project to the state of a release whose images another host has built.
+    Relayed(Relayed),
 }
 
 /// A compose project to apply.
@@ -71,6 +75,24 @@ pub struct DeployRelease {
     pub source: Option<GitSource>,
     /// What happens when the release does not come up.
     pub on_failure: OnFailure,
+}
+
+/// Images to build. They go to the control plane, which gives them to who runs them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Build {
+    /// The compose project.
+    pub deploy: Deploy,
+    /// Where the files come from that the project's own lie over; nothing when those are all.
+    pub source: Option<GitSource>,
+}
+
+/// A release whose images another host has built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Relayed {
+    /// The release.
+    pub release: DeployRelease,
+    /// The job that has built its images; their ids are known when that has ended.
+    pub build: JobId,
 }
 
 /// The image that a service runs.

@@ -23,6 +23,7 @@ mod links;
 mod logs;
 mod master_key;
 mod observation;
+mod relays;
 mod releases;
 mod secrets;
 mod sign_in_providers;

@@ -49,6 +49,8 @@ struct Shared {
     upstream: SocketAddr,
     accepted: AtomicU64,
     delay_millis: AtomicU64,
+    up: AtomicU64,
+    down: AtomicU64,
 }
 
 /// The proxy. It ends, with its connections, when dropped.
@@ -82,13 +84,15 @@ impl Proxy {
             sockets: Vec::new(),
             ended: false,
         };
-        let (accepted, delay_millis) = (AtomicU64::new(0), AtomicU64::new(0));
+        let zero = || AtomicU64::new(0);
         let shared = Shared {
             sky: Mutex::new(sky),
             changed: Condvar::new(),
             upstream,
-            accepted,
-            delay_millis,
+            accepted: zero(),
+            delay_millis: zero(),
+            up: zero(),
+            down: zero(),
         };
         let shared = Arc::new(shared);
         let accepting = Arc::clone(&shared);
@@ -104,6 +108,15 @@ impl Proxy {
     /// How many connections it has accepted.
     pub fn accepted(&self) -> u64 {
         self.shared.accepted.load(Ordering::Relaxed)
+    }
+
+    /// How many bytes clients have sent through it, and servers.
+    pub fn passed(&self) -> (u64, u64) {
+        let shared = &self.shared;
+        (
+            shared.up.load(Ordering::Relaxed),
+            shared.down.load(Ordering::Relaxed),
+        )
     }
 
     /// Changes the weather; what was held back goes on when it is fine again.
@@ -255,6 +268,11 @@ fn pass(mut from: TcpStream, mut to: TcpStream, way: Way, generation: u64, share
         if !shared.wait_to_pass(way, generation) || to.write_all(&buffer[..size]).is_err() {
             break;
         }
+        let passed = match way {
+            Way::Up => &shared.up,
+            Way::Down => &shared.down,
+        };
+        passed.fetch_add(size as u64, Ordering::Relaxed);
     }
     // The end of one side is held back like its bytes.
     if shared.wait_to_pass(way, generation) {

@@ -9,9 +9,13 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use towline_agent::dial::Dialer;
 use towline_agent::executor::Executor as _;
 use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
 use towline_agent::logs::{LogSink, ResumePoint};
+use towline_agent::proxy::Proxies;
+use towline_agent::relay::Relay;
+use towline_agent::state_dir::StateDir;
 use towline_agent::task::{Gate, GateState, ProgressSink, Start, StepBegun, Task};
 use towline_shared::fence::Fence;
 use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
@@ -129,6 +133,10 @@ impl Host {
             state_dir: state.path().to_owned(),
             policy: HostPolicy::default(),
             docker_config: docker_config(),
+            relay: Relay::new(
+                StateDir::existing(state.path()),
+                Dialer::new(Proxies::default()),
+            ),
         };
         Self {
             kind,

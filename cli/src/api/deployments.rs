@@ -53,6 +53,9 @@ pub struct Deployment {
     /// The deployment whose release it brings back.
     #[serde(default)]
     pub rollback_of: Option<Uuid>,
+    /// The deployment that builds its images on another target.
+    #[serde(default)]
+    pub build_id: Option<Uuid>,
     /// What a rollback does not bring back.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
@@ -181,6 +184,9 @@ pub struct NewDeployment {
     /// What happens when it does not come up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<&'static str>,
+    /// The id of the target whose host builds its images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub build_on: Option<Uuid>,
 }
 
 /// What to remove where.

@@ -74,6 +74,9 @@ pub struct Deploy {
     /// Bring back what ran before when this does not come up
     #[arg(long)]
     roll_back_on_failure: bool,
+    /// Build the images on the host of this target, by name or id, instead of where they run; they are relayed from there
+    #[arg(long, value_name = "TARGET")]
+    build_on: Option<String>,
     /// Under the same key the same deployment is made only once, ever [default: a new key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
@@ -190,6 +193,9 @@ impl Deploy {
             session,
             &format!("Deployment {} to {}", deployment.id, target.name),
         );
+        if let (Some(build), Some(builder)) = (deployment.build_id, &self.build_on) {
+            note(session, &format!("Build {build} on {builder} comes first"));
+        }
         if self.detach {
             return detached(session, &deployment);
         }
@@ -246,6 +252,10 @@ impl Deploy {
             branch: self.branch.clone(),
             commit: self.commit.clone(),
             on_failure: self.roll_back_on_failure.then_some("roll_back"),
+            build_on: match &self.build_on {
+                Some(builder) => Some(api::find::<Target>(client, builder).await?.id),
+                None => None,
+            },
         };
         let key = match &self.idempotency_key {
             Some(key) => key.clone(),

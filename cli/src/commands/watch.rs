@@ -3,6 +3,8 @@
 
 use std::io::{self, Write as _};
 
+use uuid::Uuid;
+
 use super::{
     Session,
     signals::{Signals, Stop},
@@ -69,6 +71,11 @@ pub async fn watch(
         asked: Asked::Never,
     };
     watch.progress.step(&outcome::now(&watch.deployment));
+    if let Some(build) = watch.deployment.build_id
+        && let Some(exit) = watch.build(build, &mut signals).await?
+    {
+        return Ok(exit);
+    }
     loop {
         let ended = tokio::select! {
             news = follower.next() => watch.take(news?)?,
@@ -81,6 +88,30 @@ pub async fn watch(
 }
 
 impl Watch<'_> {
+    /// Shows the build that the deployment waits for, to its end. How that ended, the deployment tells.
+    async fn build(&mut self, build: Uuid, signals: &mut Signals) -> Result<Option<Exit>, Failure> {
+        let mut follower = Follower::new(self.client, build, 0);
+        loop {
+            let news = tokio::select! {
+                news = follower.next() => news?,
+                stop = signals.next() => match self.stop(stop, signals).await? {
+                    Some(exit) => return Ok(Some(exit)),
+                    None => continue,
+                },
+            };
+            match news {
+                News::Status(build) => self.progress.step(&outcome::now(&build)),
+                News::End(build) => {
+                    self.progress.step(&outcome::now(&build));
+                    return Ok(None);
+                }
+                other => {
+                    self.take(other)?;
+                }
+            }
+        }
+    }
+
     fn take(&mut self, news: News) -> Result<Option<Exit>, Failure> {
         match news {
             News::Lines(lines) => {

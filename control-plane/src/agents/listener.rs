@@ -14,18 +14,20 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::accept_hdr_async_with_config;
 use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_util::sync::CancellationToken;
-use towline_pki::tls::LiveServerConfig;
+use towline_pki::tls::{AgentPurpose, LiveServerConfig};
 use towline_shared::protocol::PATH;
 
-use super::admission::{AdmissionError, Peer, admit};
+use super::admission::{Admission, AdmissionError, Peer, admit};
 use super::pulse::Pace;
 use super::registry::Registry;
 use super::session::{House, Session, Wire};
 use super::socket::{Socket, config};
+use crate::relay::{self, Visitor};
 use crate::store::Store;
 
 /// The most connections that are not sessions yet.
@@ -60,6 +62,7 @@ pub async fn serve(
     tls: Arc<LiveServerConfig>,
     store: Store,
     registry: Registry,
+    relay: relay::Door,
     stop: CancellationToken,
 ) {
     serve_at(
@@ -68,6 +71,7 @@ pub async fn serve(
         House {
             store,
             registry,
+            relay,
             pace: Pace::default(),
         },
         stop,
@@ -113,6 +117,14 @@ enum Unreceived {
     Admission(#[from] AdmissionError),
     #[error("too slow")]
     Slow,
+    #[error("it is no agent (any more)")]
+    NoAgent,
+}
+
+/// What a connection is for, once it is known whose it is.
+enum Received {
+    Control(Box<Socket<Wire>>, Peer),
+    Relay(Box<TlsStream<TcpStream>>, Visitor),
 }
 
 impl Door {
@@ -162,10 +174,15 @@ impl Door {
         .await;
         drop(place);
         match received {
-            Ok((socket, peer)) => {
-                let session = Box::new(Session::new(Arc::clone(&self.house), socket, peer));
+            Ok(Received::Control(socket, peer)) => {
+                let session = Box::new(Session::new(Arc::clone(&self.house), *socket, peer));
                 drop(self);
                 session.run().await;
+            }
+            Ok(Received::Relay(stream, visitor)) => {
+                let (store, relay) = (self.house.store.clone(), self.house.relay.clone());
+                drop(self);
+                Box::pin(relay.serve(store, visitor, stream)).await;
             }
             Err(error) => {
                 self.house.registry.counters().failed_handshakes.one();
@@ -178,7 +195,7 @@ impl Door {
         }
     }
 
-    async fn handshake(&self, connection: TcpStream) -> Result<(Socket<Wire>, Peer), Unreceived> {
+    async fn handshake(&self, connection: TcpStream) -> Result<Received, Unreceived> {
         connection.set_nodelay(true).map_err(Unreceived::Tls)?;
         let tls = TlsAcceptor::from(self.tls.current())
             .accept(connection)
@@ -190,8 +207,16 @@ impl Door {
             .peer_certificates()
             .and_then(|chain| chain.first());
         let peer = admit(&self.house.store, leaf).await?;
+        if AgentPurpose::of(tls.get_ref().1.alpn_protocol()) == AgentPurpose::Relay {
+            // The others are told why on their one WebSocket.
+            let Admission::Admitted { agent, .. } = peer.admission else {
+                return Err(Unreceived::NoAgent);
+            };
+            return Ok(Received::Relay(Box::new(tls), Visitor { agent }));
+        }
         let upgraded = accept_hdr_async_with_config(tls, only_our_path, Some(config())).await;
-        Ok((Socket::new(upgraded.map_err(Unreceived::Upgrade)?), peer))
+        let socket = Socket::new(upgraded.map_err(Unreceived::Upgrade)?);
+        Ok(Received::Control(Box::new(socket), peer))
     }
 
     async fn patience(&self) {

@@ -23,6 +23,7 @@ use super::questions::Questions;
 use super::registry::{Handle, Mailbox, Order, Registry};
 use super::socket::{Fault, Socket};
 use super::streams::Streams;
+use crate::relay;
 use crate::store::{Before, Standing, Store, StoreError};
 use crate::wake::Waiter;
 
@@ -34,6 +35,7 @@ pub(super) type Wire = TlsStream<TcpStream>;
 pub(super) struct House {
     pub(super) store: Store,
     pub(super) registry: Registry,
+    pub(super) relay: relay::Door,
     pub(super) pace: Pace,
 }
 

@@ -11,6 +11,8 @@ pub enum Part {
     Clone,
     /// Images are built.
     Build,
+    /// Images that another host has built come to the target.
+    Relay,
     /// The project is brought up.
     Deploy,
 }
@@ -46,6 +48,7 @@ pub enum PipelineEnd {
 named!(Part {
     Clone: "clone",
     Build: "build",
+    Relay: "relay",
     Deploy: "deploy",
 });
 
@@ -64,12 +67,39 @@ named!(PipelineEnd {
     Cancelled: "cancelled",
 });
 
+/// Who goes a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// The host that builds, which may be the target.
+    Builder,
+    /// The host that runs what was built.
+    Target,
+}
+
 impl Part {
+    /// The parts of a way, in their order; with a relay where images are built on another host.
+    pub const fn all(is_built_elsewhere: bool) -> &'static [Self] {
+        if is_built_elsewhere {
+            &[Self::Clone, Self::Build, Self::Relay, Self::Deploy]
+        } else {
+            &[Self::Clone, Self::Build, Self::Deploy]
+        }
+    }
+
+    /// Who goes it.
+    pub const fn place(self) -> Place {
+        match self {
+            Self::Clone | Self::Build => Place::Builder,
+            Self::Relay | Self::Deploy => Place::Target,
+        }
+    }
+
     /// The part that an agent is at, where a step of its work tells.
     pub const fn of(step: WorkStep) -> Option<Self> {
         match step {
             WorkStep::Cloning => Some(Self::Clone),
             WorkStep::Building => Some(Self::Build),
+            WorkStep::Publishing | WorkStep::Receiving => Some(Self::Relay),
             WorkStep::Applying | WorkStep::Verifying => Some(Self::Deploy),
             WorkStep::Preparing | WorkStep::Removing => None,
         }
@@ -115,7 +145,8 @@ mod tests {
 
     #[test]
     fn a_commit_is_cloned_built_and_deployed() {
-        let mut parts = vec![Pending; Part::ALL.len()];
+        let way = Part::all(false);
+        let mut parts = vec![Pending; way.len()];
         let told = [
             (WorkStep::Cloning, [Running, Pending, Pending]),
             (WorkStep::Preparing, [Running, Pending, Pending]),
@@ -127,12 +158,35 @@ mod tests {
         ];
         for (step, expected) in told {
             if let Some(part) = Part::of(step) {
-                let at = Part::ALL.iter().position(|one| *one == part).unwrap();
+                let at = way.iter().position(|one| *one == part).unwrap();
                 parts = come_to(&parts, at);
             }
             assert_eq!(parts, expected, "{step:?}");
         }
         assert_eq!(end(&parts, PipelineEnd::Succeeded), [Succeeded; 3]);
+    }
+
+    #[test]
+    fn what_is_built_elsewhere_comes_over_a_relay() {
+        let way = Part::all(true);
+        let mut parts = vec![Pending; way.len()];
+        let told = [
+            WorkStep::Cloning,
+            WorkStep::Building,
+            WorkStep::Publishing,
+            WorkStep::Receiving,
+            WorkStep::Applying,
+        ];
+        for step in told {
+            let at = way.iter().position(|one| Some(*one) == Part::of(step));
+            parts = come_to(&parts, at.unwrap());
+        }
+        assert_eq!(parts, [Succeeded, Succeeded, Succeeded, Running]);
+        let places: Vec<_> = way.iter().map(|part| part.place()).collect();
+        assert_eq!(
+            places,
+            [Place::Builder, Place::Builder, Place::Target, Place::Target]
+        );
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub struct CreateDeployment {
     /// ran before.
     #[schema(value_type = Option<String>)]
     on_failure: Option<OnFailure>,
+    /// The id or name of a target whose host builds the images; they come to this one over the control plane. Without
+    /// it they are built where they run.
+    build_on: Option<String>,
 }
 
 /// What to take away.
@@ -141,6 +144,7 @@ pub async fn create(
         branch: new.branch,
         commit: new.commit,
         on_failure: new.on_failure,
+        build_on: new.build_on,
     };
     let key = idempotency_key(&headers)?;
     Ok(accepted(

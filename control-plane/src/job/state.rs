@@ -160,6 +160,8 @@ pub enum Event {
     Lost,
     /// Its agent was revoked.
     AgentRevoked,
+    /// The images that it waits for were not built.
+    BuildFailed,
 }
 
 /// How an agent's work ended.
@@ -247,8 +249,10 @@ const fn answer(change: Change, reply: Reply) -> Step {
 /// Decides what an event does to a job.
 pub fn step(job: &Job, event: Event) -> Step {
     match event {
-        Event::Claim(fence) if job.state == JobState::Queued => quiet(Change::Offer(fence)),
-        Event::Claim(_) => quiet(Change::None),
+        Event::Claim(_) | Event::BuildFailed if job.state != JobState::Queued => {
+            quiet(Change::None)
+        }
+        Event::Claim(fence) => quiet(Change::Offer(fence)),
         Event::Accepted(fence) => accepted(job, fence),
         Event::Refused(fence, refusal) => refused(job, fence, refusal),
         Event::Started(fence) => started(job, fence),
@@ -260,6 +264,7 @@ pub fn step(job: &Job, event: Event) -> Step {
         Event::Held(fence, phase) => held(job, fence, phase),
         Event::Lost => lost(job),
         Event::AgentRevoked if job.state.is_terminal() => quiet(Change::None),
+        Event::BuildFailed => quiet(Change::Fail(FailureReason::BuildFailed)),
         Event::AgentRevoked => answer(Change::Fail(FailureReason::AgentRevoked), Reply::Forget),
     }
 }

@@ -39,6 +39,8 @@ pub struct NewDeployment {
     pub commit: Option<String>,
     /// What happens when it does not come up; it is left as it is unless something else is said.
     pub on_failure: Option<OnFailure>,
+    /// The target, by id or name, whose host builds the images; the one that runs them unless another is named.
+    pub build_on: Option<String>,
 }
 
 /// Queues a deployment of the project's present files, if the team's plugins let it. The same idempotency key gives
@@ -90,6 +92,11 @@ async fn judge_and_submit(
     if on_failure != OnFailure::Leave {
         request.push(json!({ "on_failure": on_failure }));
     }
+    request.extend(
+        new.build_on
+            .as_deref()
+            .map(|builder| json!({ "build_on": builder })),
+    );
     let key = Key::of(idempotency_key, &Value::Array(request))?;
     if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
         return Ok(first);
@@ -102,9 +109,17 @@ async fn judge_and_submit(
         (None, branch) => At::Branch(branch.as_deref()),
     };
     refuse_unserved(&servant)?;
+    let builder = match &new.build_on {
+        Some(name) => Some(store.servant(tenant, name).await?),
+        None => None,
+    };
     let sourced = source::look(store, egress, tenant, &project, &files, at).await?;
     let view = sourced.as_ref().map_or(&files, |sourced| &sourced.view);
-    let compose_file = judge(&project, &servant, view)?.to_owned();
+    let hosts = Hosts {
+        runs: &servant,
+        builds: builder.as_ref(),
+    };
+    let compose_file = judge(&project, hosts, view)?.to_owned();
     let environment = new.environment.as_deref();
     let hooks = hooks_of(view, &compose_file);
     let question = about_deployment(hooks, tenant, &project, &servant, environment, None);
@@ -126,19 +141,30 @@ async fn judge_and_submit(
         interruption,
         retry_of: None,
         rollback_of: None,
+        builder: builder.as_ref(),
         notes: Vec::new(),
         said,
     };
     submit(store, tenant, submission, key, &servant).await
 }
 
-/// Refuses what cannot work on that host; gives the compose file's path. An agent that is offline is
+/// Who takes part in a deployment.
+#[derive(Clone, Copy)]
+pub(super) struct Hosts<'a> {
+    /// The host that runs the project.
+    pub(super) runs: &'a Servant,
+    /// Another one that builds its images, if one does.
+    pub(super) builds: Option<&'a Servant>,
+}
+
+/// Refuses what cannot work on those hosts; gives the compose file's path. An agent that is offline is
 /// no reason: it may come back.
 pub(super) fn judge<'a>(
     project: &Project,
-    servant: &Servant,
+    hosts: Hosts<'_>,
     files: &'a [ProjectFile],
 ) -> Result<&'a str, OpsError> {
+    let servant = hosts.runs;
     if files.is_empty() {
         return Err(OpsError::Refused {
             message: format!("the project {} has no files", project.name),
@@ -156,10 +182,15 @@ pub(super) fn judge<'a>(
         });
     };
     refuse_unserved(servant)?;
-    let policy = servant
+    let mut policy = servant
         .capabilities
         .as_ref()
         .map_or_else(anything, |capabilities| capabilities.policy.clone());
+    if let Some(builder) = hosts.builds {
+        judge_builder(project, servant, builder, files, compose_file)?;
+        // It builds nothing.
+        policy.build = Permission::Allow;
+    }
     let findings = compose::examine(files, compose_file, &policy);
     let errors: Vec<Finding> = findings
         .into_iter()
@@ -170,6 +201,56 @@ pub(super) fn judge<'a>(
     } else {
         Err(OpsError::Findings(errors))
     }
+}
+
+/// Refuses a host that cannot build for that other one.
+fn judge_builder(
+    project: &Project,
+    servant: &Servant,
+    builder: &Servant,
+    files: &[ProjectFile],
+    compose_file: &str,
+) -> Result<(), OpsError> {
+    let refused = |message, remedy: &str| {
+        Err(OpsError::Refused {
+            message,
+            remedy: remedy.to_owned(),
+            field: Some("build_on"),
+        })
+    };
+    let (name, target) = (&builder.target.name, &servant.target.name);
+    if builder.target.id == servant.target.id {
+        return refused(
+            format!("{name} is the target itself"),
+            "name another host, or none to build where it runs",
+        );
+    }
+    if !compose::builds(files, compose_file) {
+        return refused(
+            format!("no service of the project {} is built", project.name),
+            "name no host that builds; or give a service a `build` in the compose file",
+        );
+    }
+    refuse_unserved(builder)?;
+    let (Some(builds), Some(runs)) = (&builder.capabilities, &servant.capabilities) else {
+        return Ok(());
+    };
+    if builds.policy.build == Permission::Deny {
+        return refused(
+            format!("the policy of {name} allows no builds"),
+            "its owner may allow them there: `build = \"allow\"` in the agent's policy file",
+        );
+    }
+    if !builds.arch.is_empty() && !runs.arch.is_empty() && builds.arch != runs.arch {
+        return refused(
+            format!(
+                "{name} builds for {}, and {target} runs {}",
+                builds.arch, runs.arch
+            ),
+            "name a host of the same architecture",
+        );
+    }
+    Ok(())
 }
 
 /// Refuses a host that nobody serves any more, or that lacks what a deploy needs.

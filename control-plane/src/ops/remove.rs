@@ -57,6 +57,7 @@ async fn check_and_submit(
         interruption: Interruption::Resume,
         retry_of: None,
         rollback_of: None,
+        builder: None,
         notes: Vec::new(),
         said: Vec::new(),
     };

@@ -4,12 +4,12 @@
 use towline_shared::ids::DeploymentId;
 use towline_shared::spec::VolumeFate;
 
-use super::deploy::judge;
+use super::deploy::{Hosts, judge};
 use super::plugin::{about_deployment, ask, hooks_of};
 use super::submit::{Apply, Submission, Wish, refuse_revoked, submit};
 use super::{OpsError, refusal, rollback, source};
 use crate::egress::Egress;
-use crate::store::{Deployment, Store, StoreError, Tenant, counted, jobs};
+use crate::store::{Deployment, DeploymentKind, Store, StoreError, Tenant, counted, jobs};
 
 /// Queues a new deployment like an ended one, if the team's plugins let it.
 pub async fn retry(
@@ -30,6 +30,13 @@ async fn submit_again(
     tenant: &Tenant,
     former: Deployment,
 ) -> Result<Deployment, OpsError> {
+    if former.kind == DeploymentKind::Build {
+        return Err(OpsError::Refused {
+            message: "this is the build of another deployment's images".to_owned(),
+            remedy: "retry the deployment that it was for: its images are built again".to_owned(),
+            field: None,
+        });
+    }
     if !former.status.is_terminal() {
         return Err(OpsError::Refused {
             message: format!(
@@ -44,6 +51,14 @@ async fn submit_again(
     let project = store.project(tenant, former.project.id.into()).await?;
     let servant = store.servant(tenant, &former.target.id.to_string()).await?;
     refuse_revoked(&servant)?;
+    let builder = match terms.built_on() {
+        Some(target) => Some(store.servant(tenant, &target.to_string()).await?),
+        None => None,
+    };
+    let hosts = Hosts {
+        runs: &servant,
+        builds: builder.as_ref(),
+    };
     let release = match former.release_id {
         Some(release) => Some(store.release(project.id, release).await?),
         None => None,
@@ -55,7 +70,7 @@ async fn submit_again(
             let view = sourced
                 .as_ref()
                 .map_or(&release.files, |sourced| &sourced.view);
-            judge(&project, &servant, view)?;
+            judge(&project, hosts, view)?;
             let hooks = hooks_of(view, &release.compose_file);
             let commit = sourced.map(|sourced| sourced.commit);
             match terms.rollback_of() {
@@ -96,6 +111,7 @@ async fn submit_again(
         interruption: jobs::interruption(&terms.interruption)?,
         retry_of: Some(former.id),
         rollback_of: terms.rollback_of(),
+        builder: builder.as_ref(),
         notes: Vec::new(),
         said,
     };

@@ -10,7 +10,7 @@ use towline_shared::ids::{DeploymentId, ProjectId, ReleaseId};
 use towline_shared::spec::{Interruption, OnFailure, PinnedImage, ProjectFile};
 use uuid::Uuid;
 
-use super::deploy::judge;
+use super::deploy::{Hosts, judge};
 use super::plugin::{about_rollback, ask};
 use super::submit::{
     Apply, Commit, Key, Submission, Wish, check_deadline, check_settle, repeated, submit,
@@ -100,7 +100,11 @@ async fn judge_and_submit(
     let view = sourced
         .as_ref()
         .map_or(&back.release.files, |sourced| &sourced.view);
-    judge(&project, &servant, view)?;
+    let hosts = Hosts {
+        runs: &servant,
+        builds: None,
+    };
+    judge(&project, hosts, view)?;
     let said = may(store, egress, tenant, (&project, &servant), &back.former).await?;
     let warnings = back.warnings(Some(view));
     let environment = back.former.environment.clone();
@@ -110,6 +114,7 @@ async fn judge_and_submit(
         environment: environment.as_deref(),
         notes: back.notes(&warnings, Utc::now()),
         rollback_of: Some(back.former.id),
+        builder: None,
         work: back.wish(settle_ms, sourced.map(|sourced| sourced.commit)),
         deadline_s,
         interruption: Interruption::Resume,
@@ -314,6 +319,11 @@ fn check_former(former: &Deployment) -> Result<(), OpsError> {
         remedy,
         field: Some("to"),
     };
+    if former.kind == DeploymentKind::Build {
+        let message = format!("deployment {} built images for another one", former.id);
+        let remedy = "name the deployment that it was for";
+        return Err(refused(message, remedy.to_owned()));
+    }
     if former.kind == DeploymentKind::Remove {
         let message = format!("deployment {} took the project away", former.id);
         let remedy = "`towline remove` does that again; name a deployment that ran something";

@@ -5,8 +5,8 @@ use sha2::{Digest as _, Sha256};
 use towline_shared::failpoint::reach;
 use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
 use towline_shared::spec::{
-    Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, PinnedImage, ProjectFile,
-    Remove, SealedSpec, VolumeFate, Work,
+    Build, Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, PinnedImage,
+    ProjectFile, Relayed, Remove, SealedSpec, VolumeFate, Work,
 };
 
 use super::OpsError;
@@ -43,6 +43,8 @@ pub(super) struct Submission<'a> {
     pub(super) interruption: Interruption,
     pub(super) retry_of: Option<DeploymentId>,
     pub(super) rollback_of: Option<DeploymentId>,
+    /// Another host that builds its images, if one does.
+    pub(super) builder: Option<&'a Servant>,
     /// What its log begins with.
     pub(super) notes: Vec<String>,
     pub(super) said: Vec<Said>,
@@ -122,19 +124,23 @@ impl Wish {
 
 impl Apply {
     /// What older agents can do, they are asked for in their words.
-    fn work(self: Box<Self>, deploy: Deploy) -> Work {
+    fn work(self: Box<Self>, deploy: Deploy, build: Option<JobId>) -> Work {
         let source = self.commit.map(|commit| commit.source);
         let is_plain =
             self.images.is_empty() && self.on_failure == OnFailure::Leave && source.is_none();
-        if is_plain {
+        if is_plain && build.is_none() {
             return Work::Deploy(deploy);
         }
-        Work::Release(DeployRelease {
+        let release = DeployRelease {
             deploy,
             images: self.images,
             source,
             on_failure: self.on_failure,
-        })
+        };
+        match build {
+            Some(build) => Work::Relayed(Relayed { release, build }),
+            None => Work::Release(release),
+        }
     }
 }
 
@@ -240,11 +246,17 @@ pub(super) async fn submit(
     if !targets::hold_served(&mut tx, submission.target).await? {
         return Err(revoked(servant));
     }
+    if let Some(builder) = submission.builder
+        && !targets::hold_served(&mut tx, builder.target.id).await?
+    {
+        return Err(revoked(builder));
+    }
     // Taking something away is no deployment, and is allowed at the limit, too.
     let nearing = match submission.work.kind() {
         DeploymentKind::Deploy => quota::check_deployments(&mut tx, tenant.team(), now).await?,
-        DeploymentKind::Remove => None,
+        DeploymentKind::Remove | DeploymentKind::Build => None,
     };
+    let builder = submission.builder;
     if let Some(nearing) = &nearing {
         notification_events::quota_nearly_reached(&mut tx, tenant.team(), nearing, now).await?;
     }
@@ -255,7 +267,8 @@ pub(super) async fn submit(
     tx.commit().await?;
     reach("plane: committed a submission");
     store.wake().outbox();
-    if let Some(agent) = servant.target.agent_id {
+    // Nobody deploys before the build has ended.
+    if let Some(agent) = builder.unwrap_or(servant).target.agent_id {
         store.wake().agent(agent);
     }
     Ok(store.deployment_row(tenant, deployment).await?)
@@ -279,7 +292,19 @@ async fn insert(
         Wish::Deploy(apply) => apply.commit.clone(),
         Wish::Remove(_) => None,
     };
-    let (work, release) = freeze(tx, submission.project, submission.work, now).await?;
+    let build = submission.builder.map(|builder| Ahead {
+        servant: builder,
+        job: JobId::new(),
+    });
+    let built_by = build.as_ref().map(|ahead| ahead.job);
+    let (work, release) = freeze(tx, submission.project, submission.work, built_by, now).await?;
+    let to_build = match &work {
+        Work::Relayed(relayed) => Some(Build {
+            deploy: relayed.release.deploy.clone(),
+            source: relayed.release.source.clone(),
+        }),
+        _ => None,
+    };
     let spec = JobSpec {
         project,
         target,
@@ -314,8 +339,12 @@ async fn insert(
         interruption,
         spec: sealed.bytes(),
         digest: sealed.digest(),
+        builds_for: None,
     };
     jobs::insert(tx, &new, now).await?;
+    if let (Some(ahead), Some(to_build)) = (&build, to_build) {
+        insert_build(tx, tenant, ahead, &row, to_build, now).await?;
+    }
     if let Some(commit) = &commit {
         let way = NewPipeline {
             project,
@@ -324,6 +353,7 @@ async fn insert(
             commit: &commit.source.commit,
             branch: commit.branch.as_deref(),
             title: &commit.title,
+            built_by,
         };
         pipelines::insert(tx, tenant, way, now).await?;
     }
@@ -334,10 +364,62 @@ async fn insert(
     write_audit(tx, tenant, &row, &said, now).await
 }
 
+/// A build that is to end before a deployment begins.
+struct Ahead<'a> {
+    servant: &'a Servant,
+    job: JobId,
+}
+
+/// Queues the build of a deployment's images, as a deployment of its own with its own log.
+async fn insert_build(
+    tx: &mut Tx,
+    tenant: &Tenant,
+    ahead: &Ahead<'_>,
+    awaited_by: &NewRow<'_>,
+    build: Build,
+    now: DateTime<Utc>,
+) -> Result<(), OpsError> {
+    let (id, target) = (DeploymentId::new(), ahead.servant.target.id);
+    let interruption = Interruption::RequeueIfNotStarted;
+    let spec = JobSpec {
+        project: awaited_by.project,
+        target,
+        work: Work::Build(build),
+        interruption,
+        deadline_s: awaited_by.deadline_s,
+    };
+    let sealed = SealedSpec::seal(&spec).map_err(StoreError::from)?;
+    let row = NewRow {
+        id,
+        job: ahead.job,
+        target,
+        kind: DeploymentKind::Build,
+        interruption: interruption_name(interruption),
+        retry_of: None,
+        rollback_of: None,
+        on_failure: OnFailure::Leave,
+        ..*awaited_by
+    };
+    deployments::insert(tx, tenant, &row, now).await?;
+    let new = NewJob {
+        id: ahead.job,
+        deployment: id,
+        team: tenant.team(),
+        target,
+        interruption: row.interruption,
+        spec: sealed.bytes(),
+        digest: sealed.digest(),
+        builds_for: Some(awaited_by.id),
+    };
+    jobs::insert(tx, &new, now).await?;
+    write_audit(tx, tenant, &row, &[], now).await
+}
+
 async fn freeze(
     tx: &mut Tx,
     project: &Project,
     wish: Wish,
+    built_by: Option<JobId>,
     now: DateTime<Utc>,
 ) -> Result<(Work, Option<ReleaseId>), OpsError> {
     let apply = match wish {
@@ -363,7 +445,7 @@ async fn freeze(
         files: apply.files.clone(),
         settle_ms: apply.settle_ms,
     };
-    Ok((apply.work(deploy), Some(release)))
+    Ok((apply.work(deploy, built_by), Some(release)))
 }
 
 async fn write_audit(

@@ -9,6 +9,7 @@ use tokio_util::task::TaskTracker;
 
 use super::certificates::Certificates;
 use crate::job;
+use crate::relay::Layers;
 use crate::store::Store;
 
 const METRICS: Duration = Duration::from_secs(1);
@@ -29,6 +30,7 @@ const CERTIFICATES: Duration = Duration::from_mins(10);
 pub fn start(
     tasks: &TaskTracker,
     store: &Store,
+    layers: Layers,
     mut certificates: Certificates,
     stopping: &CancellationToken,
 ) {
@@ -56,6 +58,8 @@ pub fn start(
     every!(COMPACTION, "compacting logs", |store| store.compact_logs());
     every!(ROLLUP, "rolling up metrics", |store| store.rollup_metrics());
     every!(PRUNING, "removing what is outdated", |store| store.prune());
+    every!(PRUNING, "removing layers of images", |_store| layers
+        .prune());
     every!(
         CERTIFICATES,
         "renewing the listeners' certificates",

@@ -24,7 +24,13 @@ pub(super) async fn come_to(
         // The step is told again.
         (Step::Building, Some(_)) => Ok(()),
         (
-            Step::Preparing | Step::Cloning | Step::Applying | Step::Verifying | Step::Removing,
+            Step::Preparing
+            | Step::Cloning
+            | Step::Applying
+            | Step::Verifying
+            | Step::Removing
+            | Step::Publishing
+            | Step::Receiving,
             _,
         ) => {
             end(tx, row, now).await?;
@@ -53,7 +59,7 @@ pub(super) async fn tell_of_end(
     let (Some(hook), Some(_)) = (hook, row.building_since) else {
         return Ok(());
     };
-    plugin_events::deployment(tx, row.team_id.into(), row.deployment(), hook, now).await
+    plugin_events::deployment(tx, row.team_id.into(), row.asked_for(), hook, now).await
 }
 
 /// A second that was begun is one. A clock that was set back has measured nothing.

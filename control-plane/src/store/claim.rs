@@ -51,7 +51,8 @@ impl Store {
             (Uuid,),
             "SELECT t.id FROM deployment_targets t WHERE t.agent_id = $1
                 AND EXISTS (SELECT 1 FROM jobs j WHERE j.target_id = t.id AND j.state = 'queued'
-                    AND (j.not_before IS NULL OR j.not_before <= $2))
+                    AND (j.not_before IS NULL OR j.not_before <= $2)
+                    AND NOT EXISTS (SELECT 1 FROM jobs i WHERE i.builds_for = j.deployment_id AND i.state <> 'succeeded'))
                 AND NOT EXISTS (SELECT 1 FROM jobs j WHERE j.target_id = t.id
                     AND j.state IN ('offered', 'accepted', 'running', 'unknown'))",
             agent.uuid(),
@@ -73,6 +74,10 @@ impl Store {
                 AND (j.not_before IS NULL OR j.not_before <= $2)
                 AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.target_id = $1
                     AND b.state IN ('offered', 'accepted', 'running', 'unknown'))
+                AND NOT EXISTS (SELECT 1 FROM jobs i WHERE i.builds_for = j.deployment_id AND i.state <> 'succeeded')
+                AND NOT EXISTS (SELECT 1 FROM jobs e JOIN deployments ed ON ed.id = e.deployment_id
+                    JOIN deployments jd ON jd.id = j.deployment_id
+                    WHERE e.target_id = $1 AND e.state = 'queued' AND e.id < j.id AND ed.project_id = jd.project_id)
              ORDER BY j.id LIMIT 1",
             target.uuid(),
             now

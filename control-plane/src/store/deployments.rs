@@ -26,11 +26,11 @@ pub struct Deployment {
     pub target: Named,
     /// For which environment; its secrets outdo those for all.
     pub environment: Option<String>,
-    /// Whether the project comes or goes.
+    /// Whether the project comes or goes, or images of it are built for another target.
     pub kind: DeploymentKind,
     /// Where it is.
     pub status: JobState,
-    /// Which step a running one is at (`preparing`, `applying`, `verifying`, `removing`).
+    /// Which step a running one is at (`preparing`, `applying`, `verifying`, `removing`, `cloning`, `building`, `publishing`, `receiving`).
     pub step: Option<String>,
     /// The kind of failure of a failed one.
     pub reason: Option<String>,
@@ -48,6 +48,10 @@ pub struct Deployment {
     /// The deployment whose release it brings back, with the images that ran then; absent when it is no rollback.
     #[schema(value_type = Option<Uuid>)]
     pub rollback_of: Option<DeploymentId>,
+    /// The deployment that builds its images, on another target; absent when they are built where they run, or not at
+    /// all.
+    #[schema(value_type = Option<Uuid>)]
+    pub build_id: Option<DeploymentId>,
     /// What happens on the host when it does not come up: `leave` or `roll_back`.
     #[schema(value_type = String)]
     pub on_failure: OnFailure,
@@ -84,7 +88,7 @@ impl Named {
     }
 }
 
-/// Whether a project comes or goes.
+/// What a deployment does to a project.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeploymentKind {
@@ -92,6 +96,8 @@ pub enum DeploymentKind {
     Deploy,
     /// It is taken away.
     Remove,
+    /// Images of it are built, for a deployment to another target.
+    Build,
 }
 
 impl DeploymentKind {
@@ -100,6 +106,7 @@ impl DeploymentKind {
         match self {
             Self::Deploy => "deploy",
             Self::Remove => "remove",
+            Self::Build => "build",
         }
     }
 }
@@ -169,7 +176,8 @@ macro_rules! select_deployments {
             "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.environment, d.kind, d.status,
                 d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
                 d.rollback_of, d.on_failure, d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
-                d.log_lines, d.log
+                d.log_lines, d.log,
+                (SELECT b.deployment_id FROM jobs b WHERE b.builds_for = d.id) AS build_id
              FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
              LEFT JOIN users u ON u.id = d.triggered_by
              ",
@@ -205,6 +213,7 @@ struct Row {
     user_name: Option<String>,
     log_lines: Option<i64>,
     log: Uuid,
+    build_id: Option<Uuid>,
 }
 
 impl TryFrom<Row> for Deployment {
@@ -221,10 +230,10 @@ impl TryFrom<Row> for Deployment {
             project: named(row.project_id, row.project_name),
             target: named(row.target_id, row.target_name),
             environment: row.environment,
-            kind: if row.kind == "remove" {
-                DeploymentKind::Remove
-            } else {
-                DeploymentKind::Deploy
+            kind: match row.kind.as_str() {
+                "remove" => DeploymentKind::Remove,
+                "build" => DeploymentKind::Build,
+                _ => DeploymentKind::Deploy,
             },
             status,
             step: row.step,
@@ -235,6 +244,7 @@ impl TryFrom<Row> for Deployment {
             attempts: counted(row.attempts),
             release_id: row.release_id.map(Into::into),
             rollback_of: row.rollback_of.map(Into::into),
+            build_id: row.build_id.map(Into::into),
             on_failure: on_failure(&row.on_failure),
             images: row.images.map(|Json(images)| images).unwrap_or_default(),
             created_at: row.created_at,
@@ -357,8 +367,9 @@ impl Store {
         let terms = optional!(
             reader.conn(),
             Terms,
-            "SELECT settle_ms, deadline_s, interruption, volumes, environment, rollback_of, on_failure
-             FROM deployments WHERE id = $1 AND team_id = $2",
+            "SELECT d.settle_ms, d.deadline_s, d.interruption, d.volumes, d.environment, d.rollback_of, d.on_failure,
+                (SELECT b.target_id FROM jobs b WHERE b.builds_for = d.id) AS built_on
+             FROM deployments d WHERE d.id = $1 AND d.team_id = $2",
             id.uuid(),
             tenant.team().uuid()
         )?;
@@ -370,6 +381,11 @@ impl Terms {
     /// The deployment that it brought back.
     pub(crate) fn rollback_of(&self) -> Option<DeploymentId> {
         self.rollback_of.map(Into::into)
+    }
+
+    /// The target whose agent has built its images for it.
+    pub(crate) fn built_on(&self) -> Option<TargetId> {
+        self.built_on.map(Into::into)
     }
 
     /// What was to happen if it did not come up.
@@ -396,6 +412,7 @@ pub(crate) struct Terms {
     pub(crate) environment: Option<String>,
     rollback_of: Option<Uuid>,
     on_failure: String,
+    built_on: Option<Uuid>,
 }
 
 /// A new deployment's row.

@@ -59,20 +59,27 @@ pub(super) async fn write(
         Change::End(_) | Change::CancelNow | Change::Fail(_) => {
             let end = End::of(change, row, detail)?;
             finish(tx, row, &end, now).await?;
-            pipelines::end(tx, row.deployment(), end.state, now).await?;
-            if let Some(event) = webhook_events::of_end(end.state) {
-                webhook_events::emit(tx, row.deployment(), event, now).await?;
-            }
-            let team = row.team_id.into();
             builds::tell_of_end(tx, row, plugin_events::of_build_end(end.state), now).await?;
-            if let Some(hook) = plugin_events::of_end(end.state) {
-                plugin_events::deployment(tx, team, row.deployment(), hook, now).await?;
+            // What people asked for has not ended with a build for it.
+            if row.builds_for.is_none() {
+                tell_of_end(tx, row, end.state, now).await?;
             }
-            notification_events::deployment_ended(tx, team, row.deployment(), end.state, now)
-                .await?;
         }
     }
     write_audit(tx, row, change, actor, now).await
+}
+
+/// Tells all who want to know that a deployment has ended.
+async fn tell_of_end(tx: &mut Tx, row: &JobRow, state: JobState, now: DateTime<Utc>) -> Result<()> {
+    let (team, deployment) = (row.team_id.into(), row.deployment());
+    pipelines::end(tx, deployment, state, now).await?;
+    if let Some(event) = webhook_events::of_end(state) {
+        webhook_events::emit(tx, deployment, event, now).await?;
+    }
+    if let Some(hook) = plugin_events::of_end(state) {
+        plugin_events::deployment(tx, team, deployment, hook, now).await?;
+    }
+    notification_events::deployment_ended(tx, team, deployment, state, now).await
 }
 
 async fn offer(
@@ -206,7 +213,7 @@ async fn note(tx: &mut Tx, row: &JobRow, detail: Detail<'_>, now: DateTime<Utc>)
         let sql = "UPDATE deployments SET step = $2, updated_at = $3 WHERE id = $1";
         execute!(tx.conn(), sql, row.deployment_id, step.as_str(), now)?;
         builds::come_to(tx, row, step, now).await?;
-        pipelines::come_to(tx, row.deployment(), step, now).await?;
+        pipelines::come_to(tx, row, step, now).await?;
     }
     Ok(())
 }
@@ -292,6 +299,9 @@ const fn failure_message(reason: FailureReason) -> &'static str {
         }
         FailureReason::JournalLost => {
             "the agent came back without its journal: what became of the work cannot be told; look at the host, then retry"
+        }
+        FailureReason::BuildFailed => {
+            "its images were to be built on another host, and were not; look at that build's log, then retry"
         }
         _ => {
             "the agent cannot read the job; upgrade the agent to the control plane's version, then retry"

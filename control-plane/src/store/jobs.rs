@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::audit::Actor;
 use super::db::{Tx, all, execute, optional};
-use super::{Result, Store, StoreError, counted, job_changes, targets};
+use super::{Result, Store, StoreError, builds_elsewhere, counted, job_changes, targets};
 use crate::job::state::Change;
 use crate::job::{Begun, Cancel, Event, Job, JobState, Reply, state};
 
@@ -48,6 +48,8 @@ pub(crate) struct JobRow {
     pub(super) started_at: Option<DateTime<Utc>>,
     /// Since when its agent builds images.
     pub(super) building_since: Option<DateTime<Utc>>,
+    /// The deployment that waits for the images that it builds.
+    pub(super) builds_for: Option<Uuid>,
 }
 
 impl JobRow {
@@ -57,6 +59,11 @@ impl JobRow {
 
     pub(crate) fn deployment(&self) -> DeploymentId {
         self.deployment_id.into()
+    }
+
+    /// The deployment that people asked for: for a build, the one that waits for it.
+    pub(crate) fn asked_for(&self) -> DeploymentId {
+        self.builds_for.unwrap_or(self.deployment_id).into()
     }
 
     pub(crate) fn target(&self) -> TargetId {
@@ -128,6 +135,17 @@ pub(crate) struct Moved {
     pub(crate) job: JobId,
     pub(crate) deployment: DeploymentId,
     pub(crate) agent: Option<AgentId>,
+    /// What happened to the job that waited for this one's images.
+    pub(crate) next: Option<Next>,
+}
+
+/// What became of a job that waited for images.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Next {
+    pub(crate) job: JobId,
+    pub(crate) deployment: DeploymentId,
+    /// Whose turn it is now.
+    pub(crate) agent: Option<AgentId>,
 }
 
 /// Marks that a change of a job is durable.
@@ -176,6 +194,13 @@ impl Store {
         if let Some(agent) = moved.agent {
             self.wake().agent(agent);
         }
+        if let Some(next) = moved.next {
+            self.wake().deployment(next.deployment);
+            self.wake().log(next.job);
+            if let Some(agent) = next.agent {
+                self.wake().agent(agent);
+            }
+        }
     }
 
     /// How many jobs of the installation that have not ended are in each state. Those that have are
@@ -205,9 +230,9 @@ pub(crate) async fn lock(tx: &mut Tx, job: JobId) -> Result<Option<JobRow>> {
     let conn = tx.conn();
     let sql = conn.pick(
         "SELECT id, deployment_id, team_id, target_id, agent_id, state, fence_incarnation, fence_epoch, interruption,
-            cancel_requested_at, started_at, building_since FROM jobs WHERE id = $1",
+            cancel_requested_at, started_at, building_since, builds_for FROM jobs WHERE id = $1",
         "SELECT id, deployment_id, team_id, target_id, agent_id, state, fence_incarnation, fence_epoch, interruption,
-            cancel_requested_at, started_at, building_since FROM jobs WHERE id = $1 FOR NO KEY UPDATE",
+            cancel_requested_at, started_at, building_since, builds_for FROM jobs WHERE id = $1 FOR NO KEY UPDATE",
     );
     Ok(optional!(conn, JobRow, sql, job.uuid())?)
 }
@@ -247,6 +272,7 @@ pub(crate) async fn apply(
 ) -> Result<Moved> {
     let step = state::step(&row.job()?, event);
     job_changes::write(tx, row, step.change, actor, detail, now).await?;
+    let next = builds_elsewhere::ended(tx, row, step.change, now).await?;
     let agent = match detail {
         Detail::Agent(taker) => Some(taker),
         _ => row.agent(),
@@ -257,6 +283,7 @@ pub(crate) async fn apply(
         job: row.id(),
         deployment: row.deployment(),
         agent,
+        next,
     })
 }
 
@@ -269,14 +296,16 @@ pub(crate) struct NewJob<'a> {
     pub(crate) interruption: &'a str,
     pub(crate) spec: &'a [u8],
     pub(crate) digest: [u8; 32],
+    /// The deployment that waits for the images that it builds.
+    pub(crate) builds_for: Option<DeploymentId>,
 }
 
 pub(crate) async fn insert(tx: &mut Tx, job: &NewJob<'_>, now: DateTime<Utc>) -> Result<()> {
     execute!(
         tx.conn(),
         "INSERT INTO jobs (id, deployment_id, team_id, target_id, state, fence_incarnation, fence_epoch, interruption,
-            spec, spec_digest, created_at, updated_at)
-         VALUES ($1, $2, $3, $4, 'queued', 0, 0, $5, $6, $7, $8, $8)",
+            spec, spec_digest, created_at, updated_at, builds_for)
+         VALUES ($1, $2, $3, $4, 'queued', 0, 0, $5, $6, $7, $8, $8, $9)",
         job.id.uuid(),
         job.deployment.uuid(),
         job.team.uuid(),
@@ -284,7 +313,8 @@ pub(crate) async fn insert(tx: &mut Tx, job: &NewJob<'_>, now: DateTime<Utc>) ->
         job.interruption,
         job.spec,
         job.digest.as_slice(),
-        now
+        now,
+        job.builds_for.map(DeploymentId::uuid)
     )?;
     Ok(())
 }

@@ -22,6 +22,7 @@ pub(super) const OVERLOOKED: &str = "SELECT a.id FROM jobs j JOIN deployment_tar
      WHERE j.state = 'queued' AND (j.not_before IS NULL OR j.not_before <= $1) AND a.session_id IS NOT NULL
         AND NOT EXISTS (SELECT 1 FROM jobs b WHERE b.target_id = j.target_id
             AND b.state IN ('offered', 'accepted', 'running', 'unknown'))
+        AND NOT EXISTS (SELECT 1 FROM jobs i WHERE i.builds_for = j.deployment_id AND i.state <> 'succeeded')
      UNION
      SELECT a.id FROM jobs j JOIN agents a ON a.id = j.agent_id
      WHERE j.state IN ('offered', 'accepted', 'running', 'unknown') AND j.state <> 'offered'

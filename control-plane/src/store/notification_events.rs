@@ -59,6 +59,7 @@ pub(super) async fn deployment_ended(
     let what = match shown.kind {
         DeploymentKind::Deploy => "deployment to",
         DeploymentKind::Remove => "removal from",
+        DeploymentKind::Build => "build on",
     };
     let message = format!("{project}: {what} {target} {word}");
     let by = shown.triggered_by.as_ref();

@@ -10,9 +10,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::db::{Tx, all, execute, optional};
+use super::jobs::JobRow;
 use super::page::{Listed, Page};
 use super::{Resource, Result, Store, StoreError, Tenant, stored};
-use crate::domain::pipeline::{self, Part, PartStatus, PipelineEnd};
+use crate::domain::pipeline::{self, Part, PartStatus, PipelineEnd, Place};
 use crate::job::JobState;
 
 /// The way of a commit to a target.
@@ -52,7 +53,7 @@ pub struct Pipeline {
 /// A part of a pipeline.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PipelineStep {
-    /// `clone`, `build` or `deploy`.
+    /// `clone`, `build`, `relay` or `deploy`.
     pub name: String,
     /// `pending`, `running`, `succeeded`, `failed`, `cancelled` or `skipped`.
     pub status: String,
@@ -71,6 +72,8 @@ pub(crate) struct NewPipeline<'a> {
     pub(crate) commit: &'a str,
     pub(crate) branch: Option<&'a str>,
     pub(crate) title: &'a str,
+    /// The job that builds its images on another host.
+    pub(crate) built_by: Option<JobId>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -221,7 +224,12 @@ pub(crate) async fn insert(
         format!("/api/v1/deployments/{}/log", new.deployment),
         now
     )?;
-    for (position, part) in Part::ALL.into_iter().enumerate() {
+    let parts = Part::all(new.built_by.is_some());
+    for (position, part) in parts.iter().enumerate() {
+        let job = match part.place() {
+            Place::Builder => new.built_by.unwrap_or(new.job),
+            Place::Target => new.job,
+        };
         execute!(
             tx.conn(),
             "INSERT INTO pipeline_steps (id, pipeline_id, position, name, status, log, created_at, updated_at)
@@ -230,7 +238,7 @@ pub(crate) async fn insert(
             id.uuid(),
             stored(position as u64),
             part.as_str(),
-            new.job.uuid(),
+            job.uuid(),
             now
         )?;
     }
@@ -240,17 +248,25 @@ pub(crate) async fn insert(
 /// The agent of a deployment has come to a step of its work.
 pub(super) async fn come_to(
     tx: &mut Tx,
-    deployment: DeploymentId,
+    row: &JobRow,
     step: WorkStep,
     now: DateTime<Utc>,
 ) -> Result<()> {
     let Some(part) = Part::of(step) else {
         return Ok(());
     };
-    let Some(parts) = Parts::of(tx, deployment).await? else {
+    let Some(parts) = Parts::of(tx, row.asked_for()).await? else {
         return Ok(());
     };
-    let at = Part::ALL.iter().position(|one| *one == part).unwrap_or(0);
+    // Who runs what another host has built fetches the commit once more, for its files: that is no part of its own.
+    let at = parts.names.iter().position(|one| one == part.as_str());
+    let is_built = parts.names.iter().any(|name| name == Part::Relay.as_str());
+    let (Some(at), false) = (
+        at,
+        is_built && row.builds_for.is_none() && part == Part::Clone,
+    ) else {
+        return Ok(());
+    };
     let next = pipeline::come_to(&parts.statuses, at);
     parts.write(tx, &next, now).await?;
     execute!(
@@ -292,6 +308,7 @@ pub(super) async fn end(
 /// The parts of a deployment's pipeline, as they are.
 struct Parts {
     pipeline: Uuid,
+    names: Vec<String>,
     statuses: Vec<PartStatus>,
 }
 
@@ -300,21 +317,22 @@ impl Parts {
     async fn of(tx: &mut Tx, deployment: DeploymentId) -> Result<Option<Self>> {
         let rows = all!(
             tx.conn(),
-            (Uuid, String),
-            "SELECT c.id, s.status FROM ci_pipelines c JOIN pipeline_steps s ON s.pipeline_id = c.id
+            (Uuid, String, String),
+            "SELECT c.id, s.name, s.status FROM ci_pipelines c JOIN pipeline_steps s ON s.pipeline_id = c.id
              WHERE c.deployment_id = $1 ORDER BY s.position",
             deployment.uuid()
         )?;
-        let Some((pipeline, _)) = rows.first() else {
+        let Some((pipeline, ..)) = rows.first() else {
             return Ok(None);
         };
         let pipeline = *pipeline;
-        let statuses = rows.iter().map(|(_, status)| {
+        let statuses = rows.iter().map(|(.., status)| {
             let damaged = |error| StoreError::Damaged(format!("a step of a pipeline: {error}"));
             status.parse().map_err(damaged)
         });
         Ok(Some(Self {
             pipeline,
+            names: rows.iter().map(|(_, name, _)| name.clone()).collect(),
             statuses: statuses.collect::<Result<_>>()?,
         }))
     }

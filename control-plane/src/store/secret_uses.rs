@@ -52,7 +52,7 @@ struct Given {
 const GIVE: &str = "INSERT INTO deployment_secrets (deployment_id, secret_id, key, scope, environment, version, created_at)
      SELECT d.id, s.id, s.key, s.scope, s.environment, s.version, $2
      FROM deployments d JOIN secrets s ON s.project_id = d.project_id
-     WHERE d.id = $1 AND s.scope = 'deploy' AND (s.environment = d.environment OR (s.environment = ''
+     WHERE d.id = $1 AND s.scope = CASE d.kind WHEN 'build' THEN 'build' ELSE 'deploy' END AND (s.environment = d.environment OR (s.environment = ''
         AND NOT EXISTS (SELECT 1 FROM secrets own WHERE own.project_id = s.project_id AND own.scope = s.scope
             AND own.key = s.key AND own.environment = d.environment)))";
 
@@ -71,7 +71,7 @@ const GIVEN: &str = "SELECT u.secret_id, u.key, u.version, s.value_encrypted, s.
 const OUTDATED: &str = "SELECT u.secret_id, u.version, d.id AS deployment_id, t.id AS target_id, t.name AS target_name
      FROM deployment_targets t
      JOIN deployments d ON d.id = (SELECT x.id FROM deployments x
-        WHERE x.project_id = $1 AND x.target_id = t.id AND x.status = 'succeeded' ORDER BY x.id DESC LIMIT 1)
+        WHERE x.project_id = $1 AND x.target_id = t.id AND x.status = 'succeeded' AND x.kind <> 'build' ORDER BY x.id DESC LIMIT 1)
      JOIN deployment_secrets u ON u.deployment_id = d.id
      JOIN secrets s ON s.id = u.secret_id AND s.version > u.version
      WHERE t.team_id = $2 AND d.kind = 'deploy'
@@ -89,7 +89,7 @@ const FORGET: &str = "DELETE FROM secret_versions WHERE secret_id = $1 AND versi
         WHERE u.secret_id = secret_versions.secret_id AND u.version = secret_versions.version
             AND (d.status IN ('offered', 'accepted', 'running', 'unknown') OR (d.status = 'succeeded'
                 AND NOT EXISTS (SELECT 1 FROM deployments n WHERE n.project_id = d.project_id
-                    AND n.target_id = d.target_id AND n.status = 'succeeded' AND n.id > d.id))))";
+                    AND n.target_id = d.target_id AND n.status = 'succeeded' AND n.kind <> 'build' AND n.id > d.id))))";
 
 impl Store {
     /// All that the agent needs which does a job: the values that it was given, and by what its source is read.

@@ -21,6 +21,7 @@ use towline_server::http::{Api, ApiParts, router};
 use towline_server::notifications::Notifications;
 use towline_server::outbox;
 use towline_server::plugins::Plugins;
+use towline_server::relay::{self, Layers};
 use towline_server::sso::Providers;
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
@@ -80,7 +81,8 @@ impl World {
         let store = Store::open(&config, vault).await.unwrap();
         store.ensure_authority().await.unwrap();
         let (registry, stopping) = (Registry::new(), CancellationToken::new());
-        let agent_address = listen(&store, &registry, &stopping).await;
+        let relay = relay::Door::new(Layers::new(&config.data_dir), stopping.clone());
+        let agent_address = listen(&store, &registry, relay, &stopping).await;
         let egress = egress();
         let webhooks = Webhooks {
             store: store.clone(),
@@ -246,7 +248,12 @@ pub fn egress() -> Egress {
     Egress::new(policy, outbox::LIMITS)
 }
 
-async fn listen(store: &Store, registry: &Registry, stopping: &CancellationToken) -> SocketAddr {
+async fn listen(
+    store: &Store,
+    registry: &Registry,
+    relay: relay::Door,
+    stopping: &CancellationToken,
+) -> SocketAddr {
     let listener = agents::bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
     let address = listener.local_addr().unwrap();
     let authority = store.server_authority().await.unwrap();
@@ -261,6 +268,7 @@ async fn listen(store: &Store, registry: &Registry, stopping: &CancellationToken
         Arc::new(tls),
         store,
         registry,
+        relay,
         stopping,
     ));
     address

@@ -296,6 +296,14 @@ fn failures() -> Vec<Sample> {
             "agent/failed-source-unavailable",
             failed(FailureReason::SourceUnavailable),
         ),
+        agent(
+            "agent/failed-build-failed",
+            failed(FailureReason::BuildFailed),
+        ),
+        agent(
+            "agent/failed-relay-failed",
+            failed(FailureReason::RelayFailed),
+        ),
     ]
 }
 
@@ -343,6 +351,8 @@ fn from_agent() -> Vec<Sample> {
         agent("agent/progress-removing", progress(Step::Removing)),
         agent("agent/progress-building", progress(Step::Building)),
         agent("agent/progress-cloning", progress(Step::Cloning)),
+        agent("agent/progress-publishing", progress(Step::Publishing)),
+        agent("agent/progress-receiving", progress(Step::Receiving)),
         agent(
             "agent/log",
             FromAgent::Log(Log {

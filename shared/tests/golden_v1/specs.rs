@@ -1,9 +1,9 @@
 //! One specification of each kind of work.
 
-use towline_shared::ids::{ProjectId, ReleaseId, TargetId};
+use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
 use towline_shared::spec::{
-    Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure, ProjectFile,
-    Remove, Submodules, VolumeFate, Work,
+    Build, Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure,
+    ProjectFile, Relayed, Remove, Submodules, VolumeFate, Work,
 };
 
 use super::samples::{Sample, id, pinned, spec};
@@ -34,20 +34,27 @@ pub(super) fn specs() -> Vec<Sample> {
         ],
         settle_ms: 500,
     };
-    let release = |submodules, on_failure| {
-        Work::Release(DeployRelease {
-            deploy: deploy.clone(),
-            images: vec![pinned()],
-            source: Some(GitSource {
-                url: "https://git.example.com/shop.git".into(),
-                user: "x".into(),
-                commit: "c0ffee".into(),
-                folder: "web".into(),
-                submodules,
-                host_keys: vec!["git.example.com ssh-ed25519 AAAA".into()],
-            }),
-            on_failure,
-        })
+    let source = |submodules| GitSource {
+        url: "https://git.example.com/shop.git".into(),
+        user: "x".into(),
+        commit: "c0ffee".into(),
+        folder: "web".into(),
+        submodules,
+        host_keys: vec!["git.example.com ssh-ed25519 AAAA".into()],
+    };
+    let release = |submodules, on_failure| DeployRelease {
+        deploy: deploy.clone(),
+        images: vec![pinned()],
+        source: Some(source(submodules)),
+        on_failure,
+    };
+    let build = Build {
+        deploy: deploy.clone(),
+        source: Some(source(Submodules::Leave)),
+    };
+    let relayed = Relayed {
+        release: release(Submodules::Leave, OnFailure::Leave),
+        build: id::<JobId>(0x50),
     };
     let remove = |volumes| {
         Work::Remove(Remove {
@@ -63,16 +70,24 @@ pub(super) fn specs() -> Vec<Sample> {
         spec(
             "spec/release-leave",
             job(
-                release(Submodules::Leave, OnFailure::Leave),
+                Work::Release(release(Submodules::Leave, OnFailure::Leave)),
                 Interruption::Resume,
             ),
         ),
         spec(
             "spec/release-take",
             job(
-                release(Submodules::Take, OnFailure::RollBack),
+                Work::Release(release(Submodules::Take, OnFailure::RollBack)),
                 Interruption::Fail,
             ),
+        ),
+        spec(
+            "spec/build",
+            job(Work::Build(build), Interruption::RequeueIfNotStarted),
+        ),
+        spec(
+            "spec/relayed",
+            job(Work::Relayed(relayed), Interruption::Resume),
         ),
         spec(
             "spec/remove-keep",

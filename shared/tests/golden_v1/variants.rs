@@ -50,6 +50,7 @@ pub fn variants() -> Vec<&'static str> {
             Step::Preparing => "agent/progress-preparing", Step::Applying => "agent/progress-applying",
             Step::Verifying => "agent/progress-verifying", Step::Removing => "agent/progress-removing",
             Step::Building => "agent/progress-building", Step::Cloning => "agent/progress-cloning",
+            Step::Publishing => "agent/progress-publishing", Step::Receiving => "agent/progress-receiving",
         }
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
@@ -69,6 +70,8 @@ pub fn variants() -> Vec<&'static str> {
             FailureReason::DiskFull => "agent/failed-disk-full",
             FailureReason::Internal => "agent/failed-internal",
             FailureReason::SourceUnavailable => "agent/failed-source-unavailable",
+            FailureReason::BuildFailed => "agent/failed-build-failed",
+            FailureReason::RelayFailed => "agent/failed-relay-failed",
         }
         HeldPhase {
             HeldPhase::Accepted => "agent/hello", HeldPhase::Running => "agent/hello",
@@ -93,7 +96,10 @@ pub fn variants() -> Vec<&'static str> {
             GoodbyeReason::Revoked => "server/goodbye-revoked",
             GoodbyeReason::Protocol => "server/goodbye-protocol",
         }
-        Work { Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave" }
+        Work {
+            Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave",
+            Work::Build(_) => "spec/build", Work::Relayed(_) => "spec/relayed",
+        }
         Submodules { Submodules::Leave => "spec/release-leave", Submodules::Take => "spec/release-take" }
         OnFailure { OnFailure::Leave => "spec/release-leave", OnFailure::RollBack => "spec/release-take" }
         Interruption {

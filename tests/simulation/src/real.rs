@@ -202,6 +202,7 @@ impl Plane for Real {
             branch: None,
             commit: None,
             on_failure: None,
+            build_on: None,
         };
         let result = self.runtime.block_on(ops::deploy(
             self.store(),

@@ -17,13 +17,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{Deploy, GitSource, PinnedImage, ProjectFile};
+use towline_shared::spec::{Deploy, GitSource, PinnedImage, ProjectFile, Work};
 
 use super::child::{self, Compose};
 use super::engine::{EngineError, Observed};
 use super::job::{Effects, Ended, FALSE_OUTAGES, Interrupted, Job};
 use super::kept;
-use super::model::Model;
+use super::model::{Model, Source};
 use super::resolve::{Request, Resolved};
 use super::source::{self, Tree};
 use super::stop::Stop;
@@ -132,6 +132,9 @@ async fn bring(
         masker: job.masker.clone(),
     });
     let model = settle::judged(resolved.model, pins);
+    if matches!(job.task.spec.work, Work::Relayed(_)) {
+        refuse_builds(&model)?;
+    }
     let is_applied = job.start == Start::Resumed(Some(Step::Verifying));
     let images = if model.has_builds() && !is_applied {
         Images::Due
@@ -156,17 +159,18 @@ async fn bring(
     deployment.converge(left).await
 }
 
-async fn prepare(
+pub(super) async fn prepare(
     job: &Job<'_>,
     deploy: &Deploy,
     compose: &Compose,
     tree: Option<&Tree>,
 ) -> Result<Resolved, Stop> {
+    let policy = job.policy();
     let request = Request {
         deploy,
         owner: (job.task.spec.project, job.task.spec.target),
         compose,
-        policy: &job.host.policy,
+        policy: &policy,
         job_dir: &job.task.dir,
         home: &job.folder,
         tree,
@@ -178,9 +182,24 @@ async fn prepare(
     }
 }
 
+/// Refuses what is to be built, where another host was to have built all of it.
+fn refuse_builds(model: &Model) -> Result<(), Stop> {
+    let mut services = model.services.iter();
+    match services.find(|service| service.source == Source::Build) {
+        None => Ok(()),
+        Some(service) => Err(Stop::failed(
+            FailureReason::RelayFailed,
+            format!(
+                "the image of service `{}` was not built by the host that builds for this one; retry",
+                service.name
+            ),
+        )),
+    }
+}
+
 /// The project's `.env` where no container can change it: compose takes variables from there that
 /// would steer it, and the one beside the files may be mounted.
-fn private_dotenv(job: &Job<'_>, deploy: &Deploy) -> Result<PathBuf, Stop> {
+pub(super) fn private_dotenv(job: &Job<'_>, deploy: &Deploy) -> Result<PathBuf, Stop> {
     let beside = Path::new(&deploy.compose_file).with_file_name(".env");
     let file = deploy
         .files
@@ -534,6 +553,6 @@ enum Attention {
 }
 
 /// The arguments by which compose reads the project's model from its standard input.
-const fn on_model(folder: &str) -> [&str; 4] {
+pub(super) const fn on_model(folder: &str) -> [&str; 4] {
     ["--project-directory", folder, "--file", "-"]
 }

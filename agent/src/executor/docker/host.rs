@@ -12,6 +12,7 @@ use super::DockerConfig;
 use super::engine::Engine;
 use super::plugin::{ComposePlugin, install_hint};
 use super::resolve::Models;
+use crate::relay::Relay;
 
 /// What all jobs of this host share.
 pub(super) struct Host {
@@ -19,6 +20,7 @@ pub(super) struct Host {
     pub policy: HostPolicy,
     pub state_dir: PathBuf,
     pub docker_config: PathBuf,
+    pub relay: Relay,
     pub models: Models,
     /// One job at a time works on a compose project.
     busy: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
@@ -36,6 +38,7 @@ impl Host {
             policy: config.policy,
             state_dir: config.state_dir,
             docker_config: config.docker_config,
+            relay: config.relay,
             models: Models::default(),
             busy: Mutex::default(),
             asked: Mutex::default(),

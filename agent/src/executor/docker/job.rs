@@ -15,7 +15,8 @@ use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::log::{LogLine, LogStream};
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{SOURCE_PASSWORD, Secret};
+use towline_shared::policy::{HostPolicy, Permission};
+use towline_shared::spec::{SOURCE_PASSWORD, Secret, Work};
 
 use super::child::{self, Compose, Running};
 use super::engine::Observed;
@@ -144,11 +145,16 @@ impl<'a> Job<'a> {
             began,
             deadline: began + TimeDelta::seconds(i64::from(task.spec.deadline_s)),
         };
+        // What is built for another host leaves nothing on this one, where the project may run, too.
+        let home = match &task.spec.work {
+            Work::Build(_) => &task.dir,
+            _ => &host.state_dir,
+        };
         Self {
             host,
             task,
             project,
-            folder: ProjectFolder::new(&host.state_dir, project),
+            folder: ProjectFolder::new(home, project),
             masker: Masker::new(&task.secrets),
             limits,
             start: task.start,
@@ -244,6 +250,15 @@ impl<'a> Job<'a> {
             secrets: self.own_secrets(),
             env_file: None,
         })
+    }
+
+    /// What the host's owner allows this job. Images that another host has built are none that this one builds.
+    pub fn policy(&self) -> HostPolicy {
+        let mut policy = self.host.policy.clone();
+        if let Work::Relayed(_) = self.task.spec.work {
+            policy.build = Permission::Allow;
+        }
+        policy
     }
 
     /// The project's secrets. By what its repository is read, nothing of it sees.

@@ -7,11 +7,14 @@
 //! - `resolve` and `model`: from files to a judged model, without an effect
 //! - `folder`: where a project's files live on the host
 //! - `deploy`, `remove`: the two kinds of work, on `job`, which has their limits and runs `child`ren
+//! - `build`, `publish`, `receive`: images that one host builds and another runs; `archive` is how engines pack them
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
 //! - `verdict`, `survey`, `failure`: pure judgements of what the engine and compose show
 //! - `watch`: events and logs while a job works
 //! - `engine`: the engine's API, the only place that knows it
 
+mod archive;
+mod build;
 mod child;
 mod deploy;
 mod engine;
@@ -25,6 +28,8 @@ mod labels;
 mod lines;
 mod model;
 mod plugin;
+mod publish;
+mod receive;
 mod release;
 mod remove;
 mod resolve;
@@ -49,6 +54,7 @@ use towline_shared::query::{Query, Reply, StreamRequest};
 use towline_shared::spec::{PinnedImage, Work};
 
 use super::{BoxFuture, BoxStream, Executor};
+use crate::relay::Relay;
 use crate::task::Task;
 use host::Host;
 use job::Job;
@@ -69,6 +75,8 @@ pub struct DockerConfig {
     pub policy: HostPolicy,
     /// The docker command line's own folder: registry logins and plugins.
     pub docker_config: PathBuf,
+    /// The way for images to and from the control plane.
+    pub relay: Relay,
 }
 
 impl DockerConfig {
@@ -151,6 +159,8 @@ async fn work(host: &Host, task: &Task) -> Outcome {
         Work::Deploy(deploy) => &deploy.compose_project,
         Work::Remove(remove) => &remove.compose_project,
         Work::Release(release) => &release.deploy.compose_project,
+        Work::Build(build) => &build.deploy.compose_project,
+        Work::Relayed(relayed) => &relayed.release.deploy.compose_project,
     };
     if !is_project_name(project) {
         return Outcome::Failed {
@@ -162,6 +172,8 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     let done = match &task.spec.work {
         Work::Deploy(deploy) => ran(deploy::run(&mut job, deploy, &[], None).await),
         Work::Release(release) => ran(release::run(&mut job, release).await),
+        Work::Build(build) => ran(Box::pin(build::run(&mut job, build)).await),
+        Work::Relayed(relayed) => ran(Box::pin(receive::run(&mut job, relayed)).await),
         Work::Remove(remove) => {
             let removed = remove::run(&mut job, remove).await;
             removed.map(|()| Outcome::Succeeded { images: Vec::new() })

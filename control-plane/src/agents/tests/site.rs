@@ -18,6 +18,7 @@ use super::Pace;
 use crate::egress::Egress;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
+use crate::relay::{self, Layers};
 use crate::store::db::one;
 use crate::store::{
     AgentStatus, DatabaseConfig, Deployment, NewEnrolmentToken, Store, StoreError, Tenant, agents,
@@ -110,6 +111,7 @@ impl Site {
         let house = House {
             store: store.clone(),
             registry: registry.clone(),
+            relay: relay::Door::new(Layers::new(folder.path()), stop.clone()),
             pace,
         };
         tokio::spawn(serve_at(listener, Arc::clone(&tls), house, stop.clone()));
@@ -186,6 +188,7 @@ impl Site {
             branch: None,
             commit: None,
             on_failure: None,
+            build_on: None,
         };
         ops::deploy(&self.store, &Egress::closed(), &self.tenant, new, None)
             .await

@@ -196,6 +196,7 @@ async fn a_lost_job_is_met_by_its_policy(world: &World) {
         let new = NewDeployment {
             interruption: Some(policy),
             on_failure: None,
+            build_on: None,
             ..deployment(&project, &host)
         };
         let shown = ops::deploy(&world.store, &Egress::closed(), &world.tenant, new, None)

@@ -20,6 +20,7 @@ mod audit;
 mod authorities;
 mod backup;
 mod billing;
+mod builds_elsewhere;
 mod claims;
 mod deployments;
 mod enrolment;

@@ -284,6 +284,7 @@ pub(crate) fn deployment(project: &Project, host: &Host) -> NewDeployment {
         branch: None,
         commit: None,
         on_failure: None,
+        build_on: None,
     }
 }
 

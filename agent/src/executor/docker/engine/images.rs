@@ -1,12 +1,21 @@
 //! Images: by which ids and digests they are known, and tags of our own that keep them.
 
 use std::collections::HashMap;
+use std::io;
+use std::time::Duration;
 
 use bollard::query_parameters::{
-    ListImagesOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
+    ImportImageOptionsBuilder, ListImagesOptions, ListImagesOptionsBuilder, RemoveImageOptions,
+    TagImageOptionsBuilder,
 };
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
 use super::{Engine, EngineError};
+
+/// How long an engine may read or write an archive of images before it says anything; the job's own time ends it
+/// earlier.
+const TRANSFER_TIMEOUT: Duration = Duration::from_hours(2);
 
 /// An image that the engine has.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +24,10 @@ pub(in crate::executor::docker) struct Image {
     pub id: String,
     /// Under which digests registries have it.
     pub digests: Vec<String>,
+    /// Its layers by the digests of their plain bytes, the lowest first.
+    pub layers: Vec<String>,
+    /// What it takes on the disk, in bytes.
+    pub size: u64,
 }
 
 impl Engine {
@@ -25,6 +38,14 @@ impl Engine {
             Ok(image) => Ok(image.id.map(|id| Image {
                 id,
                 digests: image.repo_digests.unwrap_or_default(),
+                layers: image
+                    .root_fs
+                    .and_then(|root| root.layers)
+                    .unwrap_or_default(),
+                size: image
+                    .size
+                    .and_then(|size| u64::try_from(size).ok())
+                    .unwrap_or(0),
             })),
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
@@ -53,6 +74,41 @@ impl Engine {
             .into_iter()
             .flat_map(|image| image.repo_tags)
             .collect())
+    }
+
+    /// The layers of each image that the engine has. Those that two images share, from the lowest on, it has once.
+    pub async fn all_layers(&self) -> Result<Vec<Vec<String>>, EngineError> {
+        let client = self.client().await?;
+        let options = None::<ListImagesOptions>;
+        let images = self.call(client.list_images(options)).await?;
+        let mut layers = Vec::with_capacity(images.len());
+        for image in images {
+            layers.extend(self.image(&image.id).await?.map(|image| image.layers));
+        }
+        Ok(layers)
+    }
+
+    /// The archive of images, as `docker save` writes it.
+    pub async fn save(
+        &self,
+        images: &[&str],
+    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, EngineError> {
+        let client = self.client().await?.with_timeout(TRANSFER_TIMEOUT);
+        Ok(client.export_images(images).map_err(io::Error::other))
+    }
+
+    /// Takes an archive of images, as `docker load` does.
+    pub async fn load(
+        &self,
+        archive: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+    ) -> Result<(), EngineError> {
+        let client = self.client().await?.with_timeout(TRANSFER_TIMEOUT);
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let mut told = Box::pin(client.import_image_stream(options, archive, None));
+        while let Some(told) = told.next().await {
+            told.map_err(|error| self.explain(&error))?;
+        }
+        Ok(())
     }
 
     /// Takes a name from an image. One that has no other name, and that no container is made of, goes with it.

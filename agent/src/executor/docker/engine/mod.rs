@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 pub(super) use containers::RestartPolicy;
 pub(super) use containers::{Container, Fate, Observed, Phase};
 pub(super) use events::EventKind;
+pub(super) use images::Image;
 pub(super) use logs::{LogPiece, LogQuery};
 
 /// How long one answer may take.

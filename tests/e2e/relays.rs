@@ -1,0 +1,205 @@
+//! Images that one host builds and another runs, which reach each other over the control plane alone.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use towline_tests::agent::{AgentPlan, AgentProcess};
+use towline_tests::compose::ComposeFolder;
+use towline_tests::engine::{Engine, EngineKind};
+use towline_tests::ports::published_port;
+use towline_tests::server::{DatabaseKind, ServerPlan};
+use towline_tests::story::{Installation, unique};
+
+/// What building and bringing an image takes on a busy machine.
+const LIMIT: Duration = Duration::from_mins(3);
+const MIB: u64 = 1024 * 1024;
+
+/// A builder on the run's engine, and a target with an engine of its own that builds nothing.
+struct Pair {
+    story: Installation,
+    engine: Engine,
+    target: AgentProcess,
+}
+
+impl Pair {
+    fn start(database: DatabaseKind, builder: EngineKind, target: EngineKind) -> Self {
+        let mut agent = AgentPlan::new(&unique("builder"));
+        agent.policy = Some("build = \"allow\"\n".to_owned());
+        let story = Installation::over(ServerPlan::new(database), Engine::shared(builder), agent);
+        let engine = Engine::start(target);
+        let target = story.add_agent(&engine, AgentPlan::new(&unique("target")));
+        Self {
+            story,
+            engine,
+            target,
+        }
+    }
+
+    fn target_id(&self) -> Value {
+        self.story.agent_named(self.target.name())["target_id"].clone()
+    }
+
+    /// Asks for a deployment to the target of what the builder builds.
+    fn ask(&self, project: &str) -> Value {
+        let body = json!({ "target": self.target_id(), "build_on": self.story.agent.name() });
+        let path = format!("/projects/{project}/deployments");
+        self.story.api.post(&path, &body).ok()
+    }
+
+    fn show(&self, deployment: &Value) -> Value {
+        let path = format!("/deployments/{}", deployment.as_str().unwrap());
+        self.story.api.get(&path).ok()
+    }
+
+    fn log(&self, deployment: &Value) -> String {
+        let logs = ["logs", deployment.as_str().unwrap()];
+        self.story.cli().run(&logs).ok()
+    }
+
+    /// Waits for the end of a deployment, and does something meanwhile.
+    fn end(&self, deployment: &Value, mut meanwhile: impl FnMut()) -> Value {
+        let until = Instant::now() + LIMIT;
+        loop {
+            meanwhile();
+            let shown = self.show(&deployment["id"]);
+            if shown["finished_at"].is_string() {
+                return shown;
+            }
+            assert!(Instant::now() < until, "{shown}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn succeeds(&self, deployment: &Value, meanwhile: impl FnMut()) -> Value {
+        let ended = self.end(deployment, meanwhile);
+        if ended["status"] != "succeeded" {
+            let (own, build) = (self.log(&ended["id"]), self.log(&ended["build_id"]));
+            panic!("{ended}\n--- build\n{build}\n--- deploy\n{own}");
+        }
+        ended
+    }
+}
+
+fn folder(port: u16, megabytes: u32) -> ComposeFolder {
+    let folder = ComposeFolder::new(&format!(
+        "services:\n  web:\n    build: .\n    init: true\n    ports: [\"{port}:80\"]\n    \
+         healthcheck: {{test: [CMD, wget, -q, -O, /dev/null, \"http://127.0.0.1/\"], interval: 1s, retries: 20}}\n"
+    ));
+    folder.write(
+        "Dockerfile",
+        &format!(
+            "FROM towline-test/busybox:1\n\
+             RUN dd if=/dev/urandom of=/www/large bs=1M count={megabytes} && sha256sum /www/large >/www/sum\n\
+             COPY page /www/index.html\nCMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]\n"
+        ),
+    );
+    folder.write("page", "first");
+    folder
+}
+
+/// Cuts all connections whenever as many more bytes have passed one way, for some times.
+struct Cuts {
+    every: u64,
+    left: u32,
+    next: u64,
+}
+
+impl Cuts {
+    const fn new(passed: u64, every: u64, times: u32) -> Self {
+        Self {
+            every,
+            left: times,
+            next: passed + every,
+        }
+    }
+
+    fn look(&mut self, passed: u64, pair: &Pair) {
+        if self.left > 0 && passed >= self.next {
+            assert!(pair.story.link.break_connections() > 0);
+            self.left -= 1;
+            self.next = passed + self.every;
+        }
+    }
+}
+
+/// 200 MiB go over five cuts, and after that only what has changed.
+#[test]
+fn a_large_image_goes_over_cuts_and_then_only_its_change() {
+    let pair = Pair::start(DatabaseKind::Sqlite, EngineKind::New, EngineKind::Old);
+    let files = folder(published_port(), 200);
+    let project = pair.story.project("large", &files);
+    let (up, down) = pair.story.link.passed();
+    let (mut upwards, mut downwards) = (Cuts::new(up, 40 * MIB, 3), Cuts::new(down, 40 * MIB, 2));
+    let asked = pair.ask(&project.id);
+    let ended = pair.succeeds(&asked, || {
+        let (up, down) = pair.story.link.passed();
+        upwards.look(up, &pair);
+        downwards.look(down, &pair);
+    });
+    assert_eq!(
+        (upwards.left, downwards.left),
+        (0, 0),
+        "it was cut five times"
+    );
+    let (first_up, first_down) = pair.story.link.passed();
+    for (way, bytes) in [("up", first_up - up), ("down", first_down - down)] {
+        // What a cut has lost of what was under way is sent again.
+        assert!(bytes > 199 * MIB && bytes < 230 * MIB, "{way}: {bytes}");
+    }
+    let runs = ended["images"][0]["id"].as_str().unwrap();
+    let builder = &pair.story.engine;
+    let built = builder.run_docker(&["image", "inspect", "-f", "{{.Id}}", runs]);
+    assert_eq!(built.trim(), runs, "the very image that was built");
+    let container = self::container(&pair, &project.name);
+    let check = ["exec", &container, "sha256sum", "-c", "/www/sum"];
+    assert!(pair.engine.run_docker(&check).contains("OK"));
+
+    files.write("page", "second");
+    project.upload(&files).ok();
+    let ended = pair.succeeds(&pair.ask(&project.id), || {});
+    let (second_up, second_down) = pair.story.link.passed();
+    for (way, bytes) in [
+        ("up", second_up - first_up),
+        ("down", second_down - first_down),
+    ] {
+        // The layer with the page, beside all that agents and the control plane have to say.
+        assert!(bytes < 200_000, "{way}: {bytes}");
+    }
+    let log = pair.log(&ended["id"]);
+    assert!(log.contains("this host lacks 1 of 3 layers"), "{log}");
+    let container = self::container(&pair, &project.name);
+    let page = pair
+        .engine
+        .run_docker(&["exec", &container, "cat", "/www/index.html"]);
+    assert_eq!(page.trim_end(), "second");
+    nothing_of_it_stays(&pair, &project.name);
+}
+
+fn container(pair: &Pair, project: &str) -> String {
+    let containers = pair.engine.containers(project);
+    containers[0]["ID"].as_str().unwrap().to_owned()
+}
+
+/// Neither in the jobs' folders nor, beyond their names, on the builder.
+fn nothing_of_it_stays(pair: &Pair, project: &str) {
+    for agent in [&pair.story.agent, &pair.target] {
+        let jobs = std::fs::read_dir(agent.state_dir().join("jobs")).unwrap();
+        for job in jobs {
+            let layers = job.unwrap().path().join("layers");
+            assert!(
+                !layers.exists() || std::fs::read_dir(&layers).unwrap().count() == 0,
+                "{layers:?}"
+            );
+        }
+    }
+    assert!(pair.story.engine.containers(project).is_empty());
+    assert!(
+        !pair
+            .story
+            .agent
+            .state_dir()
+            .join("projects")
+            .join(project)
+            .exists()
+    );
+}
