@@ -8,9 +8,9 @@ use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
         generate, identities, installation, join, keys, login, logout, logs, members,
-        notifications, password, pipelines, plans, plugins, projects, ps, releases, remove, retry,
-        rollback, secrets, sessions, setup, source, targets, teams, top, usage, users, webhooks,
-        whoami,
+        notifications, password, pipelines, plans, plugins, projects, ps, pushes, releases, remove,
+        retry, rollback, secrets, sessions, setup, source, targets, teams, top, usage, users,
+        webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -114,6 +114,9 @@ pub enum Command {
     Source(source::Source),
     /// Say what a project is and generate the files that it lacks
     Generate(generate::Generate),
+    /// What is deployed of pushes to a repository
+    #[command(subcommand)]
+    Pushes(pushes::Pushes),
     /// The ways of commits to targets
     #[command(subcommand)]
     Pipelines(pipelines::Pipelines),

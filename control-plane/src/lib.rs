@@ -18,6 +18,7 @@ pub mod ops;
 pub mod outbox;
 pub mod passwords;
 pub mod plugins;
+pub mod pushes;
 pub mod relay;
 pub mod repository;
 pub mod serve;

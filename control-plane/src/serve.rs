@@ -27,6 +27,7 @@ use crate::http::{self, Api, ApiParts, Limits};
 use crate::notifications::Notifications;
 use crate::outbox;
 use crate::plugins::Plugins;
+use crate::pushes::Pushes;
 use crate::relay::{self, Layers};
 use crate::sso;
 use crate::store::{DatabaseConfig, Store};
@@ -171,11 +172,13 @@ async fn run(
         store: store.clone(),
         egress: egress.clone(),
     };
+    let pushes = Pushes::new(store.clone(), egress.clone());
     let webhooks = Webhooks {
         store: store.clone(),
         egress,
     };
     tasks.spawn(outbox::send(plugins, stopping.clone()));
+    tasks.spawn(outbox::send(pushes, stopping.clone()));
     tasks.spawn(outbox::send(webhooks, stopping.clone()));
     tasks.spawn(outbox::send(notifications, stopping.clone()));
     timers::start(&tasks, store, layers, certificates, &stopping);

@@ -93,6 +93,10 @@ ids! {
     PluginRunId,
     /// What a team deploys.
     ProjectId,
+    /// One message of a forge about a push, however often it is sent.
+    PushId,
+    /// Where a forge tells of pushes to a project's repository.
+    PushHookId,
     /// The immutable snapshot a deployment applies.
     ReleaseId,
     /// A write-only value of a project.

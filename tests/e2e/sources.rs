@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use towline_tests::agent::AgentPlan;
 use towline_tests::engine::{Engine, EngineKind};
@@ -117,10 +118,10 @@ fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
     assert_eq!(pipelines[0]["commit_sha"], first.as_str());
     assert_eq!(pipelines[0]["title"], "Open the shop");
 
-    // A second commit, and back to the first, whose image is there.
+    // A second commit is pushed, and back to the first, whose image is there.
     let second = [("apps/web/Dockerfile", dockerfile("second"))];
     let second = repository.commit("Refurbish", &[(second[0].0, &second[0].1)]);
-    cli.run(&deploy).ok();
+    pushed(&story, &project, &target, &second);
     assert_eq!(story.engine.fetch(port).as_deref(), Some("a page second"));
     let rolled_back = cli.run(&["rollback", &project]).ok();
     assert!(!rolled_back.contains("RUN echo"), "{rolled_back}");
@@ -132,6 +133,50 @@ fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
     assert_eq!(commits, [&first, &second, &first]);
     assert_eq!(pipelines[0]["steps"][1]["status"], "skipped");
     nothing_of_it_stays(&story);
+}
+
+/// Has pushes to a project deployed, and tells of one as a forge does. Returns when it is up.
+fn pushed(story: &Installation, project: &str, target: &str, commit: &str) {
+    let cli = story.cli();
+    let on = [
+        "pushes", "on", project, "--forge", "gitlab", "--branch", "main",
+    ];
+    let to = ["--target", target, "--json"];
+    let hook = cli.run(&[&on[..], &to].concat()).json();
+    let shown = cli.run(&["pushes", "show", project]).ok();
+    assert!(
+        !shown.contains("whsec_") && shown.contains(target),
+        "{shown}"
+    );
+    let body = json!({
+        "ref": "refs/heads/main", "before": "1".repeat(40), "after": commit, "user_username": "octo-ada",
+        "commits": [{"id": commit, "message": "Refurbish"}],
+    });
+    let path = format!("/hooks/{}", hook["id"].as_str().unwrap());
+    let request = story.api.request(Method::POST, &path);
+    let request = request
+        .header("X-Gitlab-Event", "Push Hook")
+        .header("X-Gitlab-Token", hook["secret"].as_str().unwrap());
+    let receipt = story.api.send(request.json(&body)).ok();
+    assert_eq!(receipt["outcome"], "taken");
+    let end = Instant::now() + BUILD_LIMIT;
+    let deployment = loop {
+        let listed = cli.run(&["pushes", "ls", project, "--json"]).json();
+        let deploy = &listed[0]["deploys"][0];
+        if let Some(id) = deploy["deployment_id"].as_str() {
+            break id.to_owned();
+        }
+        assert!(
+            Instant::now() < end && deploy["state"] != "refused",
+            "{listed}"
+        );
+        std::thread::sleep(Duration::from_millis(100));
+    };
+    cli.run(&["logs", "--follow", &deployment]).ok();
+    let table = cli.run(&["pushes", "ls", project]).ok();
+    for word in ["octo-ada", "main", "deployed to"] {
+        assert!(table.contains(word), "{table}");
+    }
 }
 
 /// Takes a project off the shared engine when the test ends.

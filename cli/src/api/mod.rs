@@ -24,6 +24,7 @@ pub mod plugins;
 mod problem;
 pub mod project_members;
 pub mod projects;
+pub mod pushes;
 pub mod reference;
 pub mod releases;
 pub mod secrets;

@@ -27,6 +27,7 @@ pub mod plans;
 pub mod plugins;
 pub mod projects;
 pub mod ps;
+pub mod pushes;
 pub mod releases;
 pub mod remove;
 pub mod retry;
@@ -135,6 +136,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Projects(command) => command.run(session).await,
         Command::Source(command) => command.run(session).await,
         Command::Generate(command) => command.run(session).await,
+        Command::Pushes(command) => command.run(session).await,
         Command::Pipelines(command) => command.run(session).await,
         Command::Secrets(command) => command.run(session).await,
         Command::Webhooks(command) => command.run(session).await,

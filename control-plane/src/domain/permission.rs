@@ -27,7 +27,7 @@ pub enum Role {
 pub enum Permission {
     /// To see what the team has.
     Look,
-    /// To deploy, roll back, remove, cancel and retry.
+    /// To deploy, have pushes deployed, roll back, remove, cancel and retry.
     Deploy,
     /// To make and delete projects, their files and secrets.
     ChangeProjects,
@@ -104,7 +104,7 @@ impl Permission {
             Self::Look => {
                 "see projects, deployments, logs, measurements, hosts, members and the names of secrets and keys"
             }
-            Self::Deploy => "deploy, roll back, remove, cancel and retry",
+            Self::Deploy => "deploy, have pushes deployed, roll back, remove, cancel and retry",
             Self::ChangeProjects => "make and delete projects, change their files and secrets",
             Self::ManageHosts => "make enrolment tokens, revoke agents",
             Self::ManageKeys => "make and end API keys",

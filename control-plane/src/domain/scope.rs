@@ -132,7 +132,9 @@ impl Area {
             Self::Agents => "agents and enrolment tokens",
             Self::ApiKeys => "API keys; a key makes none that may do more than itself",
             Self::Audit => "the audit log",
-            Self::Deployments => "deployments, removals and their logs",
+            Self::Deployments => {
+                "deployments, removals and their logs, and what is deployed of pushes"
+            }
             Self::Installation => "people, plans and what else holds for all teams",
             Self::Members => "members, invitations, roles on projects, and the team itself",
             Self::Metrics => "measurements, also for Prometheus",

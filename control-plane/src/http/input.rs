@@ -190,6 +190,7 @@ named! {
     PluginId: "plugin",
     PluginRunId: "run of a plugin",
     ProjectId: "project",
+    PushHookId: "push hook",
     SessionId: "session",
     SubscriptionId: "subscription",
     TargetId: "target",

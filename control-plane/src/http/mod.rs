@@ -43,6 +43,7 @@ mod plugins;
 mod problem;
 mod project_members;
 mod projects;
+mod pushes;
 mod rates;
 mod reference;
 mod releases;

@@ -36,6 +36,7 @@ const SESSION: &str = "session";
         (name = "targets", description = "Where deploys go, and what runs there"),
         (name = "projects", description = "What a team deploys: its files and secrets"),
         (name = "deployments", description = "Bringing a project to a state on a target"),
+        (name = "pushes", description = "What forges tell of pushes, and what is deployed of them"),
         (name = "pipelines", description = "The ways of a project's commits to targets"),
         (name = "installation", description = "For administrators of the installation"),
         (name = "webhooks", description = "Who is told what happens to a project's deployments"),

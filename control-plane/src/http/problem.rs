@@ -14,7 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::findings::Finding;
-use crate::ops::{NotLetIn, OpsError};
+use crate::ops::{NotLetIn, OpsError, UNREAD};
 use crate::passwords::PasswordError;
 use crate::store::{QuotaExceeded, StoreError};
 use crate::vault::VaultError;
@@ -415,6 +415,9 @@ impl From<OpsError> for Problem {
                     Some(field) => problem.field(field),
                     None => problem,
                 }
+            }
+            OpsError::Unread { message, field } => {
+                Self::new(Kind::Conflict, message).field(field).remedy(UNREAD)
             }
             OpsError::Findings(findings) => {
                 Self::invalid("files", "the project's files cannot be deployed")

@@ -144,7 +144,7 @@ fn limits(tenant: &Tenant) -> Vec<(Metered, u32)> {
     let rates = tenant.rates();
     let key = match tenant.credential() {
         Credential::Key(key) => rates.key.map(|limit| (Metered::Key(key), limit)),
-        Credential::Session(_) => None,
+        Credential::Session(_) | Credential::Push(_) => None,
     };
     let team = rates
         .team

@@ -16,11 +16,12 @@ use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
     enrolment, enrolment_tokens, files, generation, health, identities, installation, invitations,
     linger, me, members, metrics, notification_channels, notification_rules, notifications,
-    openapi, password_resets, plans, plugins, project_members, projects, reference, releases,
-    request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets,
-    teams, totp, usage, users, webhooks,
+    openapi, password_resets, plans, plugins, project_members, projects, pushes, reference,
+    releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions,
+    targets, teams, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
+use crate::domain::forge::MAX_MESSAGE;
 use crate::domain::permission::Permission;
 use crate::domain::scope::Area;
 use crate::store::Thing;
@@ -78,6 +79,7 @@ fn beside_the_api() -> OpenApiRouter<Api> {
 fn public_api() -> OpenApiRouter<Api> {
     let stripe_events =
         routes!(billing::take_event).layer(DefaultBodyLimit::max(billing::MAX_EVENT));
+    let told_pushes = routes!(pushes::take).layer(DefaultBodyLimit::max(MAX_MESSAGE));
     OpenApiRouter::new()
         .routes(routes!(setup::complete))
         .routes(routes!(invitations::accept))
@@ -90,6 +92,7 @@ fn public_api() -> OpenApiRouter<Api> {
         .routes(routes!(password_resets::ask))
         .routes(routes!(password_resets::finish))
         .routes(stripe_events)
+        .routes(told_pushes)
         .routes(routes!(enrolment::enroll))
         .routes(routes!(enrolment::renew))
         .routes(routes!(openapi::describe))
@@ -356,6 +359,9 @@ fn deploys(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(deployment_log::range))
         .routes(routes!(deployment_log::stream));
     let ways = OpenApiRouter::new()
+        .routes(routes!(pushes::show, pushes::set, pushes::delete))
+        .routes(routes!(pushes::rotate_secret))
+        .routes(routes!(pushes::list))
         .routes(routes!(source::pipelines))
         .routes(routes!(source::pipeline));
     OpenApiRouter::new()

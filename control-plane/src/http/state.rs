@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio_util::sync::CancellationToken;
 use towline_pki::Fingerprint;
+use towline_shared::ids::PushHookId;
 
 use super::rates::Metered;
 use super::throttle::{Guessed, Network, Throttle};
@@ -40,6 +41,8 @@ const TEST_REFILL: Duration = Duration::from_secs(6);
 /// in a while.
 const JOURNEY_BURST: u32 = 30;
 const JOURNEY_REFILL: Duration = Duration::from_secs(10);
+/// What one hook is told: a large team's mornings at once, then one a second.
+const PUSH_BURST: u32 = 120;
 /// Wrong enrolment tokens: a fleet behind one address may enrol by a script that repeats itself.
 const ENROLMENT_BURST: u32 = 256;
 const REFILL: Duration = Duration::from_secs(1);
@@ -97,6 +100,8 @@ pub struct Inner {
     pub(super) resets: Throttle<Guessed>,
     /// Messages that a person sends to try channels.
     pub(super) tests: Throttle<Guessed>,
+    /// What the forge of a hook tells.
+    pub(super) pushes: Throttle<PushHookId>,
     /// Journeys to providers that a network has begun.
     pub(super) journeys: Throttle<Network>,
     /// Failed enrolments and renewals.
@@ -116,6 +121,7 @@ impl Api {
             newcomers: Throttle::new(NEWCOMER_BURST, NEWCOMER_REFILL),
             resets: Throttle::new(RESET_BURST, RESET_REFILL),
             tests: Throttle::new(TEST_BURST, TEST_REFILL),
+            pushes: Throttle::new(PUSH_BURST, REFILL),
             journeys: Throttle::new(JOURNEY_BURST, JOURNEY_REFILL),
             enrolment: Throttle::new(ENROLMENT_BURST, REFILL),
             rates: Mutex::default(),

@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 use towline_shared::compose::{self, Finding, Severity};
+use towline_shared::git::Reference;
 use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, OnFailure, ProjectFile};
@@ -113,7 +114,12 @@ async fn judge_and_submit(
         Some(name) => Some(store.servant(tenant, name).await?),
         None => None,
     };
-    let sourced = source::look(store, egress, tenant, &project, &files, at).await?;
+    let mut sourced = source::look(store, egress, tenant, &project, &files, at).await?;
+    if let (Some(sourced), Some(_)) = (&mut sourced, &new.commit) {
+        // Where the commit was pushed to, if that is said beside it.
+        let named = new.branch.filter(|name| Reference::branch(name).is_ok());
+        sourced.commit.branch = named;
+    }
     let view = sourced.as_ref().map_or(&files, |sourced| &sourced.view);
     let hosts = Hosts {
         runs: &servant,

@@ -23,6 +23,14 @@ pub enum OpsError {
         /// The field in the request it is about.
         field: Option<&'static str>,
     },
+    /// A repository cannot be read now, and may be another time.
+    #[error("{message}")]
+    Unread {
+        /// What stands in the way.
+        message: String,
+        /// The field in the request it is about.
+        field: &'static str,
+    },
     /// The project's files cannot be deployed to that host.
     #[error("the project's files have {} errors", .0.len())]
     Findings(Vec<Finding>),

@@ -8,6 +8,7 @@ mod error;
 mod generate;
 mod plugin;
 mod project;
+mod push;
 mod refusal;
 mod release_diff;
 mod remove;
@@ -34,6 +35,7 @@ pub use error::OpsError;
 pub use generate::{FileState, Generation, GenerationWish, generate};
 pub use plugin::test_plugin;
 pub use project::create_project;
+pub use push::{VerifiedPush, deploy_push, take_push, verify_push};
 pub use release_diff::diff_releases;
 pub use remove::{NewRemoval, remove};
 pub use renew::{renew, renew_live};
@@ -47,6 +49,6 @@ pub use second_factor::{
 pub use setup::complete_setup;
 pub use sign_in::{NotLetIn, SignIn, change_password, sign_in};
 pub use sign_up::{SignUp, sign_up};
-pub use source::{WantedSource, set_source};
+pub use source::{UNREAD, WantedSource, set_source};
 
 pub use crate::store::people::SetUp;

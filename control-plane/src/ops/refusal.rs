@@ -20,10 +20,11 @@ pub(super) async fn note<T>(
     {
         let mut tx = store.main().begin().await?;
         let now = tx.now().await?;
-        let (subject, detail) = (
-            ("project", project.uuid()),
-            json!({ "why": error.to_string() }),
-        );
+        let subject = ("project", project.uuid());
+        let mut detail = json!({ "why": error.to_string() });
+        if let Some(push) = tenant.push() {
+            detail["push"] = json!(push);
+        }
         audit::append_of(&mut tx, tenant, "deployment.refuse", subject, detail, now).await?;
         tx.commit().await?;
     }
@@ -34,6 +35,7 @@ const fn is_refusal(error: &OpsError) -> bool {
     matches!(
         error,
         OpsError::Refused { .. }
+            | OpsError::Unread { .. }
             | OpsError::Findings(_)
             | OpsError::KeyReused
             | OpsError::Vetoed { .. }

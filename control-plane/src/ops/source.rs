@@ -23,6 +23,9 @@ const LIMITS: Limits = Limits {
     entries: 50_000,
 };
 
+/// What to do when a repository cannot be read.
+pub const UNREAD: &str = "nothing was changed; try again when that is mended";
+
 /// Where a project is to come from.
 #[derive(Debug)]
 pub struct WantedSource {
@@ -253,9 +256,13 @@ fn unread(error: &RepositoryError) -> OpsError {
         RepositoryError::Git(towline_shared::git::Complaint::NoReference) => "branch",
         _ => "url",
     };
+    let message = error.to_string();
+    if error.may_pass() {
+        return OpsError::Unread { message, field };
+    }
     OpsError::Refused {
-        message: error.to_string(),
-        remedy: "nothing was changed; try again when that is mended".to_owned(),
+        message,
+        remedy: UNREAD.to_owned(),
         field: Some(field),
     }
 }

@@ -22,7 +22,7 @@ use crate::store::targets::{self, Servant};
 use crate::store::usage::{self, Metric};
 use crate::store::{
     AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant,
-    notification_events, projects, quota, releases, webhook_events,
+    notification_events, projects, pushes, quota, releases, webhook_events,
 };
 
 /// How long a service without a health check must stay up, when nothing else is said.
@@ -325,7 +325,8 @@ async fn insert(
         deadline_s: submission.deadline_s,
         interruption,
         volumes,
-        triggered_by: tenant.user(),
+        triggered_by: tenant.hand(),
+        push: tenant.push(),
         retry_of: submission.retry_of,
         rollback_of: submission.rollback_of,
         on_failure,
@@ -464,6 +465,10 @@ async fn write_audit(
         "rollback_of": row.rollback_of,
     });
     note_said(&mut detail, said);
+    if let Some(push) = tenant.push() {
+        detail["push"] = pushes::about(tx, push).await?;
+        detail["push"]["by_right_of"] = serde_json::json!(tenant.user());
+    }
     let entry = Entry {
         chain: row.target.uuid(),
         team: Some(tenant.team()),

@@ -114,6 +114,28 @@ pub enum RepositoryError {
     NoGit(String),
 }
 
+impl RepositoryError {
+    /// Whether the same may be read another time without that anybody changes anything: a server comes back, and shows
+    /// a commit that was just pushed a moment later.
+    pub const fn may_pass(&self) -> bool {
+        match self {
+            Self::Git(complaint) => matches!(
+                complaint,
+                Complaint::NoReference
+                    | Complaint::Unreachable(_)
+                    | Complaint::NoRoom
+                    | Complaint::Other(_)
+            ),
+            Self::Egress(error) => matches!(
+                error,
+                EgressError::TimedOut(_) | EgressError::Connect(_) | EgressError::Broken(_)
+            ),
+            Self::TimedOut(_) | Self::Busy => true,
+            Self::TooLarge(_) | Self::TooMany(_) | Self::NoFolder(_) | Self::NoGit(_) => false,
+        }
+    }
+}
+
 impl Repositories {
     /// Reads under a policy.
     pub fn new(egress: Egress, limits: Limits) -> Self {

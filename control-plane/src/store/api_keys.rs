@@ -204,6 +204,7 @@ impl Store {
         let mut tx = self.main().begin().await?;
         let new = match tenant.credential() {
             Credential::Session(_) => new,
+            Credential::Push(_) => return Err(StoreError::NotFound(Resource::ApiKey)),
             Credential::Key(key) => within(&mut tx, key, new).await?,
         };
         let detail = json!({

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
-use towline_shared::ids::{DeploymentId, JobId, ProjectId, ReleaseId, TargetId, UserId};
+use towline_shared::ids::{DeploymentId, JobId, ProjectId, PushId, ReleaseId, TargetId, UserId};
 use towline_shared::outcome::ServiceImage;
 use towline_shared::spec::{OnFailure, PinnedImage};
 use utoipa::ToSchema;
@@ -63,8 +63,13 @@ pub struct Deployment {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
-    /// Who asked for it; absent when that person is gone.
+    /// Who asked for it; absent when that person is gone, and when it was a push.
     pub triggered_by: Option<Named>,
+    /// The push that it deploys, while that is in the project's list.
+    #[schema(value_type = Option<Uuid>)]
+    pub push_id: Option<PushId>,
+    /// Whom the forge let push, where it deploys a push.
+    pub pushed_by: Option<String>,
     /// How many lines its log has; in lists only when it has ended.
     pub log_lines: Option<u64>,
     /// The job that carries it out, under whose topic its log wakes.
@@ -176,7 +181,7 @@ macro_rules! select_deployments {
             "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.environment, d.kind, d.status,
                 d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
                 d.rollback_of, d.on_failure, d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
-                d.log_lines, d.log,
+                d.log_lines, d.log, d.push_id, d.pushed_by,
                 (SELECT b.deployment_id FROM jobs b WHERE b.builds_for = d.id) AS build_id
              FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
              LEFT JOIN users u ON u.id = d.triggered_by
@@ -214,6 +219,8 @@ struct Row {
     log_lines: Option<i64>,
     log: Uuid,
     build_id: Option<Uuid>,
+    push_id: Option<Uuid>,
+    pushed_by: Option<String>,
 }
 
 impl TryFrom<Row> for Deployment {
@@ -251,6 +258,8 @@ impl TryFrom<Row> for Deployment {
             started_at: row.started_at,
             finished_at: row.finished_at,
             triggered_by: Named::both(row.user_id, row.user_name),
+            push_id: row.push_id.map(Into::into),
+            pushed_by: row.pushed_by,
             log_lines: row.log_lines.map(counted),
             job: row.log.into(),
         })
@@ -265,7 +274,7 @@ pub(crate) const fn on_failure_name(on_failure: OnFailure) -> &'static str {
     }
 }
 
-fn on_failure(name: &str) -> OnFailure {
+pub(super) fn on_failure(name: &str) -> OnFailure {
     match name {
         "roll_back" => OnFailure::RollBack,
         _ => OnFailure::Leave,
@@ -428,7 +437,8 @@ pub(crate) struct NewRow<'a> {
     pub(crate) deadline_s: u32,
     pub(crate) interruption: &'a str,
     pub(crate) volumes: Option<&'a str>,
-    pub(crate) triggered_by: UserId,
+    pub(crate) triggered_by: Option<UserId>,
+    pub(crate) push: Option<PushId>,
     pub(crate) retry_of: Option<DeploymentId>,
     pub(crate) rollback_of: Option<DeploymentId>,
     pub(crate) on_failure: OnFailure,
@@ -444,8 +454,9 @@ pub(crate) async fn insert(
         tx.conn(),
         "INSERT INTO deployments (id, team_id, project_id, target_id, release_id, platform, kind, status, log,
             settle_ms, deadline_s, interruption, volumes, attempts, triggered_by, retry_of, environment, created_at,
-            updated_at, rollback_of, on_failure)
-         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15, $16, $17)",
+            updated_at, rollback_of, on_failure, push_id, pushed_by)
+         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15, $16, $17,
+            $18, (SELECT s.sender FROM pushes s WHERE s.id = $18))",
         row.id.uuid(),
         tenant.team().uuid(),
         row.project.uuid(),
@@ -457,12 +468,13 @@ pub(crate) async fn insert(
         stored(row.deadline_s.into()),
         row.interruption,
         row.volumes,
-        row.triggered_by.uuid(),
+        row.triggered_by.map(UserId::uuid),
         row.retry_of.map(DeploymentId::uuid),
         row.environment,
         now,
         row.rollback_of.map(DeploymentId::uuid),
-        on_failure_name(row.on_failure)
+        on_failure_name(row.on_failure),
+        row.push.map(PushId::uuid)
     )?;
     Ok(())
 }

@@ -107,6 +107,8 @@ pub enum Resource {
     PluginRun,
     /// A project.
     Project,
+    /// What a forge tells of pushes to.
+    PushHook,
     /// A release of a project.
     Release,
     /// A secret of a project.
@@ -149,6 +151,7 @@ impl fmt::Display for Resource {
             Self::Plugin => "plugin",
             Self::PluginRun => "run of a plugin",
             Self::Project => "project",
+            Self::PushHook => "push hook",
             Self::Release => "release",
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",

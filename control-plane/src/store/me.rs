@@ -79,6 +79,8 @@ impl Store {
                     .as_ref()
                     .ok_or(StoreError::NotFound(Resource::Session))?;
             }
+            // No person is there to be told.
+            Credential::Push(_) => {}
         }
         Ok(Me {
             user: User {

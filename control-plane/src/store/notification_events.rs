@@ -64,7 +64,14 @@ pub(super) async fn deployment_ended(
     let message = format!("{project}: {what} {target} {word}");
     let by = shown.triggered_by.as_ref();
     let asked = by.map(|by| format!("Asked for by {}.", by.name));
-    let detail: Vec<_> = shown.message.into_iter().chain(asked).collect();
+    let pushed = shown.pushed_by.as_deref();
+    let pushed = pushed.map(|by| format!("Pushed by {by}."));
+    let detail: Vec<_> = shown
+        .message
+        .into_iter()
+        .chain(asked)
+        .chain(pushed)
+        .collect();
     let notice = Notice::new(event.as_str(), &message, Some(&detail.join("\n")));
     let mut notice = notice.about("deployment", deployment.uuid());
     notice.team_id = Some(team);

@@ -116,7 +116,7 @@ impl Store {
                 let key = NewApiKey::named(FIRST);
                 Some(api_keys::insert(&mut tx, team.id, user, key, now).await?)
             }
-            Credential::Session(_) => None,
+            Credential::Session(_) | Credential::Push(_) => None,
         };
         let entry = Entry {
             chain: team.id.uuid(),

@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use towline_shared::ids::{ApiKeyId, SessionId, TeamId, UserId};
+use towline_shared::ids::{ApiKeyId, PushId, SessionId, TeamId, UserId};
 
 use super::audit::Actor;
 use super::people::UserRole;
@@ -17,6 +17,8 @@ pub enum Credential {
     Key(ApiKeyId),
     /// A session, which is the person's for all of their teams.
     Session(SessionId),
+    /// A push, which is deployed by the right of who has set its hook, and not by their hand.
+    Push(PushId),
 }
 
 /// A person's verified right to act for themselves. Its fields are private and only the store makes
@@ -111,14 +113,17 @@ impl Person {
     pub const fn session(&self) -> Option<SessionId> {
         match self.credential {
             Credential::Session(session) => Some(session),
-            Credential::Key(_) => None,
+            Credential::Key(_) | Credential::Push(_) => None,
         }
     }
 
     pub(crate) const fn actor(&self) -> Actor {
-        Actor::User {
-            user: self.user,
-            address: self.address,
+        match self.credential {
+            Credential::Push(_) => Actor::System,
+            Credential::Key(_) | Credential::Session(_) => Actor::User {
+                user: self.user,
+                address: self.address,
+            },
         }
     }
 }
@@ -157,6 +162,19 @@ impl Tenant {
     /// What the person came with.
     pub const fn credential(&self) -> Credential {
         self.person.credential
+    }
+
+    /// The push that is deployed by the person's right.
+    pub const fn push(&self) -> Option<PushId> {
+        match self.person.credential {
+            Credential::Push(push) => Some(push),
+            Credential::Key(_) | Credential::Session(_) => None,
+        }
+    }
+
+    /// Who asks by their own hand.
+    pub fn hand(&self) -> Option<UserId> {
+        self.push().is_none().then_some(self.person.user)
     }
 
     /// How far the person's right reaches.

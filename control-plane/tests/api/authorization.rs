@@ -21,7 +21,7 @@ on_both!(
 );
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 27] = [
+const PUBLIC: [(&str, &str); 28] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -57,6 +57,8 @@ const PUBLIC: [(&str, &str); 27] = [
     ("post", "/api/v1/sign-up"),
     // The credential is Stripe's signature.
     ("post", "/api/v1/billing/stripe/events"),
+    // The credential is the forge's signature.
+    ("post", "/api/v1/hooks/{id}"),
     // The credential is the enrolment token.
     ("post", "/api/v1/agent/enroll"),
     // The credential is the proof of the certificate's key.
@@ -128,6 +130,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/projects/{id}/source" => (
             "application/json",
             br#"{"url":"https://10.0.0.1/shop.git"}"#.to_vec(),
+        ),
+        "/api/v1/projects/{id}/push-hook" => (
+            "application/json",
+            br#"{"forge":"github","targets":["web-1"]}"#.to_vec(),
         ),
         "/api/v1/projects/{id}/webhooks" => (
             "application/json",
@@ -257,6 +263,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "notification-channels" => channel["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team.
             "installation" | "plans" | "subscriptions" | "users" => continue,
+            // Its signature is asked for before anything.
+            "hooks" => continue,
             "plugins" => plugin.as_str(),
             "plugin-runs" => run.as_str(),
             "projects" => project.as_str(),
@@ -375,9 +383,15 @@ fn whom(route: &Route) -> For {
         ("plugins" | "plugin-runs", _) => Permission::ManagePlugins,
         ("invitations" | "members", _) => Permission::ManageMembers,
         ("projects", path)
-            if ["/deployments", "/removals", "/rollback"]
-                .iter()
-                .any(|end| path.ends_with(end)) =>
+            if [
+                "/deployments",
+                "/removals",
+                "/rollback",
+                "/push-hook",
+                "/rotate-secret",
+            ]
+            .iter()
+            .any(|end| path.ends_with(end)) =>
         {
             Permission::Deploy
         }

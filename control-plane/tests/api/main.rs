@@ -26,6 +26,7 @@ mod plugins;
 mod problems;
 mod process;
 mod projects;
+mod pushes;
 mod rates;
 mod receiver;
 mod reference;

@@ -64,6 +64,7 @@ fn needs(route: &Route) -> Needs {
             Area::Deployments
         }
         ("projects", path) if path.contains("/pipelines") => Area::Deployments,
+        ("projects", path) if path.contains("/push") => Area::Deployments,
         ("projects", path) if path.contains("/releases") => Area::Deployments,
         ("projects", path) if path.contains("/secrets") => Area::Secrets,
         ("projects", path) if path.contains("/webhooks") => Area::Webhooks,

@@ -21,6 +21,7 @@ use towline_server::http::{Api, ApiParts, router};
 use towline_server::notifications::Notifications;
 use towline_server::outbox;
 use towline_server::plugins::Plugins;
+use towline_server::pushes::Pushes;
 use towline_server::relay::{self, Layers};
 use towline_server::sso::Providers;
 use towline_server::store::{DatabaseConfig, Store};
@@ -89,6 +90,8 @@ impl World {
             egress: egress.clone(),
         };
         tokio::spawn(outbox::send(webhooks, stopping.clone()));
+        let pushes = Pushes::new(store.clone(), egress.clone());
+        tokio::spawn(outbox::send(pushes, stopping.clone()));
         let plugins = Plugins {
             store: store.clone(),
             egress: egress.clone(),

@@ -37,6 +37,7 @@ mod people;
 mod plans;
 mod plugins;
 mod projects;
+mod pushes;
 mod quotas;
 mod rotation;
 mod schema;

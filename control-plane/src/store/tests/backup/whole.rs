@@ -52,6 +52,7 @@ async fn fill(world: &World) {
     };
     let sourced = world.project("sourced").await;
     store.set_source(tenant, sourced.id, new).await.unwrap();
+    crate::store::tests::pushes::told(world, sourced.id, &["shop"]).await;
     let new = NewPlugin {
         name: "gate".to_owned(),
         address: WebhookAddress {
@@ -129,8 +130,8 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
     // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the second factor, and what a
-    // source is read by.
-    assert_eq!(checked.sealed, 8);
+    // source is read by and its pushes are signed with.
+    assert_eq!(checked.sealed, 9);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
