@@ -53,7 +53,7 @@ impl Outbox for Pushes {
     }
 
     /// It is the database that is written to; which repository is read is found out there.
-    fn host(_: &Self::Due) -> &str {
+    fn host(_: &Self::Due) -> &'static str {
         "pushes"
     }
 
@@ -61,7 +61,7 @@ impl Outbox for Pushes {
         let end = deploy_push(&self.store, &self.egress, &due).await;
         match self.store.push_attempted(&due, &end).await {
             Ok(true) => {
-                tracing::info!(push = %due.push, target = %due.target, ?end, "a push was looked at")
+                tracing::info!(push = %due.push, target = %due.target, ?end, "a push was looked at");
             }
             Ok(false) => tracing::info!(push = %due.push, "another worker has this push now"),
             Err(error) => {

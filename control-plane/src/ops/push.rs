@@ -43,6 +43,10 @@ pub async fn take_push(store: &Store, push: VerifiedPush) -> Result<Option<Recep
 
 /// Deploys a push to one of its targets. Doing it again makes no other deployment.
 pub async fn deploy_push(store: &Store, egress: &Egress, due: &DuePush) -> PushEnd {
+    if due.is_late(Utc::now()) {
+        let why = "it was too late when the control plane came to it; deploy the commit by hand, or push again";
+        return PushEnd::Refused(why.to_owned());
+    }
     let tenant = match store.push_tenant(due).await {
         Ok(tenant) => tenant.filter(|tenant| may_deploy(tenant, due)),
         Err(error) => return PushEnd::Again(error.to_string()),

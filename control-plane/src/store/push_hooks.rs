@@ -158,21 +158,13 @@ impl Store {
         let targets = targets_of(&mut tx, tenant, &new.targets).await?;
         let now = local_now();
         let known = lock_of(&mut tx, project).await?;
-        let (id, secret) = match known {
-            Some(id) => {
-                update(&mut tx, tenant, id, &new, now).await?;
-                (id, None)
-            }
-            None => {
-                let id = PushHookId::new();
-                (
-                    id,
-                    Some(
-                        self.insert_hook(&mut tx, tenant, project, (id, &new), now)
-                            .await?,
-                    ),
-                )
-            }
+        let id = known.unwrap_or_else(PushHookId::new);
+        let secret = if known.is_some() {
+            update(&mut tx, tenant, id, &new, now).await?;
+            None
+        } else {
+            let made = self.insert_hook(&mut tx, tenant, project, (id, &new), now);
+            Some(made.await?)
         };
         let sql = "DELETE FROM push_hook_targets WHERE hook_id = $1";
         execute!(tx.conn(), sql, id.uuid())?;

@@ -101,6 +101,14 @@ struct Owner {
     max_requests_per_minute: Option<i64>,
 }
 
+impl DuePush {
+    /// Whether its time was over long ago: the control plane was away, or a backup was put back. What the forge has told
+    /// since, nobody knows.
+    pub fn is_late(&self, now: DateTime<Utc>) -> bool {
+        now > self.give_up_at + LEASE
+    }
+}
+
 impl Store {
     /// When the next push is to be deployed.
     pub async fn next_push(&self) -> Result<Option<DateTime<Utc>>> {

@@ -261,10 +261,8 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "members" => member["user"]["id"].as_str().unwrap(),
             "notifications" => told["items"][0]["id"].as_str().unwrap(),
             "notification-channels" => channel["id"].as_str().unwrap(),
-            // These are the installation's, and belong to no team.
-            "installation" | "plans" | "subscriptions" | "users" => continue,
-            // Its signature is asked for before anything.
-            "hooks" => continue,
+            // These are the installation's, and belong to no team; of a hook the signature is asked for before anything.
+            "hooks" | "installation" | "plans" | "subscriptions" | "users" => continue,
             "plugins" => plugin.as_str(),
             "plugin-runs" => run.as_str(),
             "projects" => project.as_str(),

@@ -97,14 +97,14 @@ async fn a_push_deploys_its_commit_once() {
     let _host = Host::connect(&ada, &world, "web-1").await;
     let server = GitServer::start();
     let repository = server.repository("shop");
-    let pushed = repository.commit("Open", &[("compose.yaml", COMPOSE)]);
+    let commit = repository.commit("Open", &[("compose.yaml", COMPOSE)]);
     let project = sourced(&ada, &repository).await;
     // It deploys what was pushed, and not what is last by now.
     repository.commit("Later", &[("later", "")]);
     let settings = json!({"forge": "github", "targets": ["web-1"], "exclude_paths": ["docs/"]});
     let hook = ada.put(&hook_of(&project), &settings).await.expect(200);
     let forge = Forge::of(&world, &hook);
-    let body = push(&pushed, "Open", 1);
+    let body = push(&commit, "Open", 1);
     let answers = join_all((0..16).map(|_| forge.tell("d-1", &body))).await;
     let outcomes: Vec<_> = answers
         .iter()
@@ -143,15 +143,13 @@ async fn a_push_deploys_its_commit_once() {
     let pipeline = &pipelines["items"][0];
     assert_eq!(
         (&pipeline["commit_sha"], &pipeline["branch"]),
-        (&json!(pushed), &json!("main"))
+        (&json!(commit), &json!("main"))
     );
     let audit = ada.get("/api/v1/audit?limit=50").await;
     let entries = audit.expect(200);
-    let made = entries["items"].as_array().unwrap().iter();
-    let made = made
-        .clone()
-        .find(|one| one["action"] == "deployment.create")
-        .unwrap();
+    let mut entries = entries["items"].as_array().unwrap().iter();
+    let made = entries.find(|one| one["action"] == "deployment.create");
+    let made = made.unwrap();
     assert_eq!(made["detail"]["push"]["sender"], "octo-ada");
     assert_eq!(made["actor"]["type"], "system", "{made}");
     for secret in [forge.secret.as_str(), "Mallory"] {
@@ -160,8 +158,8 @@ async fn a_push_deploys_its_commit_once() {
 
     // What is not deployed says why, and stands in the list.
     for (delivery, body, why) in [
-        ("d-2", push(&pushed, "Open [skip ci]", 2), "[skip ci]"),
-        ("d-3", push(&pushed, "Open", 3), "a moment ago"),
+        ("d-2", push(&commit, "Open [skip ci]", 2), "[skip ci]"),
+        ("d-3", push(&commit, "Open", 3), "a moment ago"),
         (
             "d-4",
             body.replace("heads/main", "heads/dev"),
@@ -256,7 +254,7 @@ async fn what_is_not_the_forges_is_nothing() {
             .extend(change.as_object().unwrap().clone());
         settings
     };
-    let many = vec!["a"; 17];
+    let many = ["a"; 17];
     for (field, change) in [
         ("forge", json!({"forge": "sourceforge"})),
         ("targets", json!({"targets": []})),

@@ -9,6 +9,8 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const BEFORE: &str = "1123456789abcdef0123456789abcdef01234567";
 const NONE: &str = "0000000000000000000000000000000000000000";
 
+type Headers<'a> = Vec<(&'static str, &'a str)>;
+
 fn message<'a>(headers: &[(&'static str, &str)], body: &'a [u8]) -> Message<'a> {
     let headers = headers
         .iter()
@@ -47,7 +49,7 @@ fn only_who_knows_the_secret_is_believed() {
         now.timestamp().to_string(),
         (now.timestamp() - 400).to_string(),
     );
-    let table: Vec<(Forge, Vec<(&'static str, &str)>, bool)> = vec![
+    let table: Vec<(Forge, Headers<'_>, bool)> = vec![
         (Forge::GitHub, vec![("x-hub-signature-256", &right)], true),
         (Forge::GitHub, vec![("x-hub-signature-256", &other)], false),
         (
@@ -198,7 +200,7 @@ fn a_push_of_github_is_read() {
 fn what_is_no_push_says_why() {
     let said = |forge, event, body: &Value| match read(forge, event, body) {
         Told::Nothing(why) => why,
-        other => panic!("{other:?}"),
+        Told::Pushes(pushes) => panic!("{pushes:?}"),
     };
     let table = [
         (

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use chrono::{TimeDelta, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use towline_shared::ids::{ProjectId, PushHookId};
 use towline_shared::spec::OnFailure;
@@ -11,6 +11,8 @@ use super::world::{World, on_both};
 use crate::domain::forge::{Delivery, Forge, Told};
 use crate::domain::permission::Role;
 use crate::domain::push::{Changes, Push, PushFilter};
+use crate::egress::Egress;
+use crate::ops;
 use crate::store::db::{execute, one};
 use crate::store::{
     DuePush, NewPushHook, NewSource, Page, Project, PushEnd, PushState, Received, Reception,
@@ -254,16 +256,29 @@ async fn a_dead_workers_push_is_taken_over_and_given_up_after_a_while(world: &Wo
     let shown = list(world, &project).await.remove(0);
     assert_eq!(shown.deploys[0].state, "waiting");
     assert_eq!(shown.deploys[0].message.as_deref(), Some("out of reach"));
-    let mut tx = world.store.main().begin().await.unwrap();
-    let sql = "UPDATE push_deploys SET give_up_at = $1 WHERE id = $2";
-    execute!(tx.conn(), sql, Utc::now(), heir.id).unwrap();
-    tx.commit().await.unwrap();
+    give_up_at(world, Utc::now()).await;
     later(world).await;
     let last = claim(&world.store).await.unwrap();
     assert!(world.store.push_attempted(&last, &again).await.unwrap());
     let shown = list(world, &project).await.remove(0);
     assert_eq!(shown.deploys[0].state, "refused");
     assert_eq!(world.store.next_push().await.unwrap(), None);
+    // As after a backup was put back: what is long over is not deployed.
+    take(world, hook, delivery("d-2", 2)).await;
+    give_up_at(world, Utc::now() - TimeDelta::hours(1)).await;
+    let late = claim(&world.store).await.unwrap();
+    let end = ops::deploy_push(&world.store, &Egress::closed(), &late).await;
+    assert!(
+        matches!(&end, PushEnd::Refused(why) if why.contains("too late")),
+        "{end:?}"
+    );
+}
+
+async fn give_up_at(world: &World, at: DateTime<Utc>) {
+    let mut tx = world.store.main().begin().await.unwrap();
+    let sql = "UPDATE push_deploys SET give_up_at = $1 WHERE next_attempt_at IS NOT NULL";
+    execute!(tx.conn(), sql, at).unwrap();
+    tx.commit().await.unwrap();
 }
 
 async fn who_has_set_the_hook_must_still_be_allowed_to_deploy(world: &World) {
