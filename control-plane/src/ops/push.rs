@@ -65,6 +65,7 @@ pub async fn deploy_push(store: &Store, egress: &Egress, due: &DuePush) -> PushE
         branch: due.branch.clone(),
         commit: Some(due.commit.clone()),
         on_failure: Some(due.on_failure),
+        build_on: None,
     };
     let key = format!("push-{}", due.id);
     match deploy(store, egress, &tenant, new, Some(&key)).await {
