@@ -15,7 +15,7 @@ use crate::DEPLOY_LIMIT;
 
 const PASSWORD: &str = "ghp-a-token-of-the-test";
 /// What a build of a few small files takes on a busy machine.
-const BUILD_LIMIT: Duration = Duration::from_mins(2);
+pub const BUILD_LIMIT: Duration = Duration::from_mins(2);
 
 mod a_commit_is_built_and_run_and_another_replaces_it {
     use super::*;
@@ -32,7 +32,7 @@ mod a_commit_is_built_and_run_and_another_replaces_it {
 }
 
 /// An installation that may call this machine, where the Git server is.
-fn installation(database: DatabaseKind, engine: EngineKind) -> Installation {
+pub fn installation(database: DatabaseKind, engine: EngineKind) -> Installation {
     let mut plan = ServerPlan::new(database);
     plan.arguments = ["--egress-allow", "127.0.0.0/8", "--egress-allow-http"]
         .map(str::to_owned)

@@ -145,6 +145,11 @@ impl Engine {
         self.kind
     }
 
+    /// What tests that share it lock while they make images for each other.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.place.folder.join("images.lock")
+    }
+
     /// What `--docker-host` and `DOCKER_HOST` take.
     pub fn docker_host(&self) -> String {
         format!("unix://{}", self.place.folder.join("docker.sock").display())

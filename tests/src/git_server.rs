@@ -110,13 +110,7 @@ impl Repository {
 
     /// Commits what a folder has.
     pub fn commit_folder(&self, title: &str, from: &Path) -> String {
-        for entry in std::fs::read_dir(from)
-            .expect("the folder can be read")
-            .flatten()
-        {
-            let to = self.folder.join(entry.file_name());
-            std::fs::copy(entry.path(), to).expect("a file can be copied");
-        }
+        copy_all(from, &self.folder);
         self.commit(title, &[])
     }
 
@@ -138,6 +132,19 @@ impl Repository {
             .expect("git starts");
         assert!(output.status.success(), "git {arguments:?}: {output:?}");
         String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+}
+
+fn copy_all(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).expect("a folder can be made");
+    let entries = std::fs::read_dir(from).expect("the folder can be read");
+    for entry in entries.flatten() {
+        let (from, to) = (entry.path(), to.join(entry.file_name()));
+        if from.is_dir() {
+            copy_all(&from, &to);
+        } else {
+            std::fs::copy(from, to).expect("a file can be copied");
+        }
     }
 }
 

@@ -13,6 +13,7 @@
 
 pub mod agent;
 pub mod api;
+pub mod base_images;
 pub mod browser;
 pub mod canary;
 pub mod checkers;

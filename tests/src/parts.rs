@@ -102,6 +102,11 @@ impl Parts {
         self.root.join("busybox-rootfs.tar")
     }
 
+    /// The root file system of the images that samples are built with: every language at once.
+    pub fn languages(&self) -> PathBuf {
+        self.whole("languages").join("root.tar")
+    }
+
     /// The Python that has Salt, which only `tests/setup --bench` brings.
     pub fn salt(&self) -> PathBuf {
         let python = self.root.join("salt/bin/python");

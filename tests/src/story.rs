@@ -122,6 +122,14 @@ impl Installation {
         text(&self.first_agent()["target_id"])
     }
 
+    /// A handle of a deployment, by its id.
+    pub fn deployment(&self, id: &str) -> Deployment<'_> {
+        Deployment {
+            api: &self.api,
+            id: id.to_owned(),
+        }
+    }
+
     /// The secret of the set-up link, which is used up.
     pub fn setup_token(&self) -> &str {
         &self.setup.token

@@ -57,6 +57,9 @@ pub struct App {
     /// The files that name its dependencies. They are copied first, so that the dependencies are installed again only
     /// when these change; none when the whole source must be there for that.
     pub manifests: Vec<String>,
+    /// Dependencies that lie in the repository itself (`file:./greeting`), and further files that the manifests name. They are
+    /// copied with the manifests, to where they lie.
+    pub local: Vec<String>,
     /// The command that builds it.
     pub build: Option<String>,
     /// The command that starts it, in its folder of the image.

@@ -3,6 +3,7 @@
 use super::{
     Claim, Strength,
     app::{App, Framework, Language, PackageManager, Serving},
+    local,
     notes::{Notes, quoted},
     scan,
     tree::Tree,
@@ -31,6 +32,10 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         package_manager: Some(PackageManager::Mix),
         version: Some(version.unwrap_or_else(|| VERSIONS[0].to_owned())),
         manifests: tree.those(&["mix.exs", "mix.lock"]),
+        local: {
+            let paths = scan::code(text).filter_map(|line| scan::quoted_after(line, "path: "));
+            local::those(tree, notes, "mix.exs", paths)
+        },
         test: Some("mix test".to_owned()),
         ..App::of(Language::Elixir)
     };

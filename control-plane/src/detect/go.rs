@@ -3,6 +3,7 @@
 use super::{
     Claim, Strength,
     app::{App, Framework, Language, PackageManager, Serving, Volume},
+    local,
     node::shell_word,
     notes::{Notes, quoted},
     scan,
@@ -50,6 +51,7 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         } else {
             tree.those(&["go.mod", "go.sum"])
         },
+        local: local::those(tree, notes, "go.mod", local(text)),
         test: tree
             .ending("_test.go", 6)
             .next()
@@ -115,6 +117,14 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         Strength::Manifest
     };
     Some(Claim { strength, app })
+}
+
+/// Modules that stand for others and lie in the repository: `replace example.org/greeting => ./greeting`.
+fn local(text: &str) -> impl Iterator<Item = &str> {
+    let replaced = text.lines().filter_map(|line| line.split_once("=> "));
+    replaced
+        .map(|(_, path)| path.trim())
+        .filter(|path| path.starts_with("./"))
 }
 
 /// Whether a line of `go.mod` requires a module, in whichever major version.

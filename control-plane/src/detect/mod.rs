@@ -14,6 +14,7 @@ mod dotnet;
 mod elixir;
 mod go;
 mod java;
+mod local;
 mod node;
 mod notes;
 mod own;

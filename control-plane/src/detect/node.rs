@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{
     Claim, Strength,
     app::{App, Framework, Language, PackageManager, Serving},
+    local,
     notes::{Notes, quoted},
     scan,
     tree::Tree,
@@ -63,6 +64,24 @@ impl Package {
             .find_map(|kind| self.value.get(kind)?.get(name)?.as_str())
     }
 
+    /// The dependencies that are given as a path.
+    fn local(&self) -> impl Iterator<Item = &str> {
+        let tables = ["dependencies", "devDependencies", "optionalDependencies"]
+            .into_iter()
+            .filter_map(|kind| self.value.get(kind)?.as_object());
+        let said = tables.flat_map(|table| table.values().filter_map(Value::as_str));
+        said.filter_map(|said| {
+            let starts = ["file:", "link:", "portal:"];
+            starts.iter().find_map(|start| said.strip_prefix(start))
+        })
+    }
+
+    /// Whether installing runs something of the repository's own.
+    fn runs_when_installed(&self) -> bool {
+        let scripts = ["preinstall", "install", "postinstall", "prepare"];
+        scripts.iter().any(|name| self.script(name).is_some())
+    }
+
     fn script(&self, name: &str) -> Option<&str> {
         let script = self.value.get("scripts")?.get(name)?.as_str()?;
         (!script.trim().is_empty()).then_some(script)
@@ -80,6 +99,7 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         package_manager: Some(manager),
         version: Some(version(tree, &package, manager, notes)),
         manifests: manifests(tree, &package, notes),
+        local: local::those(tree, notes, "package.json", package.local()),
         test: test(&package, manager),
         ..App::of(Language::Node)
     };
@@ -333,6 +353,9 @@ fn manifests(tree: &Tree<'_>, package: &Package, notes: &mut Notes) -> Vec<Strin
         return Vec::new();
     }
     // A patch or a schema is read while the dependencies are installed.
+    if package.runs_when_installed() {
+        return Vec::new();
+    }
     if tree.has_folder("patches") || tree.has_folder("prisma") || tree.has_folder(".yarn") {
         return Vec::new();
     }

@@ -5,6 +5,7 @@ use serde_json::Value;
 use super::{
     Claim, Strength,
     app::{App, Framework, Language, PackageManager, Volume},
+    local,
     notes::{Notes, quoted},
     tree::Tree,
     version,
@@ -90,6 +91,7 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         package_manager: Some(PackageManager::Composer),
         version: Some(version.unwrap_or_else(|| VERSIONS[0].to_owned())),
         manifests: tree.those(&["composer.json", "composer.lock"]),
+        local: local::those(tree, notes, "composer.json", local(&composer)),
         packages: extensions(require, framework, notes),
         test: test(tree, &composer, framework),
         ..served(tree, notes)
@@ -177,6 +179,16 @@ fn extensions(
         }
     }
     found
+}
+
+/// Packages in a folder of the repository.
+fn local(composer: &Value) -> impl Iterator<Item = &str> {
+    let repositories = composer.get("repositories");
+    let list = repositories.and_then(Value::as_array).into_iter().flatten();
+    let named = repositories.and_then(Value::as_object).into_iter();
+    let all = list.chain(named.flat_map(|map| map.values()));
+    all.filter(|one| one.get("type").is_some_and(|kind| kind == "path"))
+        .filter_map(|one| one.get("url")?.as_str())
 }
 
 fn test(tree: &Tree<'_>, composer: &Value, framework: Option<Framework>) -> Option<String> {

@@ -18,9 +18,10 @@ pub(super) fn apply(tree: &Tree<'_>, app: &mut App, notes: &mut Notes) {
         let mut lines = text.lines().filter_map(|line| line.split_once(':'));
         lines
             .find(|(key, _)| key.trim() == name)
-            .map(|(_, command)| command.trim().to_owned())
+            .map(|(_, command)| command.trim().replace('\t', " "))
+            .filter(|command| !command.is_empty() && !command.chars().any(char::is_control))
     };
-    let web = process("web").filter(|command| !command.is_empty());
+    let web = process("web");
     if let Some(command) = web {
         let port = app.port.unwrap_or(8080);
         notes.found(

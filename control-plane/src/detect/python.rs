@@ -7,6 +7,7 @@ use dependencies::Dependencies;
 use super::{
     Claim, Strength,
     app::{App, Framework, Language, PackageManager, Serving, Volume},
+    local,
     node::shell_word,
     notes::{Notes, quoted},
     scan,
@@ -43,6 +44,12 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         package_manager: Some(dependencies.manager),
         version: Some(version(tree, &dependencies, notes)),
         manifests: manifests(tree, dependencies.manager),
+        local: local::those(
+            tree,
+            notes,
+            dependencies.file,
+            local(tree, dependencies.file),
+        ),
         test: test(&dependencies),
         ..App::of(Language::Python)
     };
@@ -262,4 +269,32 @@ fn manifests(tree: &Tree<'_>, manager: PackageManager) -> Vec<String> {
             files.collect()
         }
     }
+}
+
+/// What the file of the dependencies names by its path: other lists (`-r base.txt`), packages (`-e ./greeting`,
+/// `path = "greeting"`).
+fn local<'t>(tree: &Tree<'t>, file: &str) -> Vec<&'t str> {
+    let text = tree.glance(file).unwrap_or_default();
+    if file == "pyproject.toml" {
+        let paths = scan::code(text).filter_map(|line| scan::quoted_after(line, "path = "));
+        return paths.collect();
+    }
+    let options = ["r", "requirement", "c", "constraint", "e", "editable"];
+    let lines = scan::hash_commented(text);
+    let path = |line: &'t str| {
+        let (first, rest) = line
+            .split_once([' ', '='])
+            .map_or((line, ""), |(first, rest)| (first, rest.trim_start()));
+        if first.starts_with('-') && options.contains(&first.trim_start_matches('-')) {
+            return Some(rest);
+        }
+        let bare = first.starts_with("./") || first == ".";
+        bare.then_some(first)
+            .or_else(|| first.strip_prefix("file:"))
+    };
+    let paths = lines.filter_map(path);
+    // Extras and conditions stand behind it.
+    paths
+        .map(|path| path.split(['[', ';']).next().unwrap_or_default())
+        .collect()
 }

@@ -3,6 +3,7 @@
 use super::{
     Claim, Strength,
     app::{App, Framework, Language, PackageManager, Volume},
+    local,
     notes::{Notes, quoted},
     scan,
     tree::Tree,
@@ -20,6 +21,7 @@ pub(super) fn detect(tree: &Tree<'_>, notes: &mut Notes) -> Option<Claim> {
         package_manager: Some(PackageManager::Bundler),
         version: Some(ruby_version(tree, gemfile, notes)),
         manifests: tree.those(&["Gemfile", "Gemfile.lock", ".ruby-version"]),
+        local: local::those(tree, notes, "Gemfile", local(gemfile)),
         packages: packages(gemfile),
         ..App::of(Language::Ruby)
     };
@@ -134,6 +136,22 @@ fn gem<'t>(gemfile: &'t str, name: &str) -> Option<&'t str> {
                 .unwrap_or_default()
         })
     })
+}
+
+/// Gems that are given as a path; with `gemspec` the whole repository is one.
+fn local(gemfile: &str) -> Vec<&str> {
+    let path = |line| {
+        let starts = ["path: ", ":path => ", "path "];
+        let behind = |start: &&str| *start != "path " || str::starts_with(line, start);
+        let start = starts
+            .iter()
+            .filter(|start| behind(start))
+            .find(|start| line.contains(*start))?;
+        scan::quoted_after(line, start)
+    };
+    let own = scan::code(gemfile).any(|line| line == "gemspec" || line.starts_with("gemspec "));
+    let paths = scan::code(gemfile).filter_map(path);
+    own.then_some(".").into_iter().chain(paths).collect()
 }
 
 fn said(version: &str) -> String {

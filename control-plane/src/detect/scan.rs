@@ -25,6 +25,12 @@ pub(super) fn code(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// The lines of a file in which `#` alone begins a comment, without it.
+pub(super) fn hash_commented(text: &str) -> impl Iterator<Item = &str> {
+    let lines = text.lines().filter_map(|line| line.split('#').next());
+    lines.map(str::trim).filter(|line| !line.is_empty())
+}
+
 /// The name that `what` is given to, in lines such as `app = FastAPI(`.
 pub(super) fn assigned<'t>(text: &'t str, what: &str) -> Option<&'t str> {
     code(text).find_map(|line| {

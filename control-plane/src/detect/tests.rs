@@ -135,6 +135,7 @@ fn told(detected: &Detected) -> String {
         &app.port.map(|port| port.to_string()).unwrap_or_default(),
     );
     line("manifests", &app.manifests.join(", "));
+    line("copied with them", &app.local.join(", "));
     line("build", app.build.as_deref().unwrap_or_default());
     line("output", app.output.as_deref().unwrap_or_default());
     line("start", app.start.as_deref().unwrap_or_default());

@@ -261,6 +261,17 @@ impl Plan {
                 "name files of the repository",
             )?;
         }
+        few("local", app.local.len())?;
+        for path in &app.local {
+            let fits = |text: &str| text == "." || is_path(text);
+            text(
+                "local",
+                path,
+                256,
+                fits,
+                "name files or folders of the repository",
+            )?;
+        }
         few("packages", app.packages.len())?;
         for package in &app.packages {
             let fits = |text: &str| {

@@ -77,6 +77,7 @@ fn read() -> Result<Environment<'static>, Error> {
         list(&words, |word| quote::json(&word.replace('$', "$$")))
     });
     environment.add_filter("copied", |paths: Vec<String>| copied(&paths));
+    environment.add_filter("copied_to_its_place", |path: String| in_place(&path));
     for (name, text) in TEMPLATES {
         environment.add_template(name, text)?;
     }
@@ -95,6 +96,19 @@ fn copied(paths: &[String]) -> String {
     }
     let all: Vec<String> = paths.iter().cloned().chain(["./".to_owned()]).collect();
     list(&all, quote::json)
+}
+
+/// A file or folder of `COPY`, and the same place in the image.
+fn in_place(path: &str) -> String {
+    let to = match path {
+        "." => "./".to_owned(),
+        path => format!("./{path}"),
+    };
+    if path.contains(' ') {
+        list(&[path.to_owned(), to], quote::json)
+    } else {
+        format!("{path} {to}")
+    }
 }
 
 pub(super) fn context(plan: &Plan, recipe: &Recipe) -> Value {

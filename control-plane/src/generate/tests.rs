@@ -269,7 +269,7 @@ fn pods_fit_the_restricted_profile() {
 #[test]
 fn what_cannot_stand_in_files_is_refused_by_its_field() {
     type Change = fn(&mut Plan);
-    let cases: [(&str, Change); 34] = [
+    let cases: [(&str, Change); 36] = [
         ("name", |plan| plan.name = "Shop".into()),
         ("packing", |plan| plan.packing = Packing::Unknown),
         ("packing", |plan| {
@@ -314,6 +314,8 @@ fn what_cannot_stand_in_files_is_refused_by_its_field() {
         ("manifests", |plan| {
             plan.app.manifests = vec!["a".into(); 101];
         }),
+        ("local", |plan| plan.app.local = vec!["../x".into()]),
+        ("local", |plan| plan.app.local = vec!["a; reboot".into()]),
         ("packages", |plan| {
             plan.app.packages = vec!["a; reboot".into()];
         }),

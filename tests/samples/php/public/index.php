@@ -1,0 +1,5 @@
+<?php
+
+require __DIR__ . '/../greeting.php';
+
+echo greeting('PHP');

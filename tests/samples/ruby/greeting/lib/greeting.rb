@@ -1,0 +1,3 @@
+def greeting(name)
+  "Hello from #{name}\n"
+end
