@@ -71,7 +71,7 @@ const LIBRARIES: [(&str, &[&str]); 8] = [
 ];
 
 /// Which modules of the control plane a module never names: http → ops → job, store → domain.
-const LAYERS: [(&str, &[&str]); 10] = [
+const LAYERS: [(&str, &[&str]); 11] = [
     (
         "domain",
         &[
@@ -87,6 +87,12 @@ const LAYERS: [(&str, &[&str]); 10] = [
     ),
     (
         "generate",
+        &[
+            "http", "console", "ops", "job", "store", "agents", "serve", "wake", "vault",
+        ],
+    ),
+    (
+        "templates",
         &[
             "http", "console", "ops", "job", "store", "agents", "serve", "wake", "vault",
         ],

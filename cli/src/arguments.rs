@@ -9,7 +9,7 @@ use crate::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
         generate, identities, installation, join, keys, login, logout, logs, members,
         notifications, password, pipelines, plans, plugins, projects, ps, pushes, releases, remove,
-        retry, rollback, secrets, sessions, setup, source, targets, teams, top, usage, users,
+        retry, rollback, secrets, sessions, setup, source, targets, teams, templates, top, usage, users,
         webhooks, whoami,
     },
     exit::Failure,
@@ -109,6 +109,9 @@ pub enum Command {
     /// What is deployed
     #[command(subcommand)]
     Projects(projects::Projects),
+    /// What projects are made from
+    #[command(subcommand)]
+    Templates(templates::Templates),
     /// The repository that a project comes from
     #[command(subcommand)]
     Source(source::Source),

@@ -26,6 +26,7 @@ pub mod sso;
 pub mod store;
 pub mod stripe;
 pub mod telemetry;
+pub mod templates;
 pub mod vault;
 pub mod wake;
 pub mod webhooks;

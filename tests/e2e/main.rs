@@ -30,6 +30,7 @@ mod secrets;
 mod sign_in_providers;
 mod sources;
 mod teams;
+mod templates;
 mod upgrades;
 
 use std::time::Duration;

@@ -11,13 +11,15 @@ use crate::{
 const LANGUAGES: &str = "towline-test/languages:1";
 
 /// Which stage of `tests/base-images/Dockerfile` stands for the images whose names begin like this.
-const STAGES: [(&str, &str); 7] = [
+const STAGES: [(&str, &str); 9] = [
     ("node:", "node"),
     ("python:", "python"),
     ("golang:", "golang"),
     ("ruby:", "ruby"),
     ("php:", "php"),
     ("nginxinc/nginx-unprivileged:", "nginx"),
+    ("redis:", "redis"),
+    ("postgres:", "postgres"),
     ("alpine:", "alpine"),
 ];
 
@@ -28,6 +30,14 @@ pub fn named_in(dockerfile: &str) -> BTreeSet<String> {
         .filter_map(|line| line.strip_prefix("ARG "));
     let images = arguments.filter_map(|argument| argument.split_once("_IMAGE="));
     images.map(|(_, image)| image.to_owned()).collect()
+}
+
+/// The images that a compose file runs as they are.
+pub fn run_by(compose_file: &str) -> BTreeSet<String> {
+    let images = compose_file
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("image: "));
+    images.map(str::to_owned).collect()
 }
 
 /// Makes those of `images` that the engine does not have.

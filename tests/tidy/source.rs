@@ -15,6 +15,9 @@ const FOREIGN: [&str; 7] = [
     "artifacts",
 ];
 
+/// What users' projects begin with is theirs, and no source of ours.
+const OF_PROJECTS: [&str; 2] = ["control-plane/templates", "tests/samples"];
+
 /// What a file is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
@@ -140,6 +143,12 @@ fn collect(folder: &Path, found: &mut Vec<Source>) {
     let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
     for entry in entries.filter(|entry| !FOREIGN.iter().any(|name| entry.file_name() == *name)) {
         let path = entry.path();
+        if OF_PROJECTS
+            .iter()
+            .any(|folder| path == repository().join(folder))
+        {
+            continue;
+        }
         if entry.file_type().unwrap().is_dir() {
             collect(&path, found);
         } else if let Ok(text) = fs::read_to_string(&path) {

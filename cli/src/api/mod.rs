@@ -33,6 +33,7 @@ pub mod sources;
 pub mod sse;
 pub mod targets;
 pub mod teams;
+pub mod templates;
 mod unreachable;
 pub mod usage;
 pub mod users;

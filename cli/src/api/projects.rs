@@ -1,7 +1,10 @@
 //! Projects and their files.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
@@ -131,9 +134,21 @@ pub enum Origin {
 
 /// Makes a project.
 pub async fn create(client: &Client, name: &str) -> Result<Project, Failure> {
-    client
-        .post(&["projects"], &serde_json::json!({ "name": name }))
-        .await
+    client.post(&["projects"], &json!({ "name": name })).await
+}
+
+/// Makes a project, of a template if one is named.
+pub async fn create_from(
+    client: &Client,
+    name: &str,
+    template: Option<&str>,
+    parameters: &BTreeMap<String, String>,
+) -> Result<Project, Failure> {
+    let Some(template) = template else {
+        return create(client, name).await;
+    };
+    let body = json!({ "name": name, "template": template, "parameters": parameters });
+    client.post(&["projects"], &body).await
 }
 
 /// Takes a project away.

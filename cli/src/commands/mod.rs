@@ -39,6 +39,7 @@ mod signals;
 pub mod source;
 pub mod targets;
 pub mod teams;
+pub mod templates;
 pub mod top;
 pub mod usage;
 pub mod users;
@@ -134,6 +135,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Agents(command) => command.run(session).await,
         Command::Targets(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
+        Command::Templates(command) => command.run(session).await,
         Command::Source(command) => command.run(session).await,
         Command::Generate(command) => command.run(session).await,
         Command::Pushes(command) => command.run(session).await,

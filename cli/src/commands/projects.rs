@@ -24,10 +24,16 @@ use crate::{
 pub enum Projects {
     /// List them
     Ls,
-    /// Make an empty one
+    /// Make one, empty or from a template
     Create {
         /// Its name: lower-case letters, digits and hyphens
         name: String,
+        /// The template that it is made from; `towline templates ls` lists them
+        #[arg(long)]
+        template: Option<String>,
+        /// A parameter of the template
+        #[arg(long = "set", value_name = "NAME=VALUE", value_parser = pair, requires = "template")]
+        parameters: Vec<(String, String)>,
     },
     /// Show one and its files
     Show {
@@ -55,10 +61,17 @@ impl Projects {
                     .output
                     .result(&projects, |surface| table(surface, &projects))?;
             }
-            Self::Create { name } => {
-                let project = projects::create(&client, &name).await?;
+            Self::Create {
+                name,
+                template,
+                parameters,
+            } => {
+                let parameters = parameters.into_iter().collect();
+                let project =
+                    projects::create_from(&client, &name, template.as_deref(), &parameters).await?;
+                let folder = if template.is_some() { "" } else { " FOLDER" };
                 session.output.result(&project, |_| {
-                    format!("Made the project {0}. `towline deploy FOLDER --project {0} --target TARGET` deploys it.", project.name)
+                    format!("Made the project {0}. `towline deploy{folder} --project {0} --target TARGET` deploys it.", project.name)
                 })?;
             }
             Self::Show { project } => {
@@ -89,6 +102,13 @@ impl Projects {
         }
         Ok(Exit::Success)
     }
+}
+
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "say NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn table(surface: Surface, projects: &[Project]) -> String {

@@ -62,6 +62,7 @@ mod state;
 mod subscriptions;
 mod targets;
 mod teams;
+mod templates;
 mod throttle;
 mod totp;
 mod usage;

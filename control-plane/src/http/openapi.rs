@@ -35,6 +35,7 @@ const SESSION: &str = "session";
         (name = "agents", description = "Enrolment and life of agents"),
         (name = "targets", description = "Where deploys go, and what runs there"),
         (name = "projects", description = "What a team deploys: its files and secrets"),
+        (name = "templates", description = "What projects are made from"),
         (name = "deployments", description = "Bringing a project to a state on a target"),
         (name = "pushes", description = "What forges tell of pushes, and what is deployed of them"),
         (name = "pipelines", description = "The ways of a project's commits to targets"),

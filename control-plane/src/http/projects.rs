@@ -1,5 +1,7 @@
 //! What a team deploys.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::extract::State;
 use http::{HeaderName, StatusCode, header};
@@ -12,7 +14,7 @@ use super::page::PageQuery;
 use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::state::Api;
-use crate::ops;
+use crate::ops::{self, FromTemplate};
 use crate::store::{Listed, Project, StoreError, Tenant};
 
 /// A project to make.
@@ -22,6 +24,29 @@ pub struct CreateProject {
     /// Small letters, digits and dashes, at most 63, beginning with a letter or digit; unique in the team.
     #[schema(pattern = "^[a-z0-9][a-z0-9-]{0,62}$")]
     name: String,
+    /// The template that it is made from, by name; without one it is empty.
+    #[schema(example = "node-server")]
+    template: Option<String>,
+    /// What is chosen of the template's parameters; the others have their defaults.
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
+}
+
+impl CreateProject {
+    /// What it is made from.
+    fn from(&self) -> Result<Option<FromTemplate>, Problem> {
+        match &self.template {
+            Some(name) => Ok(Some(FromTemplate {
+                name: name.clone(),
+                parameters: self.parameters.clone(),
+            })),
+            None if self.parameters.is_empty() => Ok(None),
+            None => Err(
+                Problem::invalid("parameters", "there is no template that has parameters")
+                    .remedy("name a template, or leave the parameters out"),
+            ),
+        }
+    }
 }
 
 /// The team's projects.
@@ -35,7 +60,7 @@ pub async fn list(
     Ok(Json(api.store.list_projects(&tenant, query.page()?).await?))
 }
 
-/// Makes a project.
+/// Makes a project, empty or from a template. Secrets that the template needs get random values, which nobody sees.
 #[utoipa::path(post, path = "/projects", tag = "projects", operation_id = "create_project", request_body = CreateProject,
     responses((status = CREATED, body = Project, headers(("Location" = String, description = "The project"))),
         (status = FORBIDDEN, body = ProblemDocument, content_type = "application/problem+json",
@@ -45,7 +70,9 @@ pub async fn create(
     tenant: Tenant,
     Body(new): Body<CreateProject>,
 ) -> Result<(StatusCode, [(HeaderName, String); 1], Json<Project>), Problem> {
-    let project = ops::create_project(&api.store, &api.egress, &tenant, &new.name).await?;
+    let from = new.from()?;
+    let project =
+        ops::create_project(&api.store, &api.egress, &tenant, &new.name, from.as_ref()).await?;
     let location = format!("{API}/projects/{}", project.id);
     Ok((
         StatusCode::CREATED,

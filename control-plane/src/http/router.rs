@@ -18,7 +18,7 @@ use super::{
     linger, me, members, metrics, notification_channels, notification_rules, notifications,
     openapi, password_resets, plans, plugins, project_members, projects, pushes, reference,
     releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions,
-    targets, teams, totp, usage, users, webhooks,
+    targets, teams, templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -306,8 +306,12 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         .routes(secret)
         .routes(routes!(secrets::versions))
         .routes(routes!(secrets::restore));
+    let templates = OpenApiRouter::new()
+        .routes(routes!(templates::list, templates::create))
+        .routes(routes!(templates::show, templates::delete));
     OpenApiRouter::new()
         .merge(of(Area::Projects).of_projects().over(api, all))
+        .merge(of(Area::Projects).over(api, templates))
         .merge(of_one(Area::Projects).over(api, one))
         .merge(of_one(Area::Secrets).over(api, secrets))
         .merge(project_people(api))

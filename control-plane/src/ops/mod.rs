@@ -23,6 +23,7 @@ mod sign_in;
 mod sign_up;
 mod source;
 mod submit;
+mod template;
 
 pub use by_provider::{
     Came, NotByProvider, Returned, Sent, confirm_to_link, give_code, return_from_provider,
@@ -50,5 +51,6 @@ pub use setup::complete_setup;
 pub use sign_in::{NotLetIn, SignIn, change_password, sign_in};
 pub use sign_up::{SignUp, sign_up};
 pub use source::{UNREAD, WantedSource, set_source};
+pub use template::{FromTemplate, begin_from, create_template};
 
 pub use crate::store::people::SetUp;

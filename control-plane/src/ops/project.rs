@@ -2,18 +2,24 @@
 
 use super::OpsError;
 use super::plugin::{about_project, ask};
+use super::template::{FromTemplate, begin_from};
 use crate::domain::names::check_name;
 use crate::egress::Egress;
-use crate::store::{Project, Store, StoreError, Tenant};
+use crate::store::{Beginning, Project, Store, StoreError, Tenant};
 
-/// Makes a project without files, if the team's plugins let it.
+/// Makes a project, empty or from a template, if the team's plugins let it.
 pub async fn create_project(
     store: &Store,
     egress: &Egress,
     tenant: &Tenant,
     name: &str,
+    from: Option<&FromTemplate>,
 ) -> Result<Project, OpsError> {
     check_name("name", name).map_err(StoreError::from)?;
+    let beginning = match from {
+        Some(from) => begin_from(store, tenant, name, from).await?,
+        None => Beginning::default(),
+    };
     let asked = ask(store, egress, tenant, about_project(tenant, name)).await;
     if let Err(why @ (OpsError::Vetoed { .. } | OpsError::PluginUnavailable { .. })) = &asked {
         store
@@ -21,6 +27,6 @@ pub async fn create_project(
             .await?;
     }
     let said = asked?;
-    let made = store.create_allowed_project(tenant, name, &said);
+    let made = store.create_allowed_project(tenant, name, &beginning, &said);
     Ok(made.await?)
 }

@@ -123,6 +123,8 @@ pub enum Resource {
     Target,
     /// A team of the person.
     Team,
+    /// A template.
+    Template,
     /// A person.
     User,
     /// A sign-in at a provider, of which a code is missing.
@@ -159,6 +161,7 @@ impl fmt::Display for Resource {
             Self::Subscription => "subscription",
             Self::Target => "target",
             Self::Team => "team",
+            Self::Template => "template",
             Self::User => "user",
             Self::WaitingSignIn => "sign-in that waits for a code",
             Self::Webhook => "webhook",

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
 use towline_shared::compose::find_compose_file;
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit;
-use super::db::{all, execute, local_now, one};
+use super::db::{Tx, all, execute, local_now, one};
 use super::{Result, Store, StoreError, Tenant, counted, projects};
 
 /// The longest path of a file.
@@ -55,20 +56,7 @@ impl Store {
             "DELETE FROM project_files WHERE project_id = $1",
             project.uuid()
         )?;
-        for file in &files {
-            execute!(
-                tx.conn(),
-                "INSERT INTO project_files (id, project_id, path, content, mode, is_generated, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7)",
-                Uuid::now_v7(),
-                project.uuid(),
-                file.path.as_str(),
-                file.content.as_slice(),
-                mode_name(file.mode),
-                false,
-                now
-            )?;
-        }
+        insert(&mut tx, project, &files, now).await?;
         execute!(
             tx.conn(),
             "UPDATE projects SET compose_file = $2, status = $3, updated_at = $4 WHERE id = $1",
@@ -194,20 +182,48 @@ impl Store {
             project.uuid(),
             tenant.team().uuid()
         )?;
-        let files = rows.into_iter().map(|(path, content, mode)| ProjectFile {
-            path,
-            content,
-            mode: if mode == "executable" {
-                FileMode::Executable
-            } else {
-                FileMode::Regular
-            },
-        });
-        Ok(files.collect())
+        Ok(rows.into_iter().map(file).collect())
     }
 }
 
-const fn mode_name(mode: FileMode) -> &'static str {
+/// A file by its path, content and mode.
+pub(super) fn file((path, content, mode): (String, Vec<u8>, String)) -> ProjectFile {
+    ProjectFile {
+        path,
+        content,
+        mode: if mode == "executable" {
+            FileMode::Executable
+        } else {
+            FileMode::Regular
+        },
+    }
+}
+
+/// Gives a project files of which it has none yet.
+pub(super) async fn insert(
+    tx: &mut Tx,
+    project: ProjectId,
+    files: &[ProjectFile],
+    now: DateTime<Utc>,
+) -> Result<()> {
+    for file in files {
+        execute!(
+            tx.conn(),
+            "INSERT INTO project_files (id, project_id, path, content, mode, is_generated, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7)",
+            Uuid::now_v7(),
+            project.uuid(),
+            file.path.as_str(),
+            file.content.as_slice(),
+            mode_name(file.mode),
+            false,
+            now
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) const fn mode_name(mode: FileMode) -> &'static str {
     match mode {
         FileMode::Regular => "regular",
         FileMode::Executable => "executable",
@@ -251,7 +267,7 @@ fn check_size(count: usize, bytes: usize) -> Result<()> {
     Ok(())
 }
 
-fn check(files: &[ProjectFile]) -> Result<()> {
+pub(super) fn check(files: &[ProjectFile]) -> Result<()> {
     let bytes = files.iter().map(|file| file.content.len()).sum();
     check_size(files.len(), bytes)?;
     let mut seen = HashSet::new();

@@ -3,15 +3,19 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
+use towline_shared::compose::find_compose_file;
 use towline_shared::ids::ProjectId;
+use towline_shared::spec::ProjectFile;
 use utoipa::ToSchema;
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
 use super::{
-    Resource, Result, Store, StoreError, Tenant, notification_events, plugin_events, quota, stored,
+    Resource, Result, Store, StoreError, Tenant, notification_events, plugin_events, project_files,
+    quota, stored,
 };
 use crate::domain::access::Reach;
 use crate::domain::names::check_name;
@@ -36,21 +40,53 @@ pub struct Project {
     pub updated_at: DateTime<Utc>,
 }
 
+/// What a project begins with.
+#[derive(Default)]
+pub struct Beginning {
+    /// The template that it is made from.
+    pub template: Option<String>,
+    /// Its files.
+    pub files: Vec<ProjectFile>,
+    /// The secrets of its deployments, with their values.
+    pub secrets: Vec<(String, Zeroizing<String>)>,
+}
+
+impl Beginning {
+    fn project(&self, id: ProjectId, name: &str, now: DateTime<Utc>) -> Project {
+        let status = if self.files.is_empty() {
+            "empty"
+        } else {
+            "ready"
+        };
+        Project {
+            id,
+            name: name.to_owned(),
+            status: status.to_owned(),
+            compose_file: find_compose_file(&self.files).map(str::to_owned),
+            created_at: now,
+            updated_at: now,
+        }
+    }
+}
+
 impl Store {
     /// Makes a project without files.
     pub async fn create_project(&self, tenant: &Tenant, name: &str) -> Result<Project> {
-        self.create_allowed_project(tenant, name, &[]).await
+        self.create_allowed_project(tenant, name, &Beginning::default(), &[])
+            .await
     }
 
-    /// Makes a project without files, of which plugins have said something.
+    /// Makes a project with what it begins with, of which plugins have said something.
     pub(crate) async fn create_allowed_project(
         &self,
         tenant: &Tenant,
         name: &str,
+        beginning: &Beginning,
         said: &[Said],
     ) -> Result<Project> {
         check_name("name", name)?;
-        let made = self.insert_project(tenant, name, said).await;
+        project_files::check(&beginning.files)?;
+        let made = self.insert_project(tenant, name, beginning, said).await;
         if let Err(why @ (StoreError::QuotaExceeded(_) | StoreError::Conflict { .. })) = &made {
             self.note_refused_project(tenant, name, &why.to_string())
                 .await?;
@@ -75,17 +111,27 @@ impl Store {
         Ok(())
     }
 
-    async fn insert_project(&self, tenant: &Tenant, name: &str, said: &[Said]) -> Result<Project> {
+    async fn insert_project(
+        &self,
+        tenant: &Tenant,
+        name: &str,
+        beginning: &Beginning,
+        said: &[Said],
+    ) -> Result<Project> {
         let mut tx = self.main().begin().await?;
         let nearing = quota::check_projects(&mut tx, tenant.team()).await?;
         let (id, now) = (ProjectId::new(), local_now());
+        let project = beginning.project(id, name, now);
         let made = execute!(
             tx.conn(),
-            "INSERT INTO projects (id, team_id, name, source_type, status, created_at, updated_at)
-             VALUES ($1, $2, $3, 'upload', 'empty', $4, $4) ON CONFLICT (team_id, name) DO NOTHING",
+            "INSERT INTO projects (id, team_id, name, source_type, status, compose_file, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $7) ON CONFLICT (team_id, name) DO NOTHING",
             id.uuid(),
             tenant.team().uuid(),
             name,
+            if beginning.template.is_some() { "template" } else { "upload" },
+            project.status.as_str(),
+            project.compose_file.as_deref(),
             now
         )?;
         if made == 0 {
@@ -98,21 +144,21 @@ impl Store {
             let team = tenant.team();
             notification_events::quota_nearly_reached(&mut tx, team, nearing, now).await?;
         }
+        project_files::insert(&mut tx, id, &beginning.files, now).await?;
+        for (key, value) in &beginning.secrets {
+            self.give_secret(&mut tx, tenant, id, key, value).await?;
+        }
         plugin_events::project_made(&mut tx, tenant.team(), id, name, now).await?;
         let mut detail = json!({ "name": name });
+        if let Some(template) = &beginning.template {
+            detail["template"] = template.as_str().into();
+        }
         note_said(&mut detail, said);
         let subject = ("project", id.uuid());
         audit::append_of(&mut tx, tenant, "project.create", subject, detail, now).await?;
         tx.commit().await?;
         self.wake().outbox();
-        Ok(Project {
-            id,
-            name: name.to_owned(),
-            status: "empty".to_owned(),
-            compose_file: None,
-            created_at: now,
-            updated_at: now,
-        })
+        Ok(project)
     }
 
     /// The team's projects, as far as the tenant sees them.

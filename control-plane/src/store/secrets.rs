@@ -242,6 +242,21 @@ impl Store {
         tx.commit().await
     }
 
+    /// Gives a new project a secret of its deployments.
+    pub(super) async fn give_secret(
+        &self,
+        tx: &mut Tx,
+        tenant: &Tenant,
+        project: ProjectId,
+        key: &str,
+        value: &str,
+    ) -> Result<()> {
+        let name = SecretName::from(key);
+        check(name, value)?;
+        let entry = self.put(tx, tenant, project, name, value).await?;
+        write_audit(tx, tenant, "secret.put", project, name, entry.version).await
+    }
+
     async fn with_uses(
         &self,
         tenant: &Tenant,

@@ -124,6 +124,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/projects/{id}/secrets/{key}/restore" => {
             ("application/json", br#"{"version":1}"#.to_vec())
         }
+        "/api/v1/templates" => (
+            "application/json",
+            br#"{"name":"t","project":"shop"}"#.to_vec(),
+        ),
         "/api/v1/projects" | "/api/v1/api-keys" | "/api/v1/enrolment-tokens" => {
             ("application/json", br#"{"name":"viewer"}"#.to_vec())
         }
@@ -394,7 +398,9 @@ fn whom(route: &Route) -> For {
             Permission::Deploy
         }
         ("deployments", _) => Permission::Deploy,
-        ("projects" | "webhooks" | "webhook-deliveries", _) => Permission::ChangeProjects,
+        ("projects" | "templates" | "webhooks" | "webhook-deliveries", _) => {
+            Permission::ChangeProjects
+        }
         _ => panic!("whom does {} {} answer?", route.method, route.path),
     })
 }

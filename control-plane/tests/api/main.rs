@@ -38,6 +38,7 @@ mod setup;
 mod sign_up;
 mod smtp;
 mod sources;
+mod templates;
 mod totp;
 mod webhooks;
 mod world;

@@ -68,7 +68,7 @@ fn needs(route: &Route) -> Needs {
         ("projects", path) if path.contains("/releases") => Area::Deployments,
         ("projects", path) if path.contains("/secrets") => Area::Secrets,
         ("projects", path) if path.contains("/webhooks") => Area::Webhooks,
-        ("projects", _) => Area::Projects,
+        ("projects" | "templates", _) => Area::Projects,
         ("deployments", _) => Area::Deployments,
         ("webhooks" | "webhook-deliveries", _) => Area::Webhooks,
         _ => panic!("what does a key need for {} {}?", route.method, route.path),

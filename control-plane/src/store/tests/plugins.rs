@@ -262,7 +262,7 @@ async fn a_refused_project_is_told(world: &World) {
     world.project("web").await;
     assert!(runs(world, id).await.is_empty());
     let way = Egress::closed();
-    let again = ops::create_project(&world.store, &way, &world.tenant, "web").await;
+    let again = ops::create_project(&world.store, &way, &world.tenant, "web", None).await;
     assert!(matches!(
         again,
         Err(OpsError::Store(StoreError::Conflict { .. }))
@@ -271,7 +271,7 @@ async fn a_refused_project_is_told(world: &World) {
         .await
         .plugin
         .id;
-    let refused = ops::create_project(&world.store, &way, &world.tenant, "shop").await;
+    let refused = ops::create_project(&world.store, &way, &world.tenant, "shop", None).await;
     assert!(matches!(refused, Err(OpsError::PluginUnavailable { .. })));
     assert_eq!(runs(world, gate).await.len(), 1);
     let told = runs(world, id).await;

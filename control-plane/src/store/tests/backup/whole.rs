@@ -17,7 +17,7 @@ use crate::store::db::one;
 use crate::store::password_resets::Maker;
 use crate::store::tests::sessions::{asker, begin};
 use crate::store::tests::world::{World, finished, on_both, succeeded, vault};
-use crate::store::{NewPlugin, NewSource, NewWebhook, WebhookAddress};
+use crate::store::{NewPlugin, NewSource, NewTemplate, NewWebhook, WebhookAddress};
 
 on_both!(
     all_rows_come_back_into_either_database,
@@ -34,6 +34,13 @@ async fn fill(world: &World) {
         let put = store.put_secret(tenant, project.id, name, value);
         put.await.unwrap();
     }
+    let new = NewTemplate {
+        name: "ours".to_owned(),
+        description: "As we like it".to_owned(),
+        language: None,
+        project: project.id,
+    };
+    store.create_template(tenant, &new).await.unwrap();
     let new = NewWebhook {
         address: WebhookAddress {
             url: "https://example.org/hook".to_owned(),
