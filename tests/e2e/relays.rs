@@ -188,7 +188,8 @@ fn nothing_of_it_stays(pair: &Pair, project: &str) {
             let layers = job.unwrap().path().join("layers");
             assert!(
                 !layers.exists() || std::fs::read_dir(&layers).unwrap().count() == 0,
-                "{layers:?}"
+                "{}",
+                layers.display()
             );
         }
     }

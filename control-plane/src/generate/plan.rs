@@ -251,6 +251,11 @@ impl Plan {
                 "use a port from 1024, as containers run as another user",
             ));
         }
+        self.check_lists()
+    }
+
+    fn check_lists(&self) -> Result<(), Invalid> {
+        let app = &self.app;
         few("manifests", app.manifests.len())?;
         for path in &app.manifests {
             text(

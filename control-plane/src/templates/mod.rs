@@ -94,16 +94,9 @@ fn filled(text: &str, values: &BTreeMap<&str, String>) -> String {
         let value = behind
             .split_once("}}")
             .and_then(|(name, rest)| Some((values.get(name)?, rest)));
-        match value {
-            Some((value, behind)) => {
-                filled.push_str(value);
-                rest = behind;
-            }
-            None => {
-                filled.push_str("{{");
-                rest = behind;
-            }
-        }
+        let (text, after) = value.map_or(("{{", behind), |(value, after)| (value.as_str(), after));
+        filled.push_str(text);
+        rest = after;
     }
     filled.push_str(rest);
     filled
