@@ -38,6 +38,10 @@ pub enum NotificationEvent {
     MemberJoined,
     /// Four fifths of what the plan allows are used, or all of it.
     QuotaNearlyReached,
+    /// A plan that somebody had for a while has ended.
+    PlanEnded,
+    /// A payment for a plan has failed.
+    PaymentFailed,
     /// Somebody has signed in to the account from a browser that is new.
     AccountSignedIn,
     /// The account has another password.
@@ -59,6 +63,8 @@ named!(NotificationEvent {
     AgentEnrolled: "agent.enrolled",
     MemberJoined: "member.joined",
     QuotaNearlyReached: "quota.nearly_reached",
+    PlanEnded: "plan.ended",
+    PaymentFailed: "payment.failed",
     AccountSignedIn: "account.signed_in",
     AccountPasswordChanged: "account.password_changed",
     AccountSecondFactorOn: "account.second_factor_on",
@@ -131,7 +137,9 @@ impl NotificationEvent {
             | Self::AgentEnrolled
             | Self::MemberJoined
             | Self::QuotaNearlyReached => (Tell::All, Tell::None),
-            Self::AccountSignedIn
+            Self::PlanEnded
+            | Self::PaymentFailed
+            | Self::AccountSignedIn
             | Self::AccountPasswordChanged
             | Self::AccountSecondFactorOn
             | Self::AccountSecondFactorOff
@@ -257,7 +265,7 @@ mod tests {
     fn what_guards_an_account_is_mailed_unless_somebody_chose_otherwise() {
         for event in NotificationEvent::ALL {
             let mailed = event.defaults().mail == Tell::All;
-            let guards = ["account.", "channel."]
+            let guards = ["account.", "channel.", "plan.", "payment."]
                 .iter()
                 .any(|start| event.as_str().starts_with(start));
             assert_eq!(mailed, guards, "{event}");

@@ -172,9 +172,13 @@ fn urgency(event: &str) -> (u8, &'static str) {
     use NotificationEvent as Event;
     match event.parse() {
         Ok(Event::DeploymentSucceeded | Event::AgentOnline) => (3, "white_check_mark"),
-        Ok(Event::DeploymentFailed | Event::AgentOffline | Event::QuotaNearlyReached) => {
-            (4, "warning")
-        }
+        Ok(
+            Event::DeploymentFailed
+            | Event::AgentOffline
+            | Event::QuotaNearlyReached
+            | Event::PlanEnded
+            | Event::PaymentFailed,
+        ) => (4, "warning"),
         Ok(
             Event::AccountSignedIn
             | Event::AccountPasswordChanged

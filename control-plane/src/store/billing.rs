@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::audit::{self, Actor};
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::page::{Listed, Page};
-use super::{Person, Plan, Resource, Result, Store, StoreError, plans};
+use super::{Person, Plan, Resource, Result, Store, StoreError, notification_events, plans};
 use crate::domain::billing::{BillingProvider, LONGEST_GRANT, SubscriptionStatus};
 
 /// Subscriptions whose end is noted in one transaction.
@@ -133,6 +133,9 @@ pub struct NewGrant {
     /// Until when.
     pub until: DateTime<Utc>,
 }
+
+/// Whose a subscription is, by which provider, how it stands, and the plan.
+type Held = (Option<Uuid>, String, String, Option<Uuid>);
 
 #[derive(sqlx::FromRow)]
 struct Due {
@@ -266,11 +269,12 @@ impl Store {
         let mut tx = self.main().begin().await?;
         let conn = tx.conn();
         let sql = conn.pick(
-            "SELECT user_id, provider, status FROM billing_subscriptions WHERE id = $1",
-            "SELECT user_id, provider, status FROM billing_subscriptions WHERE id = $1 FOR NO KEY UPDATE",
+            "SELECT user_id, provider, status, plan_id FROM billing_subscriptions WHERE id = $1",
+            "SELECT user_id, provider, status, plan_id FROM billing_subscriptions WHERE id = $1 FOR NO KEY UPDATE",
         );
-        let row = optional!(conn, (Option<Uuid>, String, String), sql, id.uuid())?;
-        let (user, provider, status) = row.ok_or(StoreError::NotFound(Resource::Subscription))?;
+        let row = optional!(conn, Held, sql, id.uuid())?;
+        let (user, provider, status, plan) =
+            row.ok_or(StoreError::NotFound(Resource::Subscription))?;
         if provider != BillingProvider::Manual.as_str() {
             return Err(conflict(
                 "it is paid for, and ends where it is paid",
@@ -289,9 +293,12 @@ impl Store {
         .await?;
         if let Some(user) = user {
             let (user, detail) = (user.into(), json!({}));
+            tell_of_end(&mut tx, user, plan, now).await?;
             write_audit(&mut tx, user, by.actor(), "billing.end", id, detail, now).await?;
         }
-        tx.commit().await
+        tx.commit().await?;
+        self.wake().outbox();
+        Ok(())
     }
 
     /// Notes of subscriptions that they give no plan any more. To be asked now and then: nothing is given by what is not
@@ -310,6 +317,7 @@ impl Store {
             tx.roll_back().await?;
         } else {
             tx.commit().await?;
+            self.wake().outbox();
         }
         Ok(due.len())
     }
@@ -350,9 +358,24 @@ async fn lapse(tx: &mut Tx, due: &Due, now: DateTime<Utc>) -> Result<()> {
     let Some(user) = due.user_id else {
         return Ok(());
     };
-    let detail = json!({ "provider": due.provider, "plan_id": due.plan_id });
     let (user, id) = (user.into(), due.id.into());
+    tell_of_end(tx, user, due.plan_id, now).await?;
+    let detail = json!({ "provider": due.provider, "plan_id": due.plan_id });
     write_audit(tx, user, Actor::System, "billing.lapse", id, detail, now).await
+}
+
+async fn tell_of_end(
+    tx: &mut Tx,
+    user: UserId,
+    plan: Option<Uuid>,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let Some(plan) = plan else {
+        return Ok(());
+    };
+    let sql = "SELECT name FROM plans WHERE id = $1";
+    let (name,) = one!(tx.conn(), (String,), sql, plan)?;
+    notification_events::plan_ended(tx, user, &name, now).await
 }
 
 async fn end(tx: &mut Tx, id: Uuid, status: &str, now: DateTime<Utc>) -> Result<()> {

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::audit::Actor;
 use super::billing::write_audit;
 use super::db::{Tx, execute, local_now, one, optional};
-use super::{Result, Store, StoreError};
+use super::{Result, Store, StoreError, notification_events};
 use crate::domain::billing::{BillingEvent, BillingProvider, Known, Picture, SubscriptionStatus};
 
 /// What came of an event.
@@ -75,6 +75,11 @@ impl Store {
         }
         write(&mut tx, row.id, &after, event.at, now).await?;
         if let Some(user) = after.user {
+            // Whose it is may be told last.
+            let failed = |known: &Known| known.user.and(known.payment_failed_at);
+            if failed(&after).is_some() && failed(&after) != failed(&before) {
+                notification_events::payment_failed(&mut tx, user, now).await?;
+            }
             let picture = after.picture.as_ref();
             let detail = json!({
                 "provider": BillingProvider::Stripe.as_str(),
@@ -96,6 +101,7 @@ impl Store {
             .await?;
         }
         tx.commit().await?;
+        self.wake().outbox();
         Ok(Took::Effect)
     }
 }

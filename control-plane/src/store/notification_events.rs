@@ -243,6 +243,33 @@ pub(crate) async fn account_changed(
     tell_of_account(tx, event, user, notice, now).await
 }
 
+/// Somebody has a plan no more.
+pub(super) async fn plan_ended(
+    tx: &mut Tx,
+    user: UserId,
+    plan: &str,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let event = NotificationEvent::PlanEnded;
+    let message = format!("Your plan {plan} has ended");
+    let detail =
+        "What your teams have stays. New work is held to the limits of the plan that you have now.";
+    let notice = Notice::new(event.as_str(), &message, Some(detail));
+    tell_of_account(tx, event, user, notice, now).await
+}
+
+/// What somebody pays for was not paid.
+pub(super) async fn payment_failed(tx: &mut Tx, user: UserId, now: DateTime<Utc>) -> Result<()> {
+    let event = NotificationEvent::PaymentFailed;
+    let detail = "Look at your way of paying: `towline billing portal` gives the page for it.";
+    let notice = Notice::new(
+        event.as_str(),
+        "A payment for your plan has failed",
+        Some(detail),
+    );
+    tell_of_account(tx, event, user, notice, now).await
+}
+
 /// A channel was switched off because messages failed.
 pub(super) async fn channel_broken(
     tx: &mut Tx,

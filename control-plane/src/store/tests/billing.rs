@@ -9,7 +9,7 @@ use super::world::{World, on_both};
 use crate::domain::billing::{BillingEvent, GRACE, News, Picture, SubscriptionStatus};
 use crate::store::db::{execute, one};
 use crate::store::{
-    NewGrant, Page, PayerStanding, Resource, StoreError, Subscription, Took, UserRole,
+    NewGrant, Page, PayerStanding, Resource, StoreError, Subscription, Took, UserRole, Wanted,
 };
 
 on_both!(
@@ -78,6 +78,19 @@ async fn audited(world: &World, action: &str) -> i64 {
     rows
 }
 
+/// How often somebody was told of something.
+async fn told(world: &World, tenant: &crate::store::Tenant, event: &str) -> usize {
+    let page = Page {
+        limit: 200,
+        after: None,
+    };
+    let all = world
+        .store
+        .list_notifications(tenant.person(), Wanted::All, page);
+    let all = all.await.unwrap().items;
+    all.iter().filter(|one| one.r#type == event).count()
+}
+
 async fn a_grant_lapses_by_itself_and_what_is_there_stays(world: &World) {
     let bob = on_free(world).await;
     let create = async |n: usize| {
@@ -131,6 +144,7 @@ async fn a_grant_lapses_by_itself_and_what_is_there_stays(world: &World) {
         assert_eq!((one.status.as_str(), one.gives_until), ("canceled", None));
         assert!(one.renew_at.is_some(), "what was granted is still told");
     }
+    assert_eq!(told(world, &bob, "plan.ended").await, 2);
     // Whose own plan is dear keeps it.
     assert_eq!(plan_of(world, &world.tenant).await, "Enterprise");
 }
@@ -309,6 +323,7 @@ fn orders(count: usize) -> Vec<Vec<usize>> {
 async fn in_whatever_order_events_come_the_end_is_one(world: &World) {
     let bob = on_free(world).await;
     let events = events(world, bob.user()).await;
+    let mut tried = 0;
     // Without its end, and with it.
     for (count, status, plan) in [(4, "past_due", "Pro"), (5, "canceled", "Free")] {
         let mut first: Option<Subscription> = None;
@@ -317,6 +332,7 @@ async fn in_whatever_order_events_come_the_end_is_one(world: &World) {
         // A third of them, which is enough to show that rows keep what the rule says; the rule is tried on all.
         for order in orders.iter().step_by(3) {
             let mut effects = 0;
+            tried += 1;
             for index in order.iter().chain(order) {
                 let took = world
                     .store
@@ -354,6 +370,7 @@ async fn in_whatever_order_events_come_the_end_is_one(world: &World) {
             forget(world).await;
         }
     }
+    assert_eq!(told(world, &bob, "payment.failed").await, tried);
 }
 
 async fn forget(world: &World) {
