@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use towline_tests::agent::{AgentPlan, AgentProcess};
 use towline_tests::compose::ComposeFolder;
 use towline_tests::engine::{Engine, EngineKind};
+use towline_tests::git_server::GitServer;
 use towline_tests::ports::published_port;
 use towline_tests::server::{DatabaseKind, ServerPlan};
 use towline_tests::story::{Installation, unique};
@@ -25,7 +26,11 @@ impl Pair {
     fn start(database: DatabaseKind, builder: EngineKind, target: EngineKind) -> Self {
         let mut agent = AgentPlan::new(&unique("builder"));
         agent.policy = Some("build = \"allow\"\n".to_owned());
-        let story = Installation::over(ServerPlan::new(database), Engine::shared(builder), agent);
+        let mut plan = ServerPlan::new(database);
+        plan.arguments = ["--egress-allow", "127.0.0.0/8", "--egress-allow-http"]
+            .map(str::to_owned)
+            .into();
+        let story = Installation::over(plan, Engine::shared(builder), agent);
         let engine = Engine::start(target);
         let target = story.add_agent(&engine, AgentPlan::new(&unique("target")));
         Self {
@@ -173,6 +178,69 @@ fn a_large_image_goes_over_cuts_and_then_only_its_change() {
         .run_docker(&["exec", &container, "cat", "/www/index.html"]);
     assert_eq!(page.trim_end(), "second");
     nothing_of_it_stays(&pair, &project.name);
+}
+
+/// From a commit; what the second one builds fails, and what runs stays.
+#[test]
+fn a_commit_is_built_here_and_runs_there() {
+    let pair = Pair::start(DatabaseKind::Postgres, EngineKind::Old, EngineKind::New);
+    let server = GitServer::start();
+    let (repository, port) = (server.repository("shop"), published_port());
+    let files = folder(port, 1);
+    let read = |path: &str| std::fs::read_to_string(files.path().join(path)).unwrap();
+    let (compose, dockerfile) = (read("docker-compose.yml"), read("Dockerfile"));
+    repository.commit(
+        "Open the shop",
+        &[
+            ("docker-compose.yml", &compose),
+            ("Dockerfile", &dockerfile),
+            ("page", "first"),
+        ],
+    );
+    let (cli, project) = (pair.story.cli(), unique("shop"));
+    cli.run(&["projects", "create", &project]).ok();
+    cli.run(&["source", "set", &project, repository.url()]).ok();
+    let (target, builder) = (pair.target.name(), pair.story.agent.name());
+    let deploy = [
+        "deploy",
+        "--project",
+        &project,
+        "--target",
+        target,
+        "--build-on",
+        builder,
+    ];
+    let shown = cli.run(&deploy).ok();
+    for words in [
+        "sha256sum /www/large",
+        "the control plane lacks",
+        "this host lacks",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert_eq!(pair.engine.fetch(port).as_deref(), Some("first"));
+    let pipelines = cli.run(&["pipelines", "ls", &project, "--json"]).json();
+    let steps = pipelines[0]["steps"].as_array().unwrap().iter();
+    let steps: Vec<_> = steps
+        .map(|step| {
+            (
+                step["name"].as_str().unwrap(),
+                step["status"].as_str().unwrap(),
+            )
+        })
+        .collect();
+    let expected = ["clone", "build", "relay", "deploy"].map(|name| (name, "succeeded"));
+    assert_eq!(steps, expected);
+
+    repository.commit(
+        "Break it",
+        &[("Dockerfile", &format!("{dockerfile}RUN exit 7\n"))],
+    );
+    let failed = cli.run(&deploy);
+    assert_eq!(failed.code, Some(1), "{failed:?}");
+    assert!(failed.errors.contains("built elsewhere"), "{failed:?}");
+    assert_eq!(pair.engine.fetch(port).as_deref(), Some("first"));
+    nothing_of_it_stays(&pair, &project);
 }
 
 fn container(pair: &Pair, project: &str) -> String {
