@@ -77,7 +77,8 @@ impl Store {
                 AND NOT EXISTS (SELECT 1 FROM jobs i WHERE i.builds_for = j.deployment_id AND i.state <> 'succeeded')
                 AND NOT EXISTS (SELECT 1 FROM jobs e JOIN deployments ed ON ed.id = e.deployment_id
                     JOIN deployments jd ON jd.id = j.deployment_id
-                    WHERE e.target_id = $1 AND e.state = 'queued' AND e.id < j.id AND ed.project_id = jd.project_id)
+                    WHERE e.target_id = $1 AND e.state = 'queued' AND e.id < j.id AND ed.project_id = jd.project_id
+                        AND EXISTS (SELECT 1 FROM jobs i WHERE i.builds_for = e.deployment_id AND i.state <> 'succeeded'))
              ORDER BY j.id LIMIT 1",
             target.uuid(),
             now
