@@ -18,6 +18,7 @@ mod fleet;
 mod footprint;
 mod lag;
 mod logs;
+mod relay;
 mod report;
 mod salt;
 
@@ -43,13 +44,34 @@ struct Arguments {
     /// What `towline-load --bare` has measured just before: its rows join the table.
     #[arg(long)]
     load: Option<PathBuf>,
+    /// Measure this alone.
+    #[arg(long)]
+    only: Option<Part>,
     /// Where the JSON goes.
     #[arg(long, default_value = "target/bench.json")]
     json: PathBuf,
 }
 
+/// What can be measured alone.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+enum Part {
+    /// Images that one host builds and another runs.
+    Relay,
+}
+
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
+    let rows = match arguments.only {
+        Some(Part::Relay) => relay::measure(),
+        None => all(&arguments)?,
+    };
+    println!("{}", report::table(&rows));
+    std::fs::write(&arguments.json, report::json(&rows))?;
+    println!("written to {}", arguments.json.display());
+    Ok(())
+}
+
+fn all(arguments: &Arguments) -> std::io::Result<Vec<report::Row>> {
     let mut story = Installation::start(DatabaseKind::Sqlite, EngineKind::New);
     let mut rows = footprint::measure(&mut story);
     rows.extend(deploy::measure(&story, arguments.rounds));
@@ -58,8 +80,6 @@ fn main() -> std::io::Result<()> {
     if let Some(load) = &arguments.load {
         rows.extend(fleet::rows(load)?);
     }
-    println!("{}", report::table(&rows));
-    std::fs::write(&arguments.json, report::json(&rows))?;
-    println!("written to {}", arguments.json.display());
-    Ok(())
+    rows.extend(relay::measure());
+    Ok(rows)
 }

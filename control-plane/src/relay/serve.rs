@@ -1,7 +1,8 @@
 //! Connections that images travel on: how many there may be, and how long they may be idle.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::Request;
@@ -21,6 +22,8 @@ use crate::store::Store;
 
 /// The most connections at once; agents whose connection is refused come again.
 const MOST: usize = 128;
+/// The most of one agent, which needs one for each job that it does.
+const MOST_OF_AGENT: usize = 8;
 /// From the end of a request to the end of the next one's head.
 const IDLE: Duration = Duration::from_secs(30);
 const MAX_HEADERS: usize = 32;
@@ -30,6 +33,7 @@ const MAX_HEADERS: usize = 32;
 pub struct Door {
     layers: Layers,
     places: Arc<Semaphore>,
+    visits: Arc<Mutex<HashMap<AgentId, usize>>>,
     stopping: CancellationToken,
 }
 
@@ -40,14 +44,46 @@ pub struct Visitor {
     pub agent: AgentId,
 }
 
+/// A connection that counts until it is dropped.
+struct Visit {
+    visits: Arc<Mutex<HashMap<AgentId, usize>>>,
+    agent: AgentId,
+}
+
+impl Drop for Visit {
+    fn drop(&mut self) {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(count) = visits.get_mut(&self.agent) else {
+            return;
+        };
+        *count -= 1;
+        if *count == 0 {
+            visits.remove(&self.agent);
+        }
+    }
+}
+
 impl Door {
     /// A door to these layers, until `stopping` is cancelled.
     pub fn new(layers: Layers, stopping: CancellationToken) -> Self {
         Self {
             layers,
             places: Arc::new(Semaphore::new(MOST)),
+            visits: Arc::default(),
             stopping,
         }
+    }
+
+    /// Counts a connection of an agent, as long as that is one of few.
+    fn visit(&self, agent: AgentId) -> Option<Visit> {
+        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = visits.entry(agent).or_default();
+        if *count >= MOST_OF_AGENT {
+            return None;
+        }
+        *count += 1;
+        let visits = Arc::clone(&self.visits);
+        Some(Visit { visits, agent })
     }
 
     /// Serves a connection to its end.
@@ -57,8 +93,9 @@ impl Door {
         visitor: Visitor,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) {
-        let Ok(_place) = self.places.try_acquire() else {
-            tracing::warn!(agent = %visitor.agent, "more agents bring or fetch images than are let in at once");
+        let (Ok(_place), Some(_visit)) = (self.places.try_acquire(), self.visit(visitor.agent))
+        else {
+            tracing::warn!(agent = %visitor.agent, "more connections for images than are let in at once");
             return;
         };
         let router = router(Asker {

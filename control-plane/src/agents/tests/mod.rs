@@ -7,6 +7,7 @@ mod jobs;
 mod limits;
 mod peer;
 mod reach;
+mod relay;
 mod site;
 
 use std::time::Duration;

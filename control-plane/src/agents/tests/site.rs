@@ -177,8 +177,8 @@ impl Site {
         }
     }
 
-    pub async fn deploy(&self, host: &Host) -> DeploymentId {
-        let new = NewDeployment {
+    fn wish(&self, host: &Host) -> NewDeployment {
+        NewDeployment {
             project: self.project,
             target: host.name.into(),
             environment: None,
@@ -189,11 +189,33 @@ impl Site {
             commit: None,
             on_failure: None,
             build_on: None,
-        };
+        }
+    }
+
+    pub async fn deploy(&self, host: &Host) -> DeploymentId {
+        let new = self.wish(host);
         ops::deploy(&self.store, &Egress::closed(), &self.tenant, new, None)
             .await
             .unwrap()
             .id
+    }
+
+    /// Asks for a deployment whose images another host builds.
+    pub async fn deploy_built(&self, host: &Host, builder: &Host) -> Deployment {
+        let text = "services:\n  web:\n    build: .\n";
+        let file = ProjectFile {
+            content: text.into(),
+            ..compose_file()
+        };
+        let put = self.store.put_files(&self.tenant, self.project, vec![file]);
+        put.await.unwrap();
+        let new = NewDeployment {
+            build_on: Some(builder.name.into()),
+            ..self.wish(host)
+        };
+        ops::deploy(&self.store, &Egress::closed(), &self.tenant, new, None)
+            .await
+            .unwrap()
     }
 
     /// Gives the project a large file besides.
