@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
-        generate, identities, installation, join, keys, login, logout, logs, members,
+        files, generate, identities, installation, join, keys, login, logout, logs, members,
         notifications, password, pipelines, plans, plugins, projects, ps, pushes, releases, remove,
         retry, rollback, secrets, sessions, setup, source, targets, teams, templates, top, usage,
         users, webhooks, whoami,
@@ -112,6 +112,9 @@ pub enum Command {
     /// What projects are made from
     #[command(subcommand)]
     Templates(templates::Templates),
+    /// Single files of a project
+    #[command(subcommand)]
+    Files(files::Files),
     /// The repository that a project comes from
     #[command(subcommand)]
     Source(source::Source),

@@ -156,6 +156,17 @@ impl Client {
             .await
     }
 
+    /// Puts a value at the one of several places that a query names.
+    pub async fn put_one_of<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: Query<'_>,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.answer(self.request(Method::PUT, path, query).json(body))
+            .await
+    }
+
     /// Changes a part of something.
     pub async fn patch<T: DeserializeOwned>(
         &self,

@@ -22,6 +22,8 @@ pub struct Wish<'a> {
     pub host: Option<&'a str>,
     /// What becomes of the files.
     pub mode: &'a str,
+    /// What becomes of those with conflicts.
+    pub conflicts: &'a str,
 }
 
 /// What was detected and generated.
@@ -78,10 +80,13 @@ pub struct Finding {
 pub struct File {
     /// Its path.
     pub path: String,
-    /// `new`, `same` or `kept`.
+    /// `new`, `same`, `updated`, `merged`, `conflict` or `kept`.
     pub state: String,
     /// Its text.
     pub content: String,
+    /// How that differs from what the project has.
+    #[serde(default)]
+    pub diff: Option<String>,
     #[serde(flatten)]
     more: More,
 }

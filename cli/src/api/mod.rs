@@ -12,6 +12,7 @@ mod client;
 pub mod containers;
 pub mod deployments;
 pub mod enrolment_tokens;
+pub mod files;
 pub mod generation;
 pub mod installation;
 pub mod logs;

@@ -18,7 +18,8 @@ use crate::{
 
 /// Say what a project is and generate the files that it lacks
 ///
-/// Nothing is changed without --write, and nothing that the project or its repository has is ever overwritten.
+/// Nothing is changed without --write. What was generated before is merged with what you have made of it since; whatever
+/// else the project or its repository has stays as it is.
 #[derive(Debug, Args)]
 pub struct Generate {
     /// The project's name or id
@@ -41,6 +42,12 @@ pub struct Generate {
     /// Print the text of each file
     #[arg(long)]
     show: bool,
+    /// Print how each file that the project has would change
+    #[arg(long)]
+    diff: bool,
+    /// What becomes of a file of which somebody has changed the same lines
+    #[arg(long, value_enum, default_value_t = Conflicts::Keep, requires = "write")]
+    conflicts: Conflicts,
 }
 
 /// Where it is to run.
@@ -50,6 +57,15 @@ enum Target {
     Docker,
     /// A Kubernetes cluster
     Kubernetes,
+}
+
+/// What becomes of a file of which somebody has changed the same lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Conflicts {
+    /// It stays as it is
+    Keep,
+    /// Both versions stand there, between markers
+    Mark,
 }
 
 /// What tests it and builds its image.
@@ -90,6 +106,10 @@ impl Generate {
             image: self.image.as_deref(),
             host: self.host.as_deref(),
             mode: if self.write { "write" } else { "preview" },
+            conflicts: match self.conflicts {
+                Conflicts::Keep => "keep",
+                Conflicts::Mark => "mark",
+            },
         };
         let made = generation::generate(&client, project.id, &wish).await?;
         session
@@ -116,12 +136,24 @@ impl Generate {
         for file in &made.files {
             let state = match (file.state.as_str(), self.write) {
                 ("new", true) => "written",
+                ("conflict", true) if self.conflicts == Conflicts::Mark => "conflict, marked",
+                ("conflict", true) => "conflict, kept",
                 (state, _) => state,
             };
             rows.row([file.path.as_str().into(), state.into()]);
         }
         text.push('\n');
         text.push_str(&rows.finish("There is nothing to generate."));
+        let conflicts = made.files.iter().any(|file| file.state == "conflict");
+        if conflicts && self.conflicts == Conflicts::Keep {
+            text.push_str("\nSomebody has changed the same lines: see them by --diff, have both by --write --conflicts mark.");
+        }
+        if self.diff {
+            for diff in made.files.iter().filter_map(|file| file.diff.as_deref()) {
+                text.push_str("\n\n");
+                text.push_str(&plain::for_reader(diff, surface.reader));
+            }
+        }
         if self.show {
             for file in &made.files {
                 let body = plain::for_reader(&file.content, surface.reader);

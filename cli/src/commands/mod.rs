@@ -9,6 +9,7 @@ pub mod completions;
 pub mod contexts;
 pub mod deploy;
 pub mod deployments;
+pub mod files;
 pub mod generate;
 pub mod identities;
 pub mod installation;
@@ -136,6 +137,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Targets(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
         Command::Templates(command) => command.run(session).await,
+        Command::Files(command) => command.run(session).await,
         Command::Source(command) => command.run(session).await,
         Command::Generate(command) => command.run(session).await,
         Command::Pushes(command) => command.run(session).await,

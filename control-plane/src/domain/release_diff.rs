@@ -185,13 +185,16 @@ fn text(
         Some(_) => format!("{side}/{path}"),
         None => "/dev/null".to_owned(),
     };
+    let names = (name("a", from), name("b", to));
+    Ok(unified((&names.0, from_text), (&names.1, to_text)))
+}
+
+/// A unified diff of two texts, each with its name.
+pub fn unified(from: (&str, &str), to: (&str, &str)) -> String {
     let mut comparing = TextDiff::configure();
-    let diff = comparing.timeout(PATIENCE).diff_lines(from_text, to_text);
+    let diff = comparing.timeout(PATIENCE).diff_lines(from.1, to.1);
     let mut unified = diff.unified_diff();
-    Ok(unified
-        .context_radius(3)
-        .header(&name("a", from), &name("b", to))
-        .to_string())
+    unified.context_radius(3).header(from.0, to.0).to_string()
 }
 
 fn plain(bytes: &[u8]) -> Option<&str> {

@@ -40,9 +40,18 @@ pub async fn list(
     tenant: Tenant,
     Id(project): Id<ProjectId>,
 ) -> Result<Json<Files>, Problem> {
-    let files = api.store.read_files(&tenant, project).await?;
-    let set = api.store.list_files(&tenant, project).await?;
-    Ok(Json(examined(set, &files)))
+    examined(&api, &tenant, project).await.map(Json)
+}
+
+/// The files as they are, and what is to be said about them.
+pub(super) async fn examined(
+    api: &Api,
+    tenant: &Tenant,
+    project: ProjectId,
+) -> Result<Files, Problem> {
+    let files = api.store.read_files(tenant, project).await?;
+    let set = api.store.list_files(tenant, project).await?;
+    Ok(told(set, &files))
 }
 
 /// Replaces all files of a project by those of an uncompressed tar archive.
@@ -68,7 +77,7 @@ pub async fn replace(
     }
     let files = archive::read(&whole(body, MAX_ARCHIVE_BYTES).await?).map_err(refused)?;
     let set = api.store.put_files(&tenant, project, files.clone()).await?;
-    Ok(Json(examined(set, &files)))
+    Ok(Json(told(set, &files)))
 }
 
 fn refused(error: ArchiveError) -> Problem {
@@ -83,7 +92,7 @@ fn refused(error: ArchiveError) -> Problem {
     }
 }
 
-fn examined(set: FileSet, files: &[ProjectFile]) -> Files {
+fn told(set: FileSet, files: &[ProjectFile]) -> Files {
     let findings = find_compose_file(files)
         .map(|compose_file| compose::examine(files, compose_file, &any_host()))
         .unwrap_or_default();

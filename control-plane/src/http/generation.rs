@@ -10,8 +10,10 @@ use super::input::{Body, Id};
 use super::problem::Problem;
 use super::state::Api;
 use crate::detect::Detected;
+use crate::domain::regeneration::FileState;
+use crate::domain::release_diff::unified;
 use crate::generate::{Ci, Target, Variable};
-use crate::ops::{self, FileState, Generation, GenerationWish};
+use crate::ops::{self, Conflicts, Generation, GenerationWish};
 use crate::store::Tenant;
 
 /// What is to be generated.
@@ -33,6 +35,10 @@ pub struct Generate {
     /// Whether the new files become files of the project; otherwise they are only shown.
     #[serde(default)]
     mode: GenerateMode,
+    /// What becomes of files of which somebody has changed the same lines as the generator: `keep`, the default, or
+    /// `mark`, which puts both versions of those places between markers.
+    #[serde(default)]
+    conflicts: Conflicts,
 }
 
 /// What becomes of the generated files.
@@ -42,7 +48,7 @@ pub enum GenerateMode {
     /// They are shown.
     #[default]
     Preview,
-    /// Those that are new become files of the project.
+    /// Those that are new, updated or merged become files of the project.
     Write,
 }
 
@@ -60,16 +66,19 @@ pub struct Generated {
 pub struct GeneratedFile {
     /// Its path.
     path: String,
-    /// `new`, `same`: the project has it already, or `kept`: the project or its repository has another of this path,
-    /// which stays.
+    /// `new`; `same`: the project has it already; `updated`: the project has what was generated before, and nobody has
+    /// changed that; `merged`: somebody's changes stay in what is generated now; `conflict`: somebody has changed the same
+    /// lines; `kept`: the project or its repository has another of this path, which stays.
     #[schema(value_type = String)]
     state: FileState,
-    /// What was generated.
+    /// What the file has, or would have; of a conflict, with markers.
     content: String,
+    /// How that differs from what the project has, as a unified diff; null where it does not.
+    diff: Option<String>,
 }
 
-/// Says what a project is, and generates the files that it lacks. What the project or its repository has is never
-/// overwritten.
+/// Says what a project is, and generates the files that it lacks. What was generated before is merged with what somebody
+/// has made of it since; whatever else the project or its repository has stays as it is.
 #[utoipa::path(post, path = "/projects/{id}/generate", tag = "projects", operation_id = "generate_files", request_body = Generate,
     params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = Generated)))]
 pub async fn generate(
@@ -87,17 +96,29 @@ pub async fn generate(
     };
     let made = ops::generate(&api.store, &api.egress, &tenant, project, wanted).await?;
     if wish.mode == GenerateMode::Write {
-        let new = made.new_files();
-        api.store.add_generated(&tenant, project, &new).await?;
+        let writes = made.writes(wish.conflicts);
+        api.store.write_generated(&tenant, project, &writes).await?;
     }
     let Generation { detected, files } = made;
-    let file = |(file, state): (towline_shared::spec::ProjectFile, FileState)| GeneratedFile {
-        path: file.path,
-        state,
-        content: String::from_utf8_lossy(&file.content).into_owned(),
-    };
     Ok(Json(Generated {
         detected,
-        files: files.into_iter().map(file).collect(),
+        files: files.into_iter().map(GeneratedFile::from).collect(),
     }))
+}
+
+impl From<ops::GeneratedFile> for GeneratedFile {
+    fn from(file: ops::GeneratedFile) -> Self {
+        let diff = file.present.as_deref().and_then(|present| {
+            let present = std::str::from_utf8(present).ok()?;
+            let (old, new) = (format!("a/{}", file.path), format!("b/{}", file.path));
+            let text = &file.outcome.text;
+            (present != text).then(|| unified((&old, present), (&new, text)))
+        });
+        Self {
+            path: file.path,
+            state: file.outcome.state,
+            content: file.outcome.text,
+            diff,
+        }
+    }
 }

@@ -18,6 +18,7 @@ mod enrolment;
 mod enrolment_tokens;
 mod examples;
 mod exposition;
+mod file;
 mod files;
 mod findings;
 mod generation;

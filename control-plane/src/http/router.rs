@@ -14,11 +14,11 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
-    enrolment, enrolment_tokens, files, generation, health, identities, installation, invitations,
-    linger, me, members, metrics, notification_channels, notification_rules, notifications,
-    openapi, password_resets, plans, plugins, project_members, projects, pushes, reference,
-    releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions,
-    targets, teams, templates, totp, usage, users, webhooks,
+    enrolment, enrolment_tokens, file, files, generation, health, identities, installation,
+    invitations, linger, me, members, metrics, notification_channels, notification_rules,
+    notifications, openapi, password_resets, plans, plugins, project_members, projects, pushes,
+    reference, releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source,
+    subscriptions, targets, teams, templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -294,7 +294,10 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
     let all = OpenApiRouter::new().routes(routes!(projects::list, projects::create));
     let files =
         routes!(files::list, files::replace).layer(DefaultBodyLimit::max(MAX_ARCHIVE_BYTES));
+    let file =
+        routes!(file::read, file::write, file::delete).layer(DefaultBodyLimit::max(file::MAX_BODY));
     let one = OpenApiRouter::new()
+        .routes(file)
         .routes(routes!(projects::show, projects::delete))
         .routes(routes!(source::show, source::set, source::forget))
         .routes(routes!(generation::generate))

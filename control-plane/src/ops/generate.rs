@@ -1,15 +1,17 @@
 //! Saying what a project is, and generating the files that it lacks.
 
-use serde::Serialize;
+use serde::Deserialize;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::ProjectFile;
+use utoipa::ToSchema;
 
 use super::OpsError;
 use super::source::{self, At};
 use crate::detect::{self, Detected, Tree};
+use crate::domain::regeneration::{FileState, Outcome, Present, regenerate};
 use crate::egress::Egress;
 use crate::generate::{self, Ci, Plan, Refused, Target, Variable};
-use crate::store::{Store, StoreError, Tenant};
+use crate::store::{GeneratedWrite, Store, StoreError, Tenant};
 
 /// What is to be generated.
 #[derive(Clone, Debug)]
@@ -31,30 +33,76 @@ pub struct GenerationWish {
 pub struct Generation {
     /// What the project is.
     pub detected: Detected,
-    /// The files, and whether the project has them.
-    pub files: Vec<(ProjectFile, FileState)>,
+    /// The files, by path.
+    pub files: Vec<GeneratedFile>,
 }
 
-/// Whether a project has a generated file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// A generated file, and what becomes of the project's own of that path.
+#[derive(Clone, Debug)]
+pub struct GeneratedFile {
+    /// Its path.
+    pub path: String,
+    /// What was generated.
+    pub generated: String,
+    /// What the project or its repository has of this path.
+    pub present: Option<Vec<u8>>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// What was generated last under its path, if the project has that.
+    base: Option<Vec<u8>>,
+}
+
+/// What becomes of files of which somebody has changed the same lines as the generator.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum FileState {
-    /// It has none of this path.
-    New,
-    /// It has this very one.
-    Same,
-    /// It has another of this path, which stays.
-    Kept,
+pub enum Conflicts {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They get both versions of those places, between markers.
+    Mark,
 }
 
 impl Generation {
-    /// The files that the project does not have.
-    pub fn new_files(&self) -> Vec<ProjectFile> {
-        let new = self
-            .files
-            .iter()
-            .filter(|(_, state)| *state == FileState::New);
-        new.map(|(file, _)| file.clone()).collect()
+    /// What is to be written.
+    pub fn writes(&self, conflicts: Conflicts) -> Vec<GeneratedWrite> {
+        let files = self.files.iter();
+        files.filter_map(|file| file.write(conflicts)).collect()
+    }
+}
+
+impl GeneratedFile {
+    fn write(&self, conflicts: Conflicts) -> Option<GeneratedWrite> {
+        let is_another = |base: &Vec<u8>| *base != self.generated.as_bytes();
+        let is_due = match self.outcome.state {
+            FileState::New | FileState::Updated | FileState::Merged => true,
+            FileState::Conflict => conflicts == Conflicts::Mark,
+            FileState::Kept => false,
+            // A later generation is merged with this one.
+            FileState::Same => self.base.as_ref().is_some_and(is_another),
+        };
+        is_due.then(|| GeneratedWrite {
+            path: self.path.clone(),
+            text: self.outcome.text.clone(),
+            generated: self.generated.clone(),
+            was: self.present.clone(),
+        })
+    }
+
+    /// What a file becomes that the project may have already.
+    fn beside(file: ProjectFile, known: Option<&ProjectFile>, base: Option<Vec<u8>>) -> Self {
+        let generated = String::from_utf8_lossy(&file.content).into_owned();
+        let present = known.map(|known| Present {
+            content: &known.content,
+            base: base.as_deref(),
+        });
+        Self {
+            path: file.path,
+            outcome: regenerate(present, &generated),
+            generated,
+            present: known.map(|known| known.content.clone()),
+            base,
+        }
     }
 }
 
@@ -75,10 +123,10 @@ pub async fn generate(
         .and_then(|sourced| sourced.commit.branch.clone());
     let view = sourced.map_or(own, |sourced| sourced.view);
     // What was generated before says nothing of what the project is.
-    let generated = store.generated_paths(tenant, project.id).await?;
+    let mut bases = store.generated_bases(tenant, project.id).await?;
     let (read, named): (Vec<_>, Vec<_>) = view
         .iter()
-        .filter(|file| !generated.contains(&file.path))
+        .filter(|file| !bases.contains_key(&file.path))
         .cloned()
         .partition(|file| !file.content.is_empty());
     let named = named.iter().map(|file| file.path.as_str());
@@ -98,12 +146,8 @@ pub async fn generate(
     let files = generate::generate(&plan).map_err(refused)?;
     let files = files.into_iter().map(|file| {
         let known = view.iter().find(|known| known.path == file.path);
-        let state = match known {
-            None => FileState::New,
-            Some(known) if known.content == file.content => FileState::Same,
-            Some(_) => FileState::Kept,
-        };
-        (file, state)
+        let base = bases.remove(&file.path);
+        GeneratedFile::beside(file, known, base)
     });
     Ok(Generation {
         detected,

@@ -33,7 +33,7 @@ pub use cancel::cancel;
 pub use deploy::{NewDeployment, deploy};
 pub use enroll::enroll;
 pub use error::OpsError;
-pub use generate::{FileState, Generation, GenerationWish, generate};
+pub use generate::{Conflicts, GeneratedFile, Generation, GenerationWish, generate};
 pub use plugin::test_plugin;
 pub use project::create_project;
 pub use push::{VerifiedPush, deploy_push, take_push, verify_push};

@@ -77,6 +77,8 @@ pub enum StoreError {
 /// What was looked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Resource {
+    /// A file of a project.
+    File,
     /// An agent.
     Agent,
     /// An API key.
@@ -138,6 +140,7 @@ pub enum Resource {
 impl fmt::Display for Resource {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::File => "file",
             Self::Agent => "agent",
             Self::ApiKey => "API key",
             Self::Deployment => "deployment",

@@ -1,6 +1,6 @@
 //! The files of a project, as they were uploaded.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::audit;
-use super::db::{Tx, all, execute, local_now, one};
+use super::db::{Tx, all, execute, local_now};
 use super::{Result, Store, StoreError, Tenant, counted, projects};
 
 /// The longest path of a file.
@@ -76,74 +76,22 @@ impl Store {
         })
     }
 
-    /// Adds generated files to a project. One that it has by now stays as it is.
-    pub async fn add_generated(
+    /// What was generated last, by path, of the files that a project has; whatever people have made of it since.
+    pub(crate) async fn generated_bases(
         &self,
         tenant: &Tenant,
         project: ProjectId,
-        files: &[ProjectFile],
-    ) -> Result<()> {
-        let mut tx = self.main().begin().await?;
-        projects::lock(&mut tx, tenant, project).await?;
-        let now = local_now();
-        let mut added = Vec::new();
-        for file in files {
-            let made = execute!(
-                tx.conn(),
-                "INSERT INTO project_files (id, project_id, path, content, mode, is_generated, created_at)
-                 VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (project_id, path) DO NOTHING",
-                Uuid::now_v7(),
-                project.uuid(),
-                file.path.as_str(),
-                file.content.as_slice(),
-                mode_name(file.mode),
-                true,
-                now
-            )?;
-            if made == 1 {
-                added.push(file.path.as_str());
-            }
-        }
-        let (count, bytes) = one!(
-            tx.conn(),
-            (i64, i64),
-            "SELECT COUNT(*), CAST(COALESCE(SUM(LENGTH(content)), 0) AS BIGINT) FROM project_files WHERE project_id = $1",
-            project.uuid()
-        )?;
-        check_size(
-            usize::try_from(counted(count)).unwrap_or(usize::MAX),
-            usize::try_from(counted(bytes)).unwrap_or(usize::MAX),
-        )?;
-        let compose_file = find_compose_file(files).filter(|path| added.contains(path));
-        execute!(
-            tx.conn(),
-            "UPDATE projects SET compose_file = COALESCE(compose_file, $2), status = 'ready', updated_at = $3 WHERE id = $1",
-            project.uuid(),
-            compose_file,
-            now
-        )?;
-        let (subject, detail) = (("project", project.uuid()), json!({ "added": added }));
-        audit::append_of(&mut tx, tenant, "project.generate", subject, detail, now).await?;
-        tx.commit().await
-    }
-
-    /// The files of a project that were generated, and not uploaded since.
-    pub(crate) async fn generated_paths(
-        &self,
-        tenant: &Tenant,
-        project: ProjectId,
-    ) -> Result<HashSet<String>> {
+    ) -> Result<HashMap<String, Vec<u8>>> {
         let mut reader = self.main().read().await?;
         let rows = all!(
             reader.conn(),
-            (String,),
-            "SELECT f.path FROM project_files f JOIN projects p ON p.id = f.project_id
-             WHERE f.project_id = $1 AND p.team_id = $2 AND f.is_generated = $3",
+            (String, Vec<u8>),
+            "SELECT f.path, f.generated_content FROM project_files f JOIN projects p ON p.id = f.project_id
+             WHERE f.project_id = $1 AND p.team_id = $2 AND f.generated_content IS NOT NULL",
             project.uuid(),
-            tenant.team().uuid(),
-            true
+            tenant.team().uuid()
         )?;
-        Ok(rows.into_iter().map(|(path,)| path).collect())
+        Ok(rows.into_iter().collect())
     }
 
     /// What files a project has.
@@ -249,7 +197,7 @@ fn invalid(message: String, remedy: &str) -> StoreError {
     }
 }
 
-fn check_size(count: usize, bytes: usize) -> Result<()> {
+pub(super) fn check_size(count: usize, bytes: usize) -> Result<()> {
     if count > MAX_PROJECT_FILES {
         let message = format!("{count} files; a project has at most {MAX_PROJECT_FILES}");
         return Err(invalid(

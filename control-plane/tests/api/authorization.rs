@@ -78,8 +78,12 @@ impl Route {
     }
 
     fn at(&self, id: &str) -> String {
-        self.path
-            .replace("{id}", id)
+        let query = match self.path.as_str() {
+            "/api/v1/projects/{id}/file" => "?path=README.md",
+            _ => "",
+        };
+        let path = format!("{}{query}", self.path);
+        path.replace("{id}", id)
             .replace("{key}", "KEY")
             .replace("{member}", id)
             .replace("{pipeline}", id)
@@ -116,6 +120,7 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/x-tar",
             crate::world::tar(&[("compose.yaml", COMPOSE)]),
         ),
+        "/api/v1/projects/{id}/file" => ("application/json", br#"{"content":"x"}"#.to_vec()),
         "/api/v1/projects/{id}/deployments" | "/api/v1/projects/{id}/removals" => (
             "application/json",
             json!({"target": Uuid::now_v7()}).to_string().into_bytes(),

@@ -14,6 +14,7 @@ on_both!(
     a_project_comes_from_a_repository_and_no_longer,
     a_commit_is_on_its_way_until_it_is_cancelled,
     what_a_repository_lacks_is_generated_and_nothing_is_overwritten,
+    what_was_edited_stays_when_it_is_generated_anew,
 );
 
 fn source(project: &str) -> String {
@@ -119,6 +120,76 @@ async fn a_commit_is_on_its_way_until_it_is_cancelled() {
     assert_eq!(ended["status"], "cancelled", "{ended}");
     assert_eq!(ended["steps"][0]["status"], "cancelled", "{ended}");
     assert_eq!(ended["steps"][2]["status"], "skipped", "{ended}");
+}
+
+async fn what_was_edited_stays_when_it_is_generated_anew() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let package = r#"{"name":"shop","scripts":{"start":"node server.js"}}"#;
+    let files = [
+        ("package.json", package),
+        ("server.js", "require('http').createServer().listen(3000)"),
+    ];
+    let project = ada.project("shop", &files).await;
+    let generate = format!("/api/v1/projects/{project}/generate");
+    let file = format!("/api/v1/projects/{project}/file?path=.github/workflows/ci.yml");
+    let wish = |image: &str, mode: &str| json!({"ci": "github_actions", "image": format!("registry.example.com/{image}"), "mode": mode});
+    let generated = async |wish: Value| {
+        let made = ada.post(&generate, &wish).await.expect(200);
+        let files = made["files"].as_array().unwrap().clone();
+        files
+            .into_iter()
+            .find(|one| one["path"] == ".github/workflows/ci.yml")
+            .unwrap()
+    };
+    let now = async || {
+        ada.get(&file).await.expect(200)["content"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    };
+    let edit = async |text: String| ada.put(&file, &json!({"content": text})).await.expect(200);
+
+    assert_eq!(generated(wish("one", "write")).await["state"], "new");
+    let updated = generated(wish("two", "preview")).await;
+    assert_eq!(updated["state"], "updated");
+    let diff = updated["diff"].as_str().unwrap();
+    assert!(
+        diff.contains("registry.example.com/one") && diff.contains("registry.example.com/two"),
+        "{diff}"
+    );
+    assert!(
+        now().await.contains("registry.example.com/one"),
+        "a preview changes nothing"
+    );
+
+    edit(format!("# ours\n{}", now().await)).await;
+    let merged = generated(wish("two", "write")).await;
+    assert_eq!(merged["state"], "merged");
+    let text = now().await;
+    assert!(
+        text.starts_with("# ours\n") && text.contains("registry.example.com/two"),
+        "{text}"
+    );
+    assert_eq!(generated(wish("two", "write")).await["state"], "same");
+
+    let mine = text.replace("registry.example.com/two", "registry.example.com/mine");
+    edit(mine.clone()).await;
+    assert_eq!(generated(wish("three", "write")).await["state"], "conflict");
+    assert_eq!(now().await, mine, "nobody loses anything");
+    let mut wish = wish("three", "write");
+    wish["conflicts"] = json!("mark");
+    generated(wish).await;
+    let marked = now().await;
+    for words in [
+        "# ours\n",
+        "<<<<<<< yours\n",
+        "registry.example.com/mine",
+        "registry.example.com/three",
+        ">>>>>>> generated\n",
+    ] {
+        assert!(marked.contains(words), "{words}: {marked}");
+    }
 }
 
 async fn what_a_repository_lacks_is_generated_and_nothing_is_overwritten() {
