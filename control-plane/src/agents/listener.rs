@@ -215,7 +215,10 @@ impl Door {
             return Ok(Received::Relay(Box::new(tls), Visitor { agent }));
         }
         let upgraded = accept_hdr_async_with_config(tls, only_our_path, Some(config())).await;
-        let socket = Socket::new(upgraded.map_err(Unreceived::Upgrade)?);
+        let socket = Socket::new(
+            upgraded.map_err(Unreceived::Upgrade)?,
+            self.house.pace.stall,
+        );
         Ok(Received::Control(Box::new(socket), peer))
     }
 

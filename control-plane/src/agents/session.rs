@@ -256,14 +256,6 @@ impl Session {
         if Utc::now() >= self.identity.not_after {
             return Err(Ending::Expired);
         }
-        let stall = self.house.pace.stall;
-        if self
-            .socket
-            .stalled_since()
-            .is_some_and(|since| now.duration_since(since) >= stall)
-        {
-            return Err(Ending::Stalled);
-        }
         for due in self.pulse.due(now) {
             match due {
                 Due::Unintroduced => return Err(Ending::Unintroduced),
@@ -299,12 +291,7 @@ impl Session {
         let left = (self.identity.not_after - Utc::now())
             .to_std()
             .unwrap_or_default();
-        let stalled = self
-            .socket
-            .stalled_since()
-            .map(|since| since + self.house.pace.stall);
-        let next = self.pulse.next().min(Instant::now() + left);
-        stalled.map_or(next, |stalled| next.min(stalled))
+        self.pulse.next().min(Instant::now() + left)
     }
 
     async fn leave(self, ending: Ending) {
@@ -361,6 +348,7 @@ impl Ending {
     fn from_fault(fault: Fault) -> Self {
         match fault {
             Fault::Closed | Fault::Broken(_) => Self::Gone(fault),
+            Fault::Stalled => Self::Stalled,
             Fault::TooLarge { .. } | Fault::Foreign(_) => {
                 Self::Violation(Violation::Socket(fault.to_string()))
             }

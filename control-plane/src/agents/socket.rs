@@ -13,7 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{Sink as _, SinkExt as _, Stream as _};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Sleep, sleep, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame};
@@ -55,6 +55,9 @@ pub(super) enum Fault {
     /// A frame is over the limit of all kinds.
     #[error("a frame of {bytes} bytes, at most {limit} are allowed", limit = FromAgent::MAX_FRAME)]
     TooLarge { bytes: usize },
+    /// The peer has taken nothing of what waits for it for too long.
+    #[error("the agent takes nothing")]
+    Stalled,
     /// The peer does not speak binary WebSocket messages.
     #[error("no WebSocket messages of bytes: {0}")]
     Foreign(String),
@@ -86,10 +89,11 @@ pub(super) struct Socket<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
-    pub(super) fn new(stream: WebSocketStream<S>) -> Self {
+    /// A peer that takes nothing for `stall` is given up.
+    pub(super) fn new(stream: WebSocketStream<S>, stall: Duration) -> Self {
         Self {
             stream: Box::new(stream),
-            outbox: Outbox::default(),
+            outbox: Outbox::new(stall),
             fault: None,
         }
     }
@@ -97,11 +101,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
     /// Puts a message in the line of those that [`Self::exchange`] writes.
     pub(super) fn queue(&mut self, message: Vec<u8>, name: Option<&'static str>) {
         self.outbox.push(message.into(), name);
-    }
-
-    /// Since when the peer has taken nothing of what waits for it.
-    pub(super) const fn stalled_since(&self) -> Option<Instant> {
-        self.outbox.stalled_since
     }
 
     /// Writes what is queued and waits for frames: a batch of those that are there already. An
@@ -183,7 +182,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         while self.outbox.has_fragments() {
             match stream.as_mut().poll_ready(context) {
                 Poll::Ready(ready) => ready?,
-                Poll::Pending => return self.outbox.stall(),
+                Poll::Pending => return self.outbox.poll_stall(context),
             }
             if let Some(fragment) = self.outbox.next_fragment() {
                 stream.as_mut().start_send(fragment)?;
@@ -192,24 +191,26 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Socket<S> {
         if self.outbox.flushed == Flushed::No {
             match stream.as_mut().poll_flush(context) {
                 Poll::Ready(flushed) => flushed?,
-                Poll::Pending => return self.outbox.stall(),
+                Poll::Pending => return self.outbox.poll_stall(context),
             }
             self.outbox.flushed = Flushed::Yes;
             self.outbox.departing.flushed();
-            self.outbox.stalled_since = None;
+            self.outbox.stalled = None;
         }
         Poll::Ready(Ok(()))
     }
 }
 
 /// What waits to be written.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Outbox {
     messages: VecDeque<Waiting>,
     bytes: usize,
     flushed: Flushed,
     departing: Departing,
-    stalled_since: Option<Instant>,
+    stall: Duration,
+    /// Runs while the peer takes nothing.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 #[derive(Debug)]
@@ -219,14 +220,24 @@ struct Waiting {
     name: Option<&'static str>,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Flushed {
-    #[default]
     Yes,
     No,
 }
 
 impl Outbox {
+    fn new(stall: Duration) -> Self {
+        Self {
+            messages: VecDeque::new(),
+            bytes: 0,
+            flushed: Flushed::Yes,
+            departing: Departing::default(),
+            stall,
+            stalled: None,
+        }
+    }
+
     fn push(&mut self, message: Bytes, name: Option<&'static str>) {
         self.bytes += message.len();
         self.messages.push_back(Waiting {
@@ -255,13 +266,15 @@ impl Outbox {
         }
         self.bytes -= part.len();
         self.flushed = Flushed::No;
-        self.stalled_since = None;
+        self.stalled = None;
         Some(Message::Frame(Frame::message(part, opcode, last)))
     }
 
-    fn stall(&mut self) -> Poll<Result<(), Fault>> {
-        self.stalled_since.get_or_insert_with(Instant::now);
-        Poll::Pending
+    /// The peer takes nothing: for so long this is borne.
+    fn poll_stall(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Fault>> {
+        let stall = self.stall;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(stall)));
+        stalled.as_mut().poll(context).map(|()| Err(Fault::Stalled))
     }
 }
 
@@ -270,15 +283,18 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]
     use futures_util::StreamExt as _;
     use tokio::io::{DuplexStream, duplex};
+    use tokio::time::Instant;
     use tokio_tungstenite::tungstenite::protocol::Role;
 
     use super::*;
+
+    const STALL: Duration = Duration::from_secs(20);
 
     async fn pair(buffer: usize) -> (Socket<DuplexStream>, WebSocketStream<DuplexStream>) {
         let (ours, theirs) = duplex(buffer);
         let ours = WebSocketStream::from_raw_socket(ours, Role::Server, Some(config())).await;
         let theirs = WebSocketStream::from_raw_socket(theirs, Role::Client, None).await;
-        (Socket::new(ours), theirs)
+        (Socket::new(ours, STALL), theirs)
     }
 
     #[tokio::test]
@@ -296,7 +312,7 @@ mod tests {
         assert_eq!(read.0.into_data(), message);
         assert_eq!(read.1.into_data(), vec![1]);
         assert_eq!(socket.outbox.bytes, 0);
-        assert_eq!(socket.stalled_since(), None);
+        assert!(socket.outbox.stalled.is_none());
     }
 
     #[tokio::test]
@@ -330,12 +346,9 @@ mod tests {
         let (mut socket, mut peer) = pair(1024).await;
         socket.queue(vec![7; 300_000], None);
         peer.send(Message::binary(vec![1])).await.unwrap();
-        assert!(
-            timeout(Duration::from_secs(3), socket.exchange())
-                .await
-                .is_err()
-        );
-        assert!(socket.stalled_since().unwrap().elapsed() >= Duration::from_secs(2));
+        let began = Instant::now();
+        assert!(matches!(socket.exchange().await, Err(Fault::Stalled)));
+        assert_eq!(began.elapsed().as_secs(), STALL.as_secs());
     }
 
     #[tokio::test]

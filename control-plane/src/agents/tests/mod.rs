@@ -17,8 +17,10 @@ use towline_shared::log::{LogChunk, LogLine, LogPosition, LogStream};
 
 use super::pulse::Pace;
 
+/// So many bytes the kernel holds on either side of a connection, and twice that at most.
+const KERNEL_BUFFER: u32 = 64 * 1024;
 /// So long a test waits for what must come.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The next chunk of a log.
 fn chunk(position: LogPosition, texts: &[&str]) -> (LogChunk, LogPosition) {

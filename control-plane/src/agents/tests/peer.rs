@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use futures_util::{SinkExt as _, StreamExt as _};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -21,7 +21,7 @@ use towline_shared::protocol::{
 };
 
 use super::site::{Host, Site};
-use super::{LogPosition, PATIENCE, chunk};
+use super::{KERNEL_BUFFER, LogPosition, PATIENCE, chunk};
 use towline_shared::outcome::Outcome;
 
 pub struct Peer {
@@ -51,7 +51,9 @@ impl Peer {
     }
 
     pub async fn tls(site: &Site, host: &Host) -> std::io::Result<TlsStream<TcpStream>> {
-        let stream = TcpStream::connect(site.address).await?;
+        let socket = TcpSocket::new_v4()?;
+        socket.set_recv_buffer_size(KERNEL_BUFFER)?;
+        let stream = socket.connect(site.address).await?;
         let config = agent_client_config(&host.roots, &host.identity).unwrap();
         TlsConnector::from(Arc::clone(&config))
             .connect(ServerName::from(site.address.ip()), stream)

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use tokio::net::{TcpListener, TcpSocket};
 use tokio_util::sync::CancellationToken;
 use towline_pki::tls::{LiveServerConfig, agent_listener_config};
 use towline_pki::{AgentCsr, AgentIdentity, AgentKey, TrustRoots};
@@ -11,10 +12,10 @@ use towline_shared::enrolment::EnrolRequest;
 use towline_shared::ids::{AgentId, DeploymentId, JobId, ProjectId};
 use towline_shared::spec::{FileMode, ProjectFile};
 
-use super::super::listener::{bind, serve_at};
+use super::super::listener::serve_at;
 use super::super::registry::Registry;
 use super::super::session::House;
-use super::Pace;
+use super::{KERNEL_BUFFER, Pace};
 use crate::egress::Egress;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
@@ -97,7 +98,7 @@ impl Site {
         pace: Pace,
         folder: Arc<tempfile::TempDir>,
     ) -> Self {
-        let listener = bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = listener().unwrap();
         let address = listener.local_addr().unwrap();
         let authority = store.server_authority().await.unwrap();
         let day = TimeDelta::days(1);
@@ -307,4 +308,12 @@ pub enum Recorded {
 /// When a host's certificate ends.
 pub fn expiry(host: &Host) -> DateTime<Utc> {
     host.identity.peer().unwrap().not_after
+}
+
+/// A listener whose kernel holds little of what a peer does not read; else it takes megabytes.
+fn listener() -> std::io::Result<TcpListener> {
+    let socket = TcpSocket::new_v4()?;
+    socket.set_send_buffer_size(KERNEL_BUFFER)?;
+    socket.bind(SocketAddr::from(([127, 0, 0, 1], 0)))?;
+    socket.listen(64)
 }
