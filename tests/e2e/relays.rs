@@ -189,6 +189,9 @@ fn a_commit_is_built_here_and_runs_there() {
     let files = folder(port, 1);
     let read = |path: &str| std::fs::read_to_string(files.path().join(path)).unwrap();
     let (compose, dockerfile) = (read("docker-compose.yml"), read("Dockerfile"));
+    // What only the target is given, the builder's compose insists on, too.
+    let environment = "    init: true\n    environment: {GREETING: \"${GREETING:?set it}\"}\n";
+    let compose = compose.replace("    init: true\n", environment);
     repository.commit(
         "Open the shop",
         &[
@@ -200,6 +203,8 @@ fn a_commit_is_built_here_and_runs_there() {
     let (cli, project) = (pair.story.cli(), unique("shop"));
     cli.run(&["projects", "create", &project]).ok();
     cli.run(&["source", "set", &project, repository.url()]).ok();
+    let secret = ["secrets", "set", &project, "GREETING"];
+    cli.run_with(&secret, "good morning").ok();
     let (target, builder) = (pair.target.name(), pair.story.agent.name());
     let deploy = [
         "deploy",
@@ -219,6 +224,9 @@ fn a_commit_is_built_here_and_runs_there() {
         assert!(shown.contains(words), "{words}: {shown}");
     }
     assert_eq!(pair.engine.fetch(port).as_deref(), Some("first"));
+    let container = container(&pair, &project);
+    let greeting = ["exec", &container, "sh", "-c", "echo $GREETING"];
+    assert_eq!(pair.engine.run_docker(&greeting).trim_end(), "good morning");
     let pipelines = cli.run(&["pipelines", "ls", &project, "--json"]).json();
     let steps = pipelines[0]["steps"].as_array().unwrap().iter();
     let steps: Vec<_> = steps

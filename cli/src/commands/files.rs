@@ -174,7 +174,7 @@ impl Which {
 fn text_of(file: &FileContent) -> Result<&str, Failure> {
     file.content.as_deref().ok_or_else(|| {
         Failure::new(Exit::Failed, format!("{} is no text", file.path))
-            .remedy("`--json` of the API's answer has its bytes; upload it with its folder by `towline deploy`")
+            .remedy("its bytes are in `content_base64` of the API's answer")
     })
 }
 

@@ -78,9 +78,15 @@ impl Store {
     pub(crate) async fn known_images(&self, team: TeamId, ids: &[Digest]) -> Result<Vec<Digest>> {
         let mut known = Vec::new();
         for id in ids {
-            if self.image_config(team, *id).await?.is_some() {
-                known.push(*id);
-            }
+            let mut reader = self.main().read().await?;
+            let found = optional!(
+                reader.conn(),
+                (Uuid,),
+                "SELECT id FROM built_images WHERE team_id = $1 AND image_id = $2 LIMIT 1",
+                team.uuid(),
+                id.to_string()
+            )?;
+            known.extend(found.map(|_| *id));
         }
         Ok(known)
     }

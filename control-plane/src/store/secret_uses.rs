@@ -66,6 +66,14 @@ const GIVEN: &str = "SELECT u.secret_id, u.key, u.version, s.value_encrypted, s.
      JOIN secret_versions v ON v.secret_id = u.secret_id AND v.version = u.version WHERE j.id = $1
      ORDER BY 2";
 
+/// The names of a deployment's secrets that the build for it is not given.
+const WITHHELD: &str = "SELECT DISTINCT s.key FROM jobs j JOIN deployments d ON d.id = j.deployment_id
+     JOIN secrets s ON s.project_id = d.project_id
+     WHERE j.id = $1 AND j.builds_for IS NOT NULL AND s.scope = 'deploy' AND s.environment IN ('', COALESCE(d.environment, ''))";
+
+/// What stands for the value of a secret that a build is not given: the compose file may insist that there is one.
+const NO_VALUE: &str = "not-given-to-builds";
+
 /// What runs on a target is what last succeeded there, and what is under way; it is looked for target
 /// by target, so that the number of former deployments does not matter.
 const OUTDATED: &str = "SELECT u.secret_id, u.version, d.id AS deployment_id, t.id AS target_id, t.name AS target_name
@@ -94,10 +102,25 @@ const FORGET: &str = "DELETE FROM secret_versions WHERE secret_id = $1 AND versi
 impl Store {
     /// All that the agent needs which does a job: the values that it was given, and by what its source is read.
     pub(super) async fn job_secrets(&self, job: JobId) -> Result<Vec<Secret>> {
-        let (mut secrets, source) =
-            tokio::try_join!(self.given_secrets(job), Box::pin(self.source_secret(job)))?;
+        let (mut secrets, withheld, source) = tokio::try_join!(
+            self.given_secrets(job),
+            Box::pin(self.withheld_secrets(job)),
+            Box::pin(self.source_secret(job))
+        )?;
+        for name in withheld {
+            if !secrets.iter().any(|given| given.name == name) {
+                let value = NO_VALUE.to_owned();
+                secrets.push(Secret { name, value });
+            }
+        }
         secrets.extend(source);
         Ok(secrets)
+    }
+
+    async fn withheld_secrets(&self, job: JobId) -> Result<Vec<String>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(reader.conn(), (String,), WITHHELD, job.uuid())?;
+        Ok(rows.into_iter().map(|(name,)| name).collect())
     }
 
     /// The values that a job was given.

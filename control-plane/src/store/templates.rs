@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
 use super::members::lock_team;
-use super::project_files::{self, mode_name};
+use super::project_files;
 use super::{Resource, Result, Store, StoreError, Tenant, projects};
 use crate::domain::names::check_name;
 
@@ -229,7 +229,6 @@ async fn take_files(
         });
     }
     for (path, content, mode) in &files {
-        let file = project_files::file((path.clone(), Vec::new(), mode.clone()));
         execute!(
             tx.conn(),
             "INSERT INTO project_template_files (id, template_id, path, content, mode, created_at)
@@ -238,7 +237,7 @@ async fn take_files(
             template,
             path.as_str(),
             content.as_slice(),
-            mode_name(file.mode),
+            mode.as_str(),
             now
         )?;
     }

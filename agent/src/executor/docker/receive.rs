@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use tokio::sync::mpsc;
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::policy::Permission;
+use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::relay::{Digest, Image, layers_of};
 use towline_shared::spec::{PinnedImage, Relayed};
 
@@ -25,24 +25,24 @@ const PIECES: usize = 8;
 
 /// Brings the images here, and the release up.
 pub(super) async fn run(job: &mut Job<'_>, relayed: &Relayed) -> Result<Vec<PinnedImage>, Stop> {
-    refuse_by_policy(job)?;
+    if let Some(message) = refusal(&job.host.policy) {
+        return Err(Stop::failed(FailureReason::PolicyRefused, message));
+    }
     let mut release = relayed.release.clone();
     release.images.extend(images(job).await?);
     release::run(job, &release).await
 }
 
 /// A host that takes images of some registries alone takes none that was built from anything at all.
-fn refuse_by_policy(job: &Job<'_>) -> Result<(), Stop> {
-    let policy = &job.host.policy;
+fn refusal(policy: &HostPolicy) -> Option<String> {
     if policy.registries.is_empty() || policy.build == Permission::Allow {
-        return Ok(());
+        return None;
     }
-    let message = format!(
+    Some(format!(
         "this host runs images of {} alone (rule registries), so it takes none that another host has built; its owner \
          may allow them: `build = \"allow\"` in the agent's policy file",
         policy.registries.join(", ")
-    );
-    Err(Stop::failed(FailureReason::PolicyRefused, message))
+    ))
 }
 
 /// The images that services run, all of which are here then.
@@ -255,6 +255,19 @@ fn of_load(error: &EngineError) -> Stop {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_host_of_few_registries_takes_no_image_of_another_host() {
+        let policy = |registries: &[&str], build| HostPolicy {
+            registries: registries.iter().map(|name| (*name).to_owned()).collect(),
+            build,
+            ..HostPolicy::default()
+        };
+        assert_eq!(refusal(&policy(&[], Permission::Deny)), None);
+        assert_eq!(refusal(&policy(&["ghcr.io"], Permission::Allow)), None);
+        let refused = refusal(&policy(&["ghcr.io"], Permission::Deny)).unwrap_or_default();
+        assert!(refused.contains("ghcr.io alone"), "{refused}");
+    }
 
     #[test]
     fn an_engine_has_what_another_image_has_from_below() {

@@ -8,6 +8,7 @@ use towline_shared::relay::{Digest, Image, Images};
 use towline_shared::spec::Work;
 
 use super::world::{Host, World, deployment, finished, hello, on_both, succeeded};
+use crate::domain::secrets::{SecretName, SecretScope};
 use crate::egress::Egress;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment, OpsError};
@@ -19,6 +20,7 @@ on_both!(
     who_cancels_a_deployment_cancels_its_build,
     deployments_of_a_project_keep_their_order,
     builders_and_runners_reach_their_own_images_alone,
+    a_build_is_given_its_own_secrets_and_the_names_of_others,
     hosts_that_cannot_build_are_refused
 );
 
@@ -342,6 +344,58 @@ async fn builders_and_runners_reach_their_own_images_alone(world: &World) {
     assert_eq!(runner(place.target.id, runs).await.unwrap(), None);
 }
 
+async fn a_build_is_given_its_own_secrets_and_the_names_of_others(world: &World) {
+    let place = place(world).await;
+    let put = async |key, scope, value| {
+        let name = SecretName {
+            key,
+            scope,
+            environment: None,
+        };
+        let put = world
+            .store
+            .put_secret(&world.tenant, place.project.id, name, value);
+        put.await.unwrap();
+    };
+    put("TOKEN", SecretScope::Build, "for builds").await;
+    put("PASSWORD", SecretScope::Deploy, "for deploys").await;
+    put("BOTH", SecretScope::Build, "both, built").await;
+    put("BOTH", SecretScope::Deploy, "both, deployed").await;
+    ask(world, wish(&place)).await.unwrap();
+    let given = async |host: &Host| {
+        let offer = world.claim(host).await;
+        let secrets = offer.secrets.into_iter();
+        let mut secrets: Vec<_> = secrets.map(|secret| (secret.name, secret.value)).collect();
+        secrets.sort();
+        (offer.attempt, secrets)
+    };
+    let pairs = |pairs: &[(&str, &str)]| -> Vec<(String, String)> {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        pairs.iter().map(owned).collect()
+    };
+    let (attempt, secrets) = given(&place.builder).await;
+    let expected = [
+        ("BOTH", "both, built"),
+        ("PASSWORD", "not-given-to-builds"),
+        ("TOKEN", "for builds"),
+    ];
+    assert_eq!(secrets, pairs(&expected));
+    world
+        .store
+        .accepted(place.builder.id, attempt)
+        .await
+        .unwrap();
+    world
+        .store
+        .started(place.builder.id, attempt)
+        .await
+        .unwrap();
+    end(world, &place.builder, attempt, succeeded()).await;
+    let (_, secrets) = given(&place.target).await;
+    let expected = [("BOTH", "both, deployed"), ("PASSWORD", "for deploys")];
+    assert_eq!(secrets, pairs(&expected));
+}
+
 async fn hosts_that_cannot_build_are_refused(world: &World) {
     let place = place(world).await;
     let refused = async |new: NewDeployment| match ask(world, new).await {
@@ -356,6 +410,16 @@ async fn hosts_that_cannot_build_are_refused(world: &World) {
         ..wish(&place)
     };
     assert!(refused(itself).await.contains("the target itself"));
+    let mut arm = hello();
+    arm.capabilities.arch = "arm64".to_owned();
+    arm.capabilities.policy.build = Permission::Allow;
+    let before = world.before(&place.builder).await;
+    let session = uuid::Uuid::now_v7();
+    let connected = world
+        .store
+        .agent_connected(place.builder.id, session, before, &arm);
+    connected.await.unwrap();
+    assert!(refused(wish(&place)).await.contains("builds for arm64"));
     // Hosts of the tests allow no builds once they have said what they are.
     world.connect(&place.builder, uuid::Uuid::now_v7()).await;
     world.connect(&place.target, uuid::Uuid::now_v7()).await;
