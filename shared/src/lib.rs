@@ -13,6 +13,7 @@ pub mod log;
 pub mod metrics;
 pub mod outcome;
 pub mod policy;
+pub mod preview;
 pub mod protocol;
 pub mod query;
 pub mod relay;

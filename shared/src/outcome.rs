@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::preview::Preview;
 use crate::spec::PinnedImage;
 
 /// How a job ended, as its agent saw it. Variants are only ever appended.
@@ -29,6 +30,8 @@ pub enum Outcome {
         /// The image that each service runs, as a later release pins it.
         images: Vec<PinnedImage>,
     },
+    /// Nothing was changed; this is what would be.
+    Previewed(Box<Preview>),
 }
 
 /// The image of one service, resolved by the engine.

@@ -45,6 +45,8 @@ pub enum Work {
     Build(Build),
     /// Bring a compose project to the state of a release whose images another host has built.
     Relayed(Relayed),
+    /// Tell what applying a release would change, and change nothing.
+    Preview(Proposal),
 }
 
 /// A compose project to apply.
@@ -80,6 +82,15 @@ pub struct DeployRelease {
 /// Images to build. They go to the control plane, which gives them to who runs them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Build {
+    /// The compose project.
+    pub deploy: Deploy,
+    /// Where the files come from that the project's own lie over; nothing when those are all.
+    pub source: Option<GitSource>,
+}
+
+/// A release that somebody thinks of applying.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Proposal {
     /// The compose project.
     pub deploy: Deploy,
     /// Where the files come from that the project's own lie over; nothing when those are all.

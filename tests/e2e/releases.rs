@@ -26,6 +26,28 @@ fn runs(story: &Installation, project: &str, service: &str) -> String {
         .run_docker(&["inspect", "--format", "{{.Image}}", id.unwrap()])
 }
 
+/// What a deploy would change: the secret's value, which nobody is shown.
+fn looks_at_a_changed_secret(story: &Installation, project: &Project<'_>) {
+    let look = [
+        "deploy",
+        "--project",
+        &project.name,
+        "--target",
+        story.agent.name(),
+        "--preview",
+    ];
+    let shown = story.cli().run(&look).ok();
+    for words in [
+        "~ web changes",
+        "a value that is not shown",
+        "kept stays as it is",
+        "1 service to change; nothing was changed.",
+    ] {
+        assert!(shown.contains(words), "{words}: {shown}");
+    }
+    assert!(!shown.contains("-password"), "{shown}");
+}
+
 /// Deploys without waiting longer than it takes.
 fn deployed(project: &Project<'_>, target: &str) -> Value {
     let body = json!({ "target": target, "settle_ms": 300 });
@@ -64,6 +86,9 @@ fn a_rollback_brings_the_very_image_back_after_its_tag_has_moved(story: &mut Ins
     assert_eq!(runs(story, &project.name, "web"), new);
     secret("present-password");
     let kept = story.engine.creations(&project.name);
+
+    looks_at_a_changed_secret(story, &project);
+    assert_eq!(story.engine.creations(&project.name), kept);
 
     // By the command line, to the release before this one.
     let ran = ada.run(&["rollback", &project.name, "--json"]);

@@ -25,7 +25,7 @@ use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Attempt;
 use towline_shared::spec::{
     Deploy, DeployRelease, FileMode, Interruption, JobSpec, OnFailure, PinnedImage, ProjectFile,
-    Remove, Secret, VolumeFate, Work,
+    Proposal, Remove, Secret, VolumeFate, Work,
 };
 
 /// The image that `tests/setup` makes of busybox.
@@ -313,6 +313,13 @@ impl Host {
 
     pub fn deploy_work(&self, files: &[(&str, &str)]) -> Work {
         Work::Deploy(self.files(files))
+    }
+
+    pub fn preview_work(&self, files: &[(&str, &str)]) -> Work {
+        Work::Preview(Proposal {
+            deploy: self.files(files),
+            source: None,
+        })
     }
 
     fn files(&self, files: &[(&str, &str)]) -> Deploy {

@@ -5,6 +5,7 @@ mod builds;
 mod deploys;
 mod host;
 mod interruptions;
+mod previews;
 mod questions;
 mod refusals;
 mod registry;

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::{Client, More, Named, projects::Project, reference};
+use super::{Client, More, Named, previews::Preview, projects::Project, reference};
 use crate::exit::{Exit, Failure};
 
 /// How often a request with an idempotency key is repeated when no answer came.
@@ -24,7 +24,7 @@ pub struct Deployment {
     /// For which environment.
     #[serde(default)]
     pub environment: Option<String>,
-    /// `deploy` or `remove`.
+    /// `deploy`, `remove`, `build` or `preview`.
     #[serde(default)]
     pub kind: Option<String>,
     /// Where it is.
@@ -62,6 +62,9 @@ pub struct Deployment {
     /// The images that run, resolved.
     #[serde(default)]
     pub images: Option<Vec<Image>>,
+    /// What a deploy would have changed, where it was a preview.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// When it was asked for.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
@@ -243,7 +246,7 @@ pub async fn roll_back(
     persist(|| client.post_once(&path, rollback, idempotency_key)).await
 }
 
-async fn persist<Asking: Future<Output = Result<Deployment, Failure>>>(
+pub(super) async fn persist<Asking: Future<Output = Result<Deployment, Failure>>>(
     ask: impl Fn() -> Asking,
 ) -> Result<Deployment, Failure> {
     let mut wait = Duration::from_millis(300);

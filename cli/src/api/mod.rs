@@ -22,6 +22,7 @@ pub mod metrics;
 pub mod notifications;
 pub mod plans;
 pub mod plugins;
+pub mod previews;
 mod problem;
 pub mod project_members;
 pub mod projects;

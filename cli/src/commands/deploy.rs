@@ -18,6 +18,7 @@ use crate::{
     api::{
         self, Client,
         deployments::{self, Deployment, NewDeployment},
+        previews::{self, NewPreview},
         projects::{self, Origin, Project},
         secrets,
         targets::Target,
@@ -59,9 +60,10 @@ pub struct Deploy {
     /// see a VALUE in the list of processes
     #[arg(long = "secret", value_name = "NAME=VALUE", value_parser = SecretArgument::parse)]
     secrets: Vec<SecretArgument>,
-    /// Do not watch: end as soon as it is queued
-    #[arg(long, short)]
-    detach: bool,
+    /// Show what a deploy would change on the target, and change nothing there. A folder's files become the project's as
+    /// with a deploy
+    #[arg(long, conflicts_with_all = ["secrets", "settle", "on_agent_death", "roll_back_on_failure", "build_on"])]
+    preview: bool,
     /// How long a service without a health check must stay up
     #[arg(long, value_name = "SPAN", value_parser = period::parse)]
     settle: Option<Duration>,
@@ -80,6 +82,16 @@ pub struct Deploy {
     /// Under the same key the same deployment is made only once, ever [default: a new key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
+    #[command(flatten)]
+    watching: Watching,
+}
+
+/// Whether it is watched, and what ends that.
+#[derive(Debug, Args)]
+struct Watching {
+    /// Do not watch: end as soon as it is queued
+    #[arg(long, short)]
+    detach: bool,
     /// Ctrl-C cancels the deployment instead of leaving it alone
     #[arg(long, conflicts_with = "detach")]
     cancel_on_interrupt: bool,
@@ -189,17 +201,19 @@ impl Deploy {
             secrets::set(&client, name, value).await?;
         }
         let deployment = self.create(&client, project.id, target.id).await?;
-        note(
-            session,
-            &format!("Deployment {} to {}", deployment.id, target.name),
-        );
+        let what = if self.preview {
+            format!("Preview {} on {}", deployment.id, target.name)
+        } else {
+            format!("Deployment {} to {}", deployment.id, target.name)
+        };
+        note(session, &what);
         if let (Some(build), Some(builder)) = (deployment.build_id, &self.build_on) {
             note(session, &format!("Build {build} on {builder} comes first"));
         }
-        if self.detach {
+        if self.watching.detach {
             return detached(session, &deployment);
         }
-        let on_interrupt = if self.cancel_on_interrupt {
+        let on_interrupt = if self.watching.cancel_on_interrupt {
             OnInterrupt::Cancel
         } else {
             OnInterrupt::Leave
@@ -238,16 +252,31 @@ impl Deploy {
         project: Uuid,
         target: Uuid,
     ) -> Result<Deployment, Failure> {
+        let key = match &self.idempotency_key {
+            Some(key) => key.clone(),
+            None => Uuid::now_v7().to_string(),
+        };
+        let deadline_s = self
+            .timeout
+            .map(|span| span.as_millis().div_ceil(1000))
+            .map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX));
+        if self.preview {
+            let new = NewPreview {
+                target,
+                environment: self.env.clone(),
+                branch: self.branch.clone(),
+                commit: self.commit.clone(),
+                deadline_s,
+            };
+            return previews::create(client, project, &new, &key).await;
+        }
         let new = NewDeployment {
             target,
             environment: self.env.clone(),
             settle_ms: self
                 .settle
                 .map(|span| u64::try_from(span.as_millis()).unwrap_or(u64::MAX)),
-            deadline_s: self
-                .timeout
-                .map(|span| span.as_millis().div_ceil(1000))
-                .map(|seconds| u64::try_from(seconds).unwrap_or(u64::MAX)),
+            deadline_s,
             interruption: self.on_agent_death.map(|policy| policy.word().to_owned()),
             branch: self.branch.clone(),
             commit: self.commit.clone(),
@@ -256,10 +285,6 @@ impl Deploy {
                 Some(builder) => Some(api::find::<Target>(client, builder).await?.id),
                 None => None,
             },
-        };
-        let key = match &self.idempotency_key {
-            Some(key) => key.clone(),
-            None => Uuid::now_v7().to_string(),
         };
         deployments::create(client, project, &new, &key).await
     }

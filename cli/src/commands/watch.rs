@@ -19,7 +19,7 @@ use crate::{
         deployment::{Follower, News},
         persist,
     },
-    output::{Format, Reader, lines::LineWriter, outcome, progress::Progress},
+    output::{Format, Reader, lines::LineWriter, outcome, preview, progress::Progress},
 };
 
 /// What Ctrl-C means while a deployment is watched.
@@ -149,6 +149,9 @@ impl Watch<'_> {
         match output.format {
             Format::Json => output.json(&self.deployment),
             Format::Human => {
+                if let Some(found) = &self.deployment.preview {
+                    output.say(&preview::text(found, output.stdout))?;
+                }
                 output.note(&outcome::end(&self.deployment, output.stderr));
                 Ok(())
             }

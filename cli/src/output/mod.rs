@@ -3,6 +3,7 @@
 pub mod lines;
 pub mod outcome;
 pub mod plain;
+pub mod preview;
 pub mod progress;
 mod report;
 pub mod style;

@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::{
-    Surface, plain,
+    Surface, plain, preview,
     style::Style,
     table::{Field, Rows, facts, optional, whole},
     units::{age, bytes, clock, counted, moment, span},
@@ -72,6 +72,7 @@ pub fn end(deployment: &Deployment, surface: Surface) -> String {
     let clean = |text: &str| plain::for_reader(text, surface.reader).into_owned();
     let what = match deployment.kind.as_deref() {
         Some("remove") => "Removal",
+        Some("preview") => "Preview",
         _ if deployment.rollback_of.is_some() => "Rollback",
         _ => "Deployment",
     };
@@ -104,12 +105,19 @@ pub fn end(deployment: &Deployment, surface: Surface) -> String {
     lines.extend(images.map(|image| clean(&image_sentence(image))));
     if deployment.status == Status::Failed {
         let label = surface.colours.paint(Style::Good, "try:");
-        lines.push(format!(
-            "{label} mend the cause and deploy again, or `towline retry {}` for the same files",
-            deployment.id
-        ));
+        lines.push(format!("{label} {}", remedy(deployment)));
     }
     lines.join("\n  ")
+}
+
+fn remedy(deployment: &Deployment) -> String {
+    if deployment.kind.as_deref() == Some("preview") {
+        return "mend the cause and ask again; nothing was changed".to_owned();
+    }
+    format!(
+        "mend the cause and deploy again, or `towline retry {}` for the same files",
+        deployment.id
+    )
 }
 
 /// Which image a service runs.
@@ -223,7 +231,11 @@ pub fn details(deployment: &Deployment, surface: Surface) -> String {
         ),
         ("log", log),
     ];
-    facts(surface, &list)
+    let facts = facts(surface, &list);
+    match &deployment.preview {
+        Some(found) => format!("{}\n{}", facts.trim_end(), preview::text(found, surface)),
+        None => facts,
+    }
 }
 
 /// `3 files, 12.3 KiB`.

@@ -41,6 +41,7 @@ mod page;
 mod password_resets;
 mod plans;
 mod plugins;
+mod previews;
 mod problem;
 mod project_members;
 mod projects;

@@ -16,9 +16,9 @@ use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
     enrolment, enrolment_tokens, file, files, generation, health, identities, installation,
     invitations, linger, me, members, metrics, notification_channels, notification_rules,
-    notifications, openapi, password_resets, plans, plugins, project_members, projects, pushes,
-    reference, releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source,
-    subscriptions, targets, teams, templates, totp, usage, users, webhooks,
+    notifications, openapi, password_resets, plans, plugins, previews, project_members, projects,
+    pushes, reference, releases, request, secrets, sessions, setup, sign_in_providers, sign_up,
+    source, subscriptions, targets, teams, templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -354,6 +354,7 @@ fn deploys(api: &Api) -> OpenApiRouter<Api> {
     let of_project = OpenApiRouter::new()
         .routes(routes!(deployments::create))
         .routes(routes!(deployments::remove))
+        .routes(routes!(previews::create))
         .routes(routes!(releases::roll_back))
         .routes(routes!(releases::list))
         .routes(routes!(releases::show))

@@ -105,10 +105,7 @@ async fn judge_and_submit(
     let project = store.project(tenant, new.project).await?;
     let servant = store.servant(tenant, &new.target).await?;
     let files = store.read_files(tenant, new.project).await?;
-    let at = match (&new.commit, &new.branch) {
-        (Some(commit), _) => At::Commit(commit),
-        (None, branch) => At::Branch(branch.as_deref()),
-    };
+    let at = At::of(new.commit.as_deref(), new.branch.as_deref());
     refuse_unserved(&servant)?;
     let builder = match &new.build_on {
         Some(name) => Some(store.servant(tenant, name).await?),
@@ -260,7 +257,7 @@ fn judge_builder(
 }
 
 /// Refuses a host that nobody serves any more, or that lacks what a deploy needs.
-fn refuse_unserved(servant: &Servant) -> Result<(), OpsError> {
+pub(super) fn refuse_unserved(servant: &Servant) -> Result<(), OpsError> {
     refuse_revoked(servant)?;
     match servant.capabilities.as_ref().and_then(missing_tool) {
         None => Ok(()),

@@ -37,6 +37,13 @@ async fn submit_again(
             field: None,
         });
     }
+    if former.kind == DeploymentKind::Preview {
+        return Err(OpsError::Refused {
+            message: "this is a preview, which has changed nothing".to_owned(),
+            remedy: "ask for another one, or deploy".to_owned(),
+            field: None,
+        });
+    }
     if !former.status.is_terminal() {
         return Err(OpsError::Refused {
             message: format!(

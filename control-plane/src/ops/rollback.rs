@@ -324,6 +324,11 @@ fn check_former(former: &Deployment) -> Result<(), OpsError> {
         let remedy = "name the deployment that it was for";
         return Err(refused(message, remedy.to_owned()));
     }
+    if former.kind == DeploymentKind::Preview {
+        let message = format!("deployment {} was a preview: it has run nothing", former.id);
+        let remedy = "name a deployment that ran something";
+        return Err(refused(message, remedy.to_owned()));
+    }
     if former.kind == DeploymentKind::Remove {
         let message = format!("deployment {} took the project away", former.id);
         let remedy = "`towline remove` does that again; name a deployment that ran something";

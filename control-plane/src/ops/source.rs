@@ -48,6 +48,16 @@ pub(super) enum At<'a> {
     Commit(&'a str),
 }
 
+impl<'a> At<'a> {
+    /// A commit says more than a branch.
+    pub(super) const fn of(commit: Option<&'a str>, branch: Option<&'a str>) -> Self {
+        match commit {
+            Some(commit) => Self::Commit(commit),
+            None => Self::Branch(branch),
+        }
+    }
+}
+
 /// A commit, looked at.
 pub(super) struct Sourced {
     pub(super) commit: Commit,

@@ -6,7 +6,7 @@ use towline_shared::failpoint::reach;
 use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
 use towline_shared::spec::{
     Build, Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, PinnedImage,
-    ProjectFile, Relayed, Remove, SealedSpec, VolumeFate, Work,
+    ProjectFile, Proposal, Relayed, Remove, SealedSpec, VolumeFate, Work,
 };
 
 use super::OpsError;
@@ -56,6 +56,8 @@ pub(super) enum Wish {
     Deploy(Box<Apply>),
     /// Take the project away.
     Remove(VolumeFate),
+    /// Tell what bringing it to the state of a release would change.
+    Preview(Box<Apply>),
 }
 
 /// A release to apply.
@@ -88,6 +90,7 @@ impl Wish {
         match self {
             Self::Deploy(_) => DeploymentKind::Deploy,
             Self::Remove(_) => DeploymentKind::Remove,
+            Self::Preview(_) => DeploymentKind::Preview,
         }
     }
 
@@ -95,20 +98,20 @@ impl Wish {
     pub(super) const fn hooks(&self) -> Option<&'static [Hook]> {
         match self {
             Self::Deploy(apply) => Some(apply.hooks),
-            Self::Remove(_) => None,
+            Self::Remove(_) | Self::Preview(_) => None,
         }
     }
 
     const fn settle_ms(&self) -> u32 {
         match self {
             Self::Deploy(apply) => apply.settle_ms,
-            Self::Remove(_) => 0,
+            Self::Remove(_) | Self::Preview(_) => 0,
         }
     }
 
     const fn volumes(&self) -> Option<&'static str> {
         match self {
-            Self::Deploy(_) => None,
+            Self::Deploy(_) | Self::Preview(_) => None,
             Self::Remove(VolumeFate::Keep) => Some("keep"),
             Self::Remove(VolumeFate::Delete) => Some("delete"),
         }
@@ -117,7 +120,7 @@ impl Wish {
     const fn on_failure(&self) -> OnFailure {
         match self {
             Self::Deploy(apply) => apply.on_failure,
-            Self::Remove(_) => OnFailure::Leave,
+            Self::Remove(_) | Self::Preview(_) => OnFailure::Leave,
         }
     }
 }
@@ -251,10 +254,10 @@ pub(super) async fn submit(
     {
         return Err(revoked(builder));
     }
-    // Taking something away is no deployment, and is allowed at the limit, too.
+    // Taking something away is no deployment, nor is a look, and both are allowed at the limit, too.
     let nearing = match submission.work.kind() {
         DeploymentKind::Deploy => quota::check_deployments(&mut tx, tenant.team(), now).await?,
-        DeploymentKind::Remove | DeploymentKind::Build => None,
+        DeploymentKind::Remove | DeploymentKind::Build | DeploymentKind::Preview => None,
     };
     let builder = submission.builder;
     if let Some(nearing) = &nearing {
@@ -290,7 +293,8 @@ async fn insert(
     let on_failure = submission.work.on_failure();
     let commit = match &submission.work {
         Wish::Deploy(apply) => apply.commit.clone(),
-        Wish::Remove(_) => None,
+        // A look is no way of a commit to a target.
+        Wish::Remove(_) | Wish::Preview(_) => None,
     };
     let build = submission.builder.map(|builder| Ahead {
         servant: builder,
@@ -423,8 +427,9 @@ async fn freeze(
     built_by: Option<JobId>,
     now: DateTime<Utc>,
 ) -> Result<(Work, Option<ReleaseId>), OpsError> {
+    let kind = wish.kind();
     let apply = match wish {
-        Wish::Deploy(apply) => apply,
+        Wish::Deploy(apply) | Wish::Preview(apply) => apply,
         Wish::Remove(volumes) => {
             let remove = Remove {
                 compose_project: project.name.clone(),
@@ -446,7 +451,13 @@ async fn freeze(
         files: apply.files.clone(),
         settle_ms: apply.settle_ms,
     };
-    Ok((apply.work(deploy, built_by), Some(release)))
+    let work = if kind == DeploymentKind::Preview {
+        let source = apply.commit.map(|commit| commit.source);
+        Work::Preview(Proposal { deploy, source })
+    } else {
+        apply.work(deploy, built_by)
+    };
+    Ok((work, Some(release)))
 }
 
 async fn write_audit(

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::db::{Tx, all, execute, optional};
 use super::page::{Listed, Page};
+use super::previews::Preview;
 use super::{Resource, Result, Store, StoreError, Tenant, counted, stored};
 use crate::job::JobState;
 
@@ -26,7 +27,7 @@ pub struct Deployment {
     pub target: Named,
     /// For which environment; its secrets outdo those for all.
     pub environment: Option<String>,
-    /// Whether the project comes or goes, or images of it are built for another target.
+    /// Whether the project comes or goes, images of it are built for another target, or it is only looked what a deploy would change.
     pub kind: DeploymentKind,
     /// Where it is.
     pub status: JobState,
@@ -57,6 +58,9 @@ pub struct Deployment {
     pub on_failure: OnFailure,
     /// The images that run, when it succeeded.
     pub images: Vec<Image>,
+    /// What a deploy would have changed, when a preview has succeeded; not in lists.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub preview: Option<Preview>,
     /// When it was asked for.
     pub created_at: DateTime<Utc>,
     /// When its agent began.
@@ -103,6 +107,8 @@ pub enum DeploymentKind {
     Remove,
     /// Images of it are built, for a deployment to another target.
     Build,
+    /// What a deploy would change is looked at; nothing is changed.
+    Preview,
 }
 
 impl DeploymentKind {
@@ -112,6 +118,7 @@ impl DeploymentKind {
             Self::Deploy => "deploy",
             Self::Remove => "remove",
             Self::Build => "build",
+            Self::Preview => "preview",
         }
     }
 }
@@ -174,15 +181,19 @@ pub struct DeploymentFilter {
     pub status: Option<JobState>,
 }
 
-/// The columns of [`Row`], before the condition.
+/// The columns of [`Row`], before the condition. What previews have found is for who asks for one.
 macro_rules! select_deployments {
     ($rest:literal) => {
+        select_deployments!("d.preview", $rest)
+    };
+    ($preview:literal, $rest:literal) => {
         concat!(
             "SELECT d.id, d.project_id, p.name AS project_name, d.target_id, t.name AS target_name, d.environment, d.kind, d.status,
                 d.step, d.reason, d.message, d.cancel_requested_at, d.agent_offline_since, d.attempts, d.release_id,
                 d.rollback_of, d.on_failure, d.images, d.created_at, d.started_at, d.finished_at, u.id AS user_id, u.name AS user_name,
-                d.log_lines, d.log, d.push_id, d.pushed_by,
-                (SELECT b.deployment_id FROM jobs b WHERE b.builds_for = d.id) AS build_id
+                d.log_lines, d.log, d.push_id, d.pushed_by, ",
+            $preview,
+            ", (SELECT b.deployment_id FROM jobs b WHERE b.builds_for = d.id) AS build_id
              FROM deployments d JOIN projects p ON p.id = d.project_id JOIN deployment_targets t ON t.id = d.target_id
              LEFT JOIN users u ON u.id = d.triggered_by
              ",
@@ -221,6 +232,7 @@ struct Row {
     build_id: Option<Uuid>,
     push_id: Option<Uuid>,
     pushed_by: Option<String>,
+    preview: Option<Json<Preview>>,
 }
 
 impl TryFrom<Row> for Deployment {
@@ -240,6 +252,7 @@ impl TryFrom<Row> for Deployment {
             kind: match row.kind.as_str() {
                 "remove" => DeploymentKind::Remove,
                 "build" => DeploymentKind::Build,
+                "preview" => DeploymentKind::Preview,
                 _ => DeploymentKind::Deploy,
             },
             status,
@@ -260,6 +273,7 @@ impl TryFrom<Row> for Deployment {
             triggered_by: Named::both(row.user_id, row.user_name),
             push_id: row.push_id.map(Into::into),
             pushed_by: row.pushed_by,
+            preview: row.preview.map(|Json(preview)| preview),
             log_lines: row.log_lines.map(counted),
             job: row.log.into(),
         })
@@ -286,7 +300,7 @@ pub(super) fn on_failure(name: &str) -> OnFailure {
 macro_rules! list_deployments {
     ($first:literal) => {
         concat!(
-            select_deployments!("WHERE d.team_id = $1 AND "),
+            select_deployments!("NULL AS preview", "WHERE d.team_id = $1 AND "),
             $first,
             " AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3) AND ($4 IS NULL OR d.target_id = $4)
                 AND ($5 IS NULL OR d.status = $5)

@@ -13,6 +13,7 @@ use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute};
 use super::deployments::Image;
 use super::jobs::{Detail, JobRow, LEASE, LogSize};
+use super::previews::Preview;
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
 use super::{
@@ -224,6 +225,7 @@ struct End {
     reason: Option<FailureReason>,
     message: Option<String>,
     images: Option<Vec<Image>>,
+    preview: Option<Preview>,
     log: Option<LogSize>,
 }
 
@@ -238,6 +240,7 @@ impl End {
             reason,
             message: Some(given.clone().unwrap_or_else(|| message.to_owned())),
             images: None,
+            preview: None,
             log: None,
         };
         match (change, detail) {
@@ -269,6 +272,7 @@ impl End {
                 None,
                 Some(images.iter().map(Image::from).collect()),
             ),
+            Outcome::Previewed(_) => (JobState::Succeeded, None, None, None),
             Outcome::Failed { reason, message } => {
                 (JobState::Failed, Some(*reason), Some(message.clone()), None)
             }
@@ -279,6 +283,10 @@ impl End {
             reason,
             message,
             images,
+            preview: match outcome {
+                Outcome::Previewed(preview) => Some(preview.as_ref().into()),
+                _ => None,
+            },
             log: Some(log),
         }
     }
@@ -327,14 +335,15 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
     execute!(
         tx.conn(),
         "UPDATE deployments SET status = $2, step = NULL, reason = $3, message = $4, images = $5, log_lines = $6,
-            agent_offline_since = NULL, finished_at = $7, updated_at = $7 WHERE id = $1",
+            agent_offline_since = NULL, finished_at = $7, updated_at = $7, preview = $8 WHERE id = $1",
         row.deployment_id,
         end.state.as_str(),
         end.reason.map(FailureReason::as_str),
         end.message.as_deref().map(storable),
         end.images.as_ref().map(storable_json).transpose()?.map(Json),
         end.log.map(|log| stored(log.lines)),
-        now
+        now,
+        end.preview.as_ref().map(storable_json).transpose()?.map(Json)
     )?;
     builds::end(tx, row, now).await?;
     let bytes = end.log.map_or(0, |log| log.bytes);

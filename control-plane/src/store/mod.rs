@@ -66,6 +66,7 @@ pub(crate) mod plugin_events;
 pub mod plugin_runs;
 pub mod plugin_sending;
 pub mod plugins;
+mod previews;
 pub mod project_file;
 pub mod project_files;
 pub mod project_members;

@@ -60,6 +60,8 @@ pub(super) async fn deployment_ended(
         DeploymentKind::Deploy => "deployment to",
         DeploymentKind::Remove => "removal from",
         DeploymentKind::Build => "build on",
+        // Who asked for it watches it.
+        DeploymentKind::Preview => return Ok(()),
     };
     let message = format!("{project}: {what} {target} {word}");
     let by = shown.triggered_by.as_ref();

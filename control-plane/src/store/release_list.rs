@@ -40,12 +40,12 @@ macro_rules! select_releases {
     ($rest:literal) => {
         concat!(
             "SELECT r.id, r.digest, r.compose_file, r.created_at,
-                (SELECT COUNT(*) FROM deployments d WHERE d.release_id = r.id AND d.kind <> 'build') AS deployments,
-                (SELECT d.finished_at FROM deployments d WHERE d.release_id = r.id AND d.status = 'succeeded' AND d.kind <> 'build'
+                (SELECT COUNT(*) FROM deployments d WHERE d.release_id = r.id AND d.kind NOT IN ('build', 'preview')) AS deployments,
+                (SELECT d.finished_at FROM deployments d WHERE d.release_id = r.id AND d.status = 'succeeded' AND d.kind NOT IN ('build', 'preview')
                     ORDER BY d.id LIMIT 1) AS first_deployed_at,
-                (SELECT d.finished_at FROM deployments d WHERE d.release_id = r.id AND d.status = 'succeeded' AND d.kind <> 'build'
+                (SELECT d.finished_at FROM deployments d WHERE d.release_id = r.id AND d.status = 'succeeded' AND d.kind NOT IN ('build', 'preview')
                     ORDER BY d.id DESC LIMIT 1) AS last_deployed_at,
-                (SELECT d.images FROM deployments d WHERE d.release_id = r.id AND d.status = 'succeeded' AND d.kind <> 'build'
+                (SELECT d.images FROM deployments d WHERE d.release_id = r.id AND d.status = 'succeeded' AND d.kind NOT IN ('build', 'preview')
                     ORDER BY d.id DESC LIMIT 1) AS images
              FROM releases r JOIN projects p ON p.id = r.project_id
              WHERE r.project_id = $1 AND p.team_id = $2 AND ",

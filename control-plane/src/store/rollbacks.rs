@@ -69,7 +69,7 @@ impl Store {
             reader.conn(),
             (Uuid, String),
             "SELECT t.id, t.name FROM deployment_targets t WHERE t.team_id = $2 AND EXISTS (SELECT 1 FROM deployments d
-                WHERE d.project_id = $1 AND d.target_id = t.id AND d.status = 'succeeded' AND d.kind <> 'build')
+                WHERE d.project_id = $1 AND d.target_id = t.id AND d.status = 'succeeded' AND d.kind NOT IN ('build', 'preview'))
              ORDER BY t.name",
             project.uuid(),
             tenant.team().uuid()
@@ -93,7 +93,7 @@ impl Store {
             reader.conn(),
             (Uuid,),
             "SELECT id FROM deployments WHERE project_id = $1 AND target_id = $2 AND team_id = $3
-                AND started_at IS NOT NULL AND kind <> 'build' ORDER BY id DESC LIMIT 1",
+                AND started_at IS NOT NULL AND kind NOT IN ('build', 'preview') ORDER BY id DESC LIMIT 1",
             project,
             target,
             team
@@ -102,7 +102,7 @@ impl Store {
             reader.conn(),
             Row,
             "SELECT id, kind, release_id, images, rollback_of FROM deployments
-             WHERE project_id = $1 AND target_id = $2 AND team_id = $3 AND status = 'succeeded' AND kind <> 'build'
+             WHERE project_id = $1 AND target_id = $2 AND team_id = $3 AND status = 'succeeded' AND kind NOT IN ('build', 'preview')
              ORDER BY id DESC LIMIT $4",
             project,
             target,
@@ -124,7 +124,7 @@ impl Store {
         let row = optional!(
             reader.conn(),
             (Uuid,),
-            "SELECT id FROM deployments WHERE release_id = $1 AND team_id = $2 AND status = 'succeeded' AND kind <> 'build'
+            "SELECT id FROM deployments WHERE release_id = $1 AND team_id = $2 AND status = 'succeeded' AND kind NOT IN ('build', 'preview')
                 AND ($3 IS NULL OR target_id = $3) ORDER BY id DESC LIMIT 1",
             release.uuid(),
             tenant.team().uuid(),

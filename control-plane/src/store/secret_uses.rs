@@ -79,7 +79,7 @@ const NO_VALUE: &str = "not-given-to-builds";
 const OUTDATED: &str = "SELECT u.secret_id, u.version, d.id AS deployment_id, t.id AS target_id, t.name AS target_name
      FROM deployment_targets t
      JOIN deployments d ON d.id = (SELECT x.id FROM deployments x
-        WHERE x.project_id = $1 AND x.target_id = t.id AND x.status = 'succeeded' AND x.kind <> 'build' ORDER BY x.id DESC LIMIT 1)
+        WHERE x.project_id = $1 AND x.target_id = t.id AND x.status = 'succeeded' AND x.kind NOT IN ('build', 'preview') ORDER BY x.id DESC LIMIT 1)
      JOIN deployment_secrets u ON u.deployment_id = d.id
      JOIN secrets s ON s.id = u.secret_id AND s.version > u.version
      WHERE t.team_id = $2 AND d.kind = 'deploy'
@@ -97,7 +97,7 @@ const FORGET: &str = "DELETE FROM secret_versions WHERE secret_id = $1 AND versi
         WHERE u.secret_id = secret_versions.secret_id AND u.version = secret_versions.version
             AND (d.status IN ('offered', 'accepted', 'running', 'unknown') OR (d.status = 'succeeded'
                 AND NOT EXISTS (SELECT 1 FROM deployments n WHERE n.project_id = d.project_id
-                    AND n.target_id = d.target_id AND n.status = 'succeeded' AND n.kind <> 'build' AND n.id > d.id))))";
+                    AND n.target_id = d.target_id AND n.status = 'succeeded' AND n.kind NOT IN ('build', 'preview') AND n.id > d.id))))";
 
 impl Store {
     /// All that the agent needs which does a job: the values that it was given, and by what its source is read.

@@ -22,7 +22,7 @@ pub(super) const fn of_end(state: JobState) -> Option<WebhookEvent> {
     }
 }
 
-/// Queues a message for each webhook of the deployment's project that is told of the event.
+/// Queues a message for each webhook of the deployment's project that is told of the event. Previews are no events.
 pub(crate) async fn emit(
     tx: &mut Tx,
     deployment: DeploymentId,
@@ -32,9 +32,9 @@ pub(crate) async fn emit(
     let conn = tx.conn();
     let sql = conn.pick(
         "SELECT id, event_type FROM webhooks
-         WHERE project_id = (SELECT project_id FROM deployments WHERE id = $1) AND state = 'enabled' ORDER BY id",
+         WHERE project_id = (SELECT project_id FROM deployments WHERE id = $1 AND kind <> 'preview') AND state = 'enabled' ORDER BY id",
         "SELECT id, event_type FROM webhooks
-         WHERE project_id = (SELECT project_id FROM deployments WHERE id = $1) AND state = 'enabled' ORDER BY id
+         WHERE project_id = (SELECT project_id FROM deployments WHERE id = $1 AND kind <> 'preview') AND state = 'enabled' ORDER BY id
          FOR SHARE",
     );
     let mut told = all!(conn, (Uuid, String), sql, deployment.uuid())?;

@@ -121,7 +121,9 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             crate::world::tar(&[("compose.yaml", COMPOSE)]),
         ),
         "/api/v1/projects/{id}/file" => ("application/json", br#"{"content":"x"}"#.to_vec()),
-        "/api/v1/projects/{id}/deployments" | "/api/v1/projects/{id}/removals" => (
+        "/api/v1/projects/{id}/deployments"
+        | "/api/v1/projects/{id}/removals"
+        | "/api/v1/projects/{id}/previews" => (
             "application/json",
             json!({"target": Uuid::now_v7()}).to_string().into_bytes(),
         ),
@@ -393,6 +395,7 @@ fn whom(route: &Route) -> For {
             if [
                 "/deployments",
                 "/removals",
+                "/previews",
                 "/rollback",
                 "/push-hook",
                 "/rotate-secret",

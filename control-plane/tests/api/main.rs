@@ -23,6 +23,7 @@ mod notifications;
 mod password_resets;
 mod plans;
 mod plugins;
+mod previews;
 mod problems;
 mod process;
 mod projects;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
-async fn plan(somebody: &Somebody<'_>, name: &str) -> String {
+pub async fn plan(somebody: &Somebody<'_>, name: &str) -> String {
     let listed = somebody.get("/api/v1/plans").await.expect(200);
     let plans = listed["items"].as_array().unwrap();
     let found = plans.iter().find(|plan| plan["name"] == name).unwrap();

@@ -57,7 +57,7 @@ fn needs(route: &Route) -> Needs {
         ("targets", path) if path.contains("/metrics") => Area::Metrics,
         ("targets", _) => Area::Targets,
         ("projects", path)
-            if ["/deployments", "/removals", "/rollback"]
+            if ["/deployments", "/removals", "/previews", "/rollback"]
                 .iter()
                 .any(|end| path.ends_with(end)) =>
         {

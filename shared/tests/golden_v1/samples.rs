@@ -9,6 +9,10 @@ use towline_shared::log::{LogChunk, LogPosition};
 use towline_shared::metrics::{self, ContainerSample, Health, HostSample};
 use towline_shared::outcome::{FailureReason, Outcome, ServiceImage, Step};
 use towline_shared::policy::{HostPolicy, Permission};
+use towline_shared::preview::{
+    KeyChange, Preview, PreviewedResource, PreviewedService, ResourceChange, ResourceKind,
+    ServiceChange,
+};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{ContainerSummary, Follow, Query, Reply, StreamRequest};
@@ -307,6 +311,42 @@ fn failures() -> Vec<Sample> {
     ]
 }
 
+/// One of each change.
+fn preview() -> Preview {
+    let service = |service: &str, change| PreviewedService {
+        service: service.into(),
+        change,
+        keys: Vec::new(),
+    };
+    let key = KeyChange {
+        key: "image".into(),
+        before: Some("nginx:1".into()),
+        after: None,
+    };
+    let resource = |kind, change| PreviewedResource {
+        kind,
+        name: "shop_data".into(),
+        change,
+    };
+    Preview {
+        services: vec![
+            service("a", ServiceChange::Added),
+            PreviewedService {
+                keys: vec![key],
+                ..service("b", ServiceChange::Changed)
+            },
+            service("c", ServiceChange::Rebuilt),
+            service("d", ServiceChange::Unchanged),
+            service("e", ServiceChange::Removed),
+        ],
+        resources: vec![
+            resource(ResourceKind::Network, ResourceChange::Added),
+            resource(ResourceKind::Volume, ResourceChange::Unused),
+        ],
+        left_out: 7,
+    }
+}
+
 pub(super) fn pinned() -> PinnedImage {
     PinnedImage {
         service: "web".into(),
@@ -371,6 +411,10 @@ fn from_agent() -> Vec<Sample> {
             finished(Outcome::Ran {
                 images: vec![pinned()],
             }),
+        ),
+        agent(
+            "agent/finished-previewed",
+            finished(Outcome::Previewed(Box::new(preview()))),
         ),
         agent(
             "agent/finished-cancelled",

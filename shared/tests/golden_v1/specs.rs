@@ -3,7 +3,7 @@
 use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
 use towline_shared::spec::{
     Build, Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure,
-    ProjectFile, Relayed, Remove, Submodules, VolumeFate, Work,
+    ProjectFile, Proposal, Relayed, Remove, Submodules, VolumeFate, Work,
 };
 
 use super::samples::{Sample, id, pinned, spec};
@@ -52,6 +52,10 @@ pub(super) fn specs() -> Vec<Sample> {
         deploy: deploy.clone(),
         source: Some(source(Submodules::Leave)),
     };
+    let proposal = Proposal {
+        deploy: deploy.clone(),
+        source: Some(source(Submodules::Leave)),
+    };
     let relayed = Relayed {
         release: release(Submodules::Leave, OnFailure::Leave),
         build: id::<JobId>(0x50),
@@ -88,6 +92,10 @@ pub(super) fn specs() -> Vec<Sample> {
         spec(
             "spec/relayed",
             job(Work::Relayed(relayed), Interruption::Resume),
+        ),
+        spec(
+            "spec/preview",
+            job(Work::Preview(proposal), Interruption::Resume),
         ),
         spec(
             "spec/remove-keep",

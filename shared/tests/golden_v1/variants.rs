@@ -2,6 +2,7 @@
 
 use towline_shared::metrics::Health;
 use towline_shared::outcome::{FailureReason, Outcome, Step};
+use towline_shared::preview::{ResourceChange, ResourceKind, ServiceChange};
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{Query, Reply, StreamRequest};
 use towline_shared::spec::{Interruption, OnFailure, Submodules, Work};
@@ -55,6 +56,7 @@ pub fn variants() -> Vec<&'static str> {
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
             Outcome::Cancelled { .. } => "agent/finished-cancelled", Outcome::Ran { .. } => "agent/finished-ran",
+            Outcome::Previewed(_) => "agent/finished-previewed",
         }
         FailureReason {
             FailureReason::PolicyRefused => "agent/failed-policy-refused",
@@ -99,6 +101,18 @@ pub fn variants() -> Vec<&'static str> {
         Work {
             Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave",
             Work::Build(_) => "spec/build", Work::Relayed(_) => "spec/relayed",
+            Work::Preview(_) => "spec/preview",
+        }
+        ServiceChange {
+            ServiceChange::Added => "agent/finished-previewed", ServiceChange::Changed => "agent/finished-previewed",
+            ServiceChange::Rebuilt => "agent/finished-previewed", ServiceChange::Unchanged => "agent/finished-previewed",
+            ServiceChange::Removed => "agent/finished-previewed",
+        }
+        ResourceKind {
+            ResourceKind::Network => "agent/finished-previewed", ResourceKind::Volume => "agent/finished-previewed",
+        }
+        ResourceChange {
+            ResourceChange::Added => "agent/finished-previewed", ResourceChange::Unused => "agent/finished-previewed",
         }
         Submodules { Submodules::Leave => "spec/release-leave", Submodules::Take => "spec/release-take" }
         OnFailure { OnFailure::Leave => "spec/release-leave", OnFailure::RollBack => "spec/release-take" }

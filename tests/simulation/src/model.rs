@@ -179,7 +179,9 @@ impl Model {
             return Reaction::Nothing;
         }
         let ending = match finished.outcome {
-            Outcome::Succeeded { .. } | Outcome::Ran { .. } => Ending::Succeeded,
+            Outcome::Succeeded { .. } | Outcome::Ran { .. } | Outcome::Previewed(_) => {
+                Ending::Succeeded
+            }
             Outcome::Failed { .. } => Ending::Failed,
             Outcome::Cancelled { .. } => Ending::Cancelled,
         };

@@ -4,7 +4,7 @@
 //! the names that its built images have.
 
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{Build, Deploy, PinnedImage};
+use towline_shared::spec::{Build, PinnedImage};
 
 use super::child::Compose;
 use super::deploy::{on_model, prepare, private_dotenv};
@@ -19,17 +19,7 @@ use super::stop::Stop;
 pub(super) async fn run(job: &mut Job<'_>, build: &Build) -> Result<Vec<PinnedImage>, Stop> {
     let turn = job.host.turn(job.project);
     let _turn = job.bounded(turn.lock()).await?;
-    let tree = match &build.source {
-        Some(source) => Some(source::take(job, source, &build.deploy.files).await?),
-        None => None,
-    };
-    let deploy = Deploy {
-        files: tree
-            .as_ref()
-            .map_or(&build.deploy.files, |tree| &tree.files)
-            .clone(),
-        ..build.deploy.clone()
-    };
+    let (deploy, tree) = source::over(job, &build.deploy, build.source.as_ref()).await?;
     job.task.progress.begin(Step::Preparing).await?;
     let mut compose = job.compose()?;
     let resolved = prepare(job, &deploy, &compose, tree.as_ref()).await?;

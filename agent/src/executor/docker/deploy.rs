@@ -370,7 +370,9 @@ impl Deployment<'_, '_> {
             self.mind_outage(words).await?;
             return Ok(Phase::Outage(None));
         }
-        let hashes = self.job.bounded(self.hashes()).await??;
+        let home = self.job.folder.files();
+        let hashes = hashes(&self.compose, &home, &home, &self.model.text);
+        let hashes = self.job.bounded(hashes).await??;
         reach("agent: hashed the services");
         let containers = match self.observe().await? {
             Ok(containers) => containers,
@@ -436,28 +438,6 @@ impl Deployment<'_, '_> {
         match ended {
             Ok(ended) => Ok(ended),
             Err(interrupted) => Err(self.given_up(interrupted).await),
-        }
-    }
-
-    /// Compose's hash of each service.
-    async fn hashes(&self) -> Result<HashMap<String, String>, Stop> {
-        let folder = self.job.folder.files();
-        let folder_text = folder.display().to_string();
-        let arguments = [&on_model(&folder_text)[..], &["config", "--hash", "*"]].concat();
-        let output = self.compose.output(&folder, &arguments, &self.model.text);
-        let output = tokio::time::timeout(HASHES_TIMEOUT, output).await;
-        match output {
-            Ok(Ok(output)) if output.status.success() => {
-                let text = String::from_utf8_lossy(&output.stdout).into_owned();
-                let pairs = text.lines().filter_map(|line| line.split_once(' '));
-                Ok(pairs
-                    .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
-                    .collect())
-            }
-            _ => Err(Stop::failed(
-                FailureReason::Internal,
-                "`docker compose config --hash` failed on a resolved project",
-            )),
         }
     }
 
@@ -540,6 +520,32 @@ impl Deployment<'_, '_> {
             Err(error) => self.job.note(&error.to_string()).await,
         }
         Stop::Told { reason, message }
+    }
+}
+
+/// Compose's hash of each service of a model whose files live, or would live, in that home.
+pub(super) async fn hashes(
+    compose: &Compose,
+    folder: &Path,
+    home: &Path,
+    model: &[u8],
+) -> Result<HashMap<String, String>, Stop> {
+    let home = home.display().to_string();
+    let arguments = [&on_model(&home)[..], &["config", "--hash", "*"]].concat();
+    let output = compose.output(folder, &arguments, model);
+    let output = tokio::time::timeout(HASHES_TIMEOUT, output).await;
+    match output {
+        Ok(Ok(output)) if output.status.success() => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            let pairs = text.lines().filter_map(|line| line.split_once(' '));
+            Ok(pairs
+                .map(|(service, hash)| (service.to_owned(), hash.trim().to_owned()))
+                .collect())
+        }
+        _ => Err(Stop::failed(
+            FailureReason::Internal,
+            "`docker compose config --hash` failed on a resolved project",
+        )),
     }
 }
 

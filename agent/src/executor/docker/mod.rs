@@ -8,6 +8,7 @@
 //! - `folder`: where a project's files live on the host
 //! - `deploy`, `remove`: the two kinds of work, on `job`, which has their limits and runs `child`ren
 //! - `build`, `publish`, `receive`: images that one host builds and another runs; `archive` is how engines pack them
+//! - `preview`: what a release would change
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
 //! - `verdict`, `survey`, `failure`: pure judgements of what the engine and compose show
 //! - `watch`: events and logs while a job works
@@ -28,6 +29,7 @@ mod labels;
 mod lines;
 mod model;
 mod plugin;
+mod preview;
 mod publish;
 mod receive;
 mod release;
@@ -161,6 +163,7 @@ async fn work(host: &Host, task: &Task) -> Outcome {
         Work::Release(release) => &release.deploy.compose_project,
         Work::Build(build) => &build.deploy.compose_project,
         Work::Relayed(relayed) => &relayed.release.deploy.compose_project,
+        Work::Preview(proposal) => &proposal.deploy.compose_project,
     };
     if !is_project_name(project) {
         return Outcome::Failed {
@@ -174,6 +177,10 @@ async fn work(host: &Host, task: &Task) -> Outcome {
         Work::Release(release) => ran(release::run(&mut job, release).await),
         Work::Build(build) => ran(Box::pin(build::run(&mut job, build)).await),
         Work::Relayed(relayed) => ran(Box::pin(receive::run(&mut job, relayed)).await),
+        Work::Preview(proposal) => {
+            let previewed = Box::pin(preview::run(&mut job, proposal)).await;
+            previewed.map(|preview| Outcome::Previewed(Box::new(preview)))
+        }
         Work::Remove(remove) => {
             let removed = remove::run(&mut job, remove).await;
             removed.map(|()| Outcome::Succeeded { images: Vec::new() })

@@ -80,6 +80,23 @@ pub(super) async fn take(
     tree.map_err(|error| Stop::failed(FailureReason::Internal, error.to_string()))?
 }
 
+/// A deploy with all its files, and the commit that they lie over, if there is one.
+pub(super) async fn over(
+    job: &mut Job<'_>,
+    deploy: &Deploy,
+    source: Option<&GitSource>,
+) -> Result<(Deploy, Option<Tree>), Stop> {
+    let Some(source) = source else {
+        return Ok((deploy.clone(), None));
+    };
+    let tree = take(job, source, &deploy.files).await?;
+    let whole = Deploy {
+        files: tree.files.clone(),
+        ..deploy.clone()
+    };
+    Ok((whole, Some(tree)))
+}
+
 impl Tree {
     /// What of a deploy brings it back later when its images are settled: nothing is built then, so that the files that
     /// are judged and mounted are enough.

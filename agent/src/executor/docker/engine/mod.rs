@@ -22,6 +22,7 @@ pub(super) use containers::{Container, Fate, Observed, Phase};
 pub(super) use events::EventKind;
 pub(super) use images::Image;
 pub(super) use logs::{LogPiece, LogQuery};
+pub(super) use resources::Resource;
 
 /// How long one answer may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
