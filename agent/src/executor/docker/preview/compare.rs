@@ -85,7 +85,9 @@ fn preview_of(
     let mut keys = Vec::new();
     let is_new = containers.is_empty() && service.replicas > 0;
     if is_new {
-        keys.push(key("image", None, Some(service.reference.clone())));
+        let is_named = service.source == Source::Image;
+        let image = is_named.then(|| key("image", None, Some(service.reference.clone())));
+        keys.extend(image);
     } else {
         let hash = wanted
             .map(|wanted| wanted.hash.as_str())
@@ -184,15 +186,41 @@ fn flat(section: &Value) -> BTreeMap<String, String> {
                     .filter(|(name, _)| !path.is_empty() || *name != "build")
                     .map(|(name, field)| (join(&path, name), field)),
             ),
-            Value::String(text) => {
-                leaves.insert(path, text.clone());
+            Value::Array(items) => {
+                let items: Vec<String> = items.iter().map(shortly).collect();
+                leaves.insert(path, items.join(", "));
             }
             other => {
-                leaves.insert(path, other.to_string());
+                leaves.insert(path, plainly(other));
             }
         }
     }
     leaves
+}
+
+/// An item of a list as people write it; compose has made ports and mounts long.
+fn shortly(item: &Value) -> String {
+    let part = |name: &str| Some(plainly(&item[name])).filter(|text| text != "null");
+    match (part("published"), part("source"), part("target")) {
+        (Some(published), None, Some(target)) => {
+            let host = part("host_ip").map(|host| format!("{host}:"));
+            let protocol = part("protocol").filter(|protocol| protocol != "tcp");
+            let protocol = protocol.map(|protocol| format!("/{protocol}"));
+            let (host, protocol) = (host.unwrap_or_default(), protocol.unwrap_or_default());
+            format!("{host}{published}:{target}{protocol}")
+        }
+        (None, Some(source), Some(target)) => {
+            let access = if item["read_only"] == true { ":ro" } else { "" };
+            format!("{source}:{target}{access}")
+        }
+        _ => plainly(item),
+    }
+}
+
+fn plainly(value: &Value) -> String {
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 fn join(path: &str, name: &str) -> String {
@@ -416,6 +444,33 @@ mod tests {
             (ResourceKind::Volume, "shop_old", ResourceChange::Unused),
         ];
         assert_eq!(resources, expected);
+    }
+
+    #[test]
+    fn items_of_lists_are_written_as_people_write_them() {
+        let table = [
+            (
+                json!({"target": 80, "published": "8080", "protocol": "tcp", "mode": "ingress"}),
+                "8080:80",
+            ),
+            (
+                json!({"target": 53, "published": "53", "protocol": "udp", "host_ip": "::1"}),
+                "::1:53:53/udp",
+            ),
+            (
+                json!({"type": "volume", "source": "data", "target": "/data"}),
+                "data:/data",
+            ),
+            (
+                json!({"type": "bind", "source": "/a", "target": "/b", "read_only": true}),
+                "/a:/b:ro",
+            ),
+            (json!({"target": 80}), r#"{"target":80}"#),
+            (json!("echo"), "echo"),
+        ];
+        for (item, expected) in table {
+            assert_eq!(shortly(&item), expected);
+        }
     }
 
     #[test]
