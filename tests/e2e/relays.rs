@@ -7,6 +7,7 @@ use towline_tests::agent::{AgentPlan, AgentProcess};
 use towline_tests::compose::ComposeFolder;
 use towline_tests::engine::{Engine, EngineKind};
 use towline_tests::git_server::GitServer;
+use towline_tests::patience::wait_until;
 use towline_tests::ports::published_port;
 use towline_tests::server::{DatabaseKind, ServerPlan};
 use towline_tests::story::{Installation, unique};
@@ -130,7 +131,7 @@ impl Cuts {
 /// 200 MiB go over five cuts, and after that only what has changed.
 #[test]
 fn a_large_image_goes_over_cuts_and_then_only_its_change() {
-    let pair = Pair::start(DatabaseKind::Sqlite, EngineKind::New, EngineKind::Old);
+    let mut pair = Pair::start(DatabaseKind::Sqlite, EngineKind::New, EngineKind::Old);
     let files = folder(published_port(), 200);
     let project = pair.story.project("large", &files);
     let (up, down) = pair.story.link.passed();
@@ -177,6 +178,26 @@ fn a_large_image_goes_over_cuts_and_then_only_its_change() {
         .engine
         .run_docker(&["exec", &container, "cat", "/www/index.html"]);
     assert_eq!(page.trim_end(), "second");
+
+    // The target's agent dies in the middle of the next one, and goes on where it was.
+    let larger = std::fs::read_to_string(files.path().join("Dockerfile")).unwrap();
+    files.write("Dockerfile", &larger.replace("count=200", "count=60"));
+    project.upload(&files).ok();
+    let asked = pair.ask(&project.id);
+    wait_until("the target receives", LIMIT, || {
+        (pair.story.link.passed().1 > second_down + 20 * MIB).then_some(())
+    });
+    pair.target.kill();
+    assert_eq!(pair.show(&asked["id"])["finished_at"], Value::Null);
+    pair.target.start();
+    let ended = pair.succeeds(&asked, || {});
+    let bytes = pair.story.link.passed().1 - second_down;
+    assert!(bytes < 70 * MIB, "it does not begin anew: {bytes}");
+    let container = self::container(&pair, &project.name);
+    let runs = pair
+        .engine
+        .run_docker(&["inspect", "-f", "{{.Image}}", &container]);
+    assert_eq!(runs.trim(), ended["images"][0]["id"].as_str().unwrap());
     nothing_of_it_stays(&pair, &project.name);
 }
 
