@@ -48,7 +48,7 @@ const CRATES: [(&str, &[&str]); 8] = [
 ];
 
 /// Where each library may be named in product code.
-const LIBRARIES: [(&str, &[&str]); 8] = [
+const LIBRARIES: [(&str, &[&str]); 9] = [
     (
         "sqlx",
         &[
@@ -66,12 +66,13 @@ const LIBRARIES: [(&str, &[&str]); 8] = [
         &["control-plane/src/egress/", "cli/src/", "tests/"],
     ),
     ("openidconnect", &["control-plane/src/sso/"]),
+    ("octocrab", &["control-plane/src/forges/"]),
     ("bollard", &["agent/src/executor/docker"]),
     ("minijinja", &["control-plane/src/generate/"]),
 ];
 
 /// Which modules of the control plane a module never names: http → ops → job, store → domain.
-const LAYERS: [(&str, &[&str]); 11] = [
+const LAYERS: [(&str, &[&str]); 12] = [
     (
         "domain",
         &[
@@ -102,6 +103,10 @@ const LAYERS: [(&str, &[&str]); 11] = [
     ("store", &["http", "console", "ops", "agents", "serve"]),
     (
         "sso",
+        &["http", "console", "ops", "store", "agents", "serve"],
+    ),
+    (
+        "forges",
         &["http", "console", "ops", "store", "agents", "serve"],
     ),
     (

@@ -7,10 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
-        files, generate, identities, installation, join, keys, login, logout, logs, members,
-        notifications, password, pipelines, plans, plugins, projects, ps, pushes, releases, remove,
-        retry, rollback, secrets, sessions, setup, source, targets, teams, templates, top, usage,
-        users, webhooks, whoami,
+        files, generate, identities, installation, integrations, join, keys, login, logout, logs,
+        members, notifications, password, pipelines, plans, plugins, projects, ps, pushes,
+        releases, remove, retry, rollback, secrets, sessions, setup, source, targets, teams,
+        templates, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -115,6 +115,9 @@ pub enum Command {
     /// Single files of a project
     #[command(subcommand)]
     Files(files::Files),
+    /// Accounts at GitHub, GitLab and Bitbucket, and the repositories that they reach
+    #[command(subcommand)]
+    Integrations(integrations::Integrations),
     /// The repository that a project comes from
     #[command(subcommand)]
     Source(source::Source),

@@ -3,6 +3,8 @@
 
 #[path = "contract/account.rs"]
 mod account;
+#[path = "contract/integrations.rs"]
+mod integrations;
 mod plane;
 #[path = "contract/plugins.rs"]
 mod plugins;

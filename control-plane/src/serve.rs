@@ -30,6 +30,7 @@ use crate::plugins::Plugins;
 use crate::pushes::Pushes;
 use crate::relay::{self, Layers};
 use crate::sso;
+use crate::statuses::Statuses;
 use crate::store::{DatabaseConfig, Store};
 use crate::stripe;
 use crate::telemetry::ProcessMetrics;
@@ -173,12 +174,18 @@ async fn run(
         egress: egress.clone(),
     };
     let pushes = Pushes::new(store.clone(), egress.clone());
+    let statuses = Statuses {
+        store: store.clone(),
+        egress: egress.clone(),
+        url: listeners.url.to_string(),
+    };
     let webhooks = Webhooks {
         store: store.clone(),
         egress,
     };
     tasks.spawn(outbox::send(plugins, stopping.clone()));
     tasks.spawn(outbox::send(pushes, stopping.clone()));
+    tasks.spawn(outbox::send(statuses, stopping.clone()));
     tasks.spawn(outbox::send(webhooks, stopping.clone()));
     tasks.spawn(outbox::send(notifications, stopping.clone()));
     timers::start(&tasks, store, layers, certificates, &stopping);

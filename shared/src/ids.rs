@@ -73,6 +73,8 @@ ids! {
     EnrolmentTokenId,
     /// What a person is at a provider of identities.
     IdentityId,
+    /// An account at a forge, by its token.
+    IntegrationId,
     /// A right to join a team, used once.
     InvitationId,
     /// The unit an agent pulls.

@@ -15,6 +15,7 @@ pub mod enrolment_tokens;
 pub mod files;
 pub mod generation;
 pub mod installation;
+pub mod integrations;
 pub mod logs;
 pub mod me;
 pub mod members;

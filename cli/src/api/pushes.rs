@@ -36,6 +36,12 @@ pub struct PushHook {
     /// What happens when it does not come up.
     #[serde(default)]
     pub on_failure: String,
+    /// The repository in which Towline has installed it.
+    #[serde(default)]
+    pub installed_in: Option<String>,
+    /// Why the forge has not been told of a new secret.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_error: Option<String>,
     /// By whose right.
     #[serde(default)]
     pub set_by: Option<Named>,
@@ -156,6 +162,20 @@ pub async fn rotate_secret(client: &Client, project: Uuid) -> Result<PushHook, F
     let project = project.to_string();
     let path = ["projects", &project, "push-hook", "rotate-secret"];
     client.post(&path, &json!({})).await
+}
+
+/// Has the forge tell it of pushes.
+pub async fn install(client: &Client, project: Uuid) -> Result<PushHook, Failure> {
+    let project = project.to_string();
+    let path = ["projects", &project, "push-hook", "installation"];
+    client.put(&path, &json!({})).await
+}
+
+/// Takes it away from the forge.
+pub async fn uninstall(client: &Client, project: Uuid) -> Result<(), Failure> {
+    let project = project.to_string();
+    let path = ["projects", &project, "push-hook", "installation"];
+    client.delete(&path).await
 }
 
 /// The last pushes, newest first.

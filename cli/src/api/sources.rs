@@ -21,6 +21,9 @@ pub struct Source {
     /// Who reads it.
     #[serde(default)]
     pub login: Option<String>,
+    /// The integration by whose token it is read.
+    #[serde(default)]
+    pub integration: Option<String>,
     /// The commit that was read last.
     #[serde(default)]
     pub commit_sha: String,
@@ -35,7 +38,14 @@ pub struct Source {
 #[derive(Debug, Serialize)]
 pub struct NewSource<'a> {
     /// The repository's address.
-    pub url: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub url: Option<&'a str>,
+    /// The integration by whose token it is read.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub integration: Option<Uuid>,
+    /// What the integration's forge calls the repository.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub repository: Option<&'a str>,
     /// The branch.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub branch: Option<&'a str>,

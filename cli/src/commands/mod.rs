@@ -13,6 +13,7 @@ pub mod files;
 pub mod generate;
 pub mod identities;
 pub mod installation;
+pub mod integrations;
 pub mod join;
 pub mod keys;
 mod link;
@@ -138,6 +139,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Projects(command) => command.run(session).await,
         Command::Templates(command) => command.run(session).await,
         Command::Files(command) => command.run(session).await,
+        Command::Integrations(command) => command.run(session).await,
         Command::Source(command) => command.run(session).await,
         Command::Generate(command) => command.run(session).await,
         Command::Pushes(command) => command.run(session).await,

@@ -38,7 +38,17 @@ pub enum Pushes {
         #[arg(long, short)]
         yes: bool,
     },
-    /// Make another secret; the forge needs it before its next push
+    /// Install the hook at the forge, by the integration that the project's source is read by
+    Install {
+        /// The project's name or id
+        project: String,
+    },
+    /// Take the hook away from the forge, and keep what it deploys
+    Uninstall {
+        /// The project's name or id
+        project: String,
+    },
+    /// Make another secret; the forge needs it before its next push, and is told of it where the hook is installed
     RotateSecret {
         /// The project's name or id
         project: String,
@@ -132,8 +142,36 @@ impl Pushes {
             Self::RotateSecret { project } => {
                 let project = api::find::<Project>(&client, &project).await?;
                 let hook = pushes::rotate_secret(&client, project.id).await?;
-                out.note("This secret is shown once; enter it at the forge before the next push.");
+                out.note(&match (&hook.installed_in, &hook.install_error) {
+                    (Some(repository), None) => {
+                        format!("The forge has it for {repository} already; it is shown once.")
+                    }
+                    (Some(_), Some(why)) => format!(
+                        "The forge could not be told of it ({why}): `towline pushes install {}` tries again.",
+                        project.name
+                    ),
+                    (None, _) => {
+                        "This secret is shown once; enter it at the forge before the next push."
+                            .to_owned()
+                    }
+                });
                 out.result(&hook, |_| hook.secret.clone().unwrap_or_default())?;
+            }
+            Self::Install { project } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                let hook = pushes::install(&client, project.id).await?;
+                out.result(&hook, |surface| details(surface, &hook))?;
+            }
+            Self::Uninstall { project } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                pushes::uninstall(&client, project.id).await?;
+                let done = json!({ "id": project.id, "uninstalled": true });
+                out.result(&done, |_| {
+                    format!(
+                        "The forge does not tell of pushes to {} any more.",
+                        project.name
+                    )
+                })?;
             }
             Self::Ls { project, limit } => {
                 let project = api::find::<Project>(&client, &project).await?;
@@ -195,6 +233,12 @@ fn details(surface: Surface, hook: &PushHook) -> String {
                 .unwrap_or_else(|| "none".to_owned()),
         ),
         ("on failure", hook.on_failure.clone()),
+        (
+            "installed in",
+            hook.installed_in
+                .clone()
+                .unwrap_or_else(|| "nothing: by hand, or by `towline pushes install`".to_owned()),
+        ),
         (
             "by right of",
             by.map_or(nobody, |by: &Named| &by.name).to_owned(),

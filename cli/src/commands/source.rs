@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::{Session, secrets::SECRET_LIMIT};
+use super::{Session, integrations, secrets::SECRET_LIMIT};
 use crate::{
     api::{
         self,
@@ -41,7 +41,11 @@ pub struct Set {
     /// The project's name or id
     project: String,
     /// The repository's address, as https://git.example.org/team/shop.git
-    url: String,
+    #[arg(required_unless_present = "from")]
+    url: Option<String>,
+    /// Read it by an integration's token, in place of an address: its name or id, and what the forge calls the repository
+    #[arg(long, value_name = "INTEGRATION:OWNER/REPO", conflicts_with_all = ["url", "user"])]
+    from: Option<String>,
     /// Which branch is deployed when nothing else is said [default: the one that the repository shows first]
     #[arg(long, short)]
     branch: Option<String>,
@@ -94,8 +98,15 @@ impl Set {
         let client = session.client()?;
         let project = api::find::<Project>(&client, &self.project).await?;
         let login = self.user.as_deref().zip(password.as_deref());
+        let from = match &self.from {
+            None => None,
+            Some(from) => Some(integrations::repository(&client, from).await?),
+        };
+        let (integration, repository) = from.unzip();
         let new = NewSource {
-            url: &self.url,
+            url: self.url.as_deref(),
+            integration,
+            repository: repository.as_deref(),
             branch: self.branch.as_deref(),
             folder: self.folder.as_deref(),
             login: login.map(|(user, password)| Login { user, password }),
@@ -130,7 +141,10 @@ fn details(surface: Surface, source: &Found) -> String {
             ("folder", or(&source.folder, "all of it")),
             (
                 "read by",
-                or(source.login.as_deref().unwrap_or_default(), "anybody"),
+                match &source.integration {
+                    Some(name) => format!("the integration {name}"),
+                    None => or(source.login.as_deref().unwrap_or_default(), "anybody"),
+                },
             ),
             (
                 "last read",

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
-    plugins, streams, told,
+    integrations, plugins, streams, told,
 };
 
 /// All routes.
@@ -46,6 +46,23 @@ pub fn router(world: Shared) -> Router {
         .route("/notification-channels/{id}", patch(told::switch_channel))
         .route("/notification-channels/{id}/test", post(told::test_channel))
         .route("/notification-rules", get(told::rules).put(told::choose))
+        .route(
+            "/integrations",
+            get(integrations::list).post(integrations::connect),
+        )
+        .route("/integrations/{id}", delete(plugins::gone))
+        .route("/integrations/{id}/token", put(integrations::replace))
+        .route(
+            "/integrations/{id}/repositories",
+            get(integrations::repositories),
+        )
+        .route("/integrations/{id}/branches", get(integrations::branches))
+        .route("/integrations/{id}/statuses", get(integrations::statuses))
+        .route("/projects/{id}/source", put(integrations::source))
+        .route(
+            "/projects/{id}/push-hook/installation",
+            put(integrations::install),
+        )
         .route("/plugins", get(plugins::list).post(plugins::add))
         .route(
             "/plugins/{id}",

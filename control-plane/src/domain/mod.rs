@@ -10,6 +10,7 @@ pub mod forge;
 pub mod glob;
 pub mod hex;
 pub mod identity;
+pub mod integration;
 pub mod membership;
 pub mod merge;
 pub mod named;

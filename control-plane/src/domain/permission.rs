@@ -105,7 +105,9 @@ impl Permission {
                 "see projects, deployments, logs, measurements, hosts, members and the names of secrets and keys"
             }
             Self::Deploy => "deploy, have pushes deployed, roll back, remove, cancel and retry",
-            Self::ChangeProjects => "make and delete projects, change their files and secrets",
+            Self::ChangeProjects => {
+                "make and delete projects, change their files and secrets, connect forges and use what they reach"
+            }
             Self::ManageHosts => "make enrolment tokens, revoke agents",
             Self::ManageKeys => "make and end API keys",
             Self::ManagePlugins => "make, change and delete plugins, which may veto deployments",

@@ -27,6 +27,8 @@ pub enum Area {
     Deployments,
     /// What holds for all teams.
     Installation,
+    /// Accounts at forges.
+    Integrations,
     /// The people of the team.
     Members,
     /// What agents measure.
@@ -88,13 +90,14 @@ pub enum UnfitScopes {
 
 impl Area {
     /// All, by name.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Activity,
         Self::Agents,
         Self::ApiKeys,
         Self::Audit,
         Self::Deployments,
         Self::Installation,
+        Self::Integrations,
         Self::Members,
         Self::Metrics,
         Self::Plugins,
@@ -114,6 +117,7 @@ impl Area {
             Self::Audit => "audit",
             Self::Deployments => "deployments",
             Self::Installation => "installation",
+            Self::Integrations => "integrations",
             Self::Members => "members",
             Self::Metrics => "metrics",
             Self::Plugins => "plugins",
@@ -136,6 +140,9 @@ impl Area {
                 "deployments, removals and their logs, and what is deployed of pushes"
             }
             Self::Installation => "people, plans and what else holds for all teams",
+            Self::Integrations => {
+                "accounts at forges, the repositories that they reach, and what their forges are told; tokens are never read"
+            }
             Self::Members => "members, invitations, roles on projects, and the team itself",
             Self::Metrics => "measurements, also for Prometheus",
             Self::Plugins => "plugins of the team and their runs",

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, header};
+use http::{HeaderMap, Method, Request};
 use reqwest::{Client, Url, redirect};
 use towline_pki::tls::install_provider;
 
@@ -72,8 +72,8 @@ pub struct Egress {
 pub struct Answer {
     /// The HTTP status.
     pub status: u16,
-    /// What the body says to be.
-    pub content_type: Option<HeaderValue>,
+    /// Its headers.
+    pub headers: HeaderMap,
     /// The body, as far as it was read.
     pub body: Vec<u8>,
     /// Why it was not read further.
@@ -265,7 +265,7 @@ impl Egress {
         let sent = request.send().await;
         let mut response = sent.map_err(|error| self.failure(&error))?;
         let status = response.status().as_u16();
-        let content_type = response.headers().get(header::CONTENT_TYPE).cloned();
+        let headers = std::mem::take(response.headers_mut());
         let mut body = Vec::new();
         let end = loop {
             match response.chunk().await {
@@ -282,7 +282,7 @@ impl Egress {
         };
         Ok(Answer {
             status,
-            content_type,
+            headers,
             body,
             end,
             took: began.elapsed(),

@@ -186,6 +186,7 @@ named! {
     NotificationId: "notification",
     PlanId: "plan",
     IdentityId: "linked identity",
+    IntegrationId: "integration",
     InvitationId: "open invitation",
     PluginId: "plugin",
     PluginRunId: "run of a plugin",

@@ -26,6 +26,7 @@ mod health;
 mod identities;
 mod input;
 mod installation;
+mod integrations;
 mod invitations;
 mod linger;
 mod log_line;

@@ -14,6 +14,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::findings::Finding;
+use crate::domain::retry::Verdict;
+use crate::forges::ForgeError;
 use crate::ops::{NotLetIn, OpsError, UNREAD};
 use crate::passwords::PasswordError;
 use crate::store::{QuotaExceeded, StoreError};
@@ -401,6 +403,24 @@ impl From<QuotaExceeded> for Problem {
     }
 }
 
+impl From<ForgeError> for Problem {
+    fn from(error: ForgeError) -> Self {
+        let kind = match error.verdict() {
+            Verdict::Again => Kind::Unavailable,
+            _ => Kind::Conflict,
+        };
+        let problem = Self::new(kind, error.to_string()).remedy(error.remedy());
+        let problem = match error.wait() {
+            Some(wait) => problem.retry_after(wait),
+            None => problem,
+        };
+        match error.field() {
+            Some(field) => problem.field(field),
+            None => problem,
+        }
+    }
+}
+
 impl From<OpsError> for Problem {
     fn from(error: OpsError) -> Self {
         match error {
@@ -419,6 +439,7 @@ impl From<OpsError> for Problem {
             OpsError::Unread { message, field } => {
                 Self::new(Kind::Conflict, message).field(field).remedy(UNREAD)
             }
+            OpsError::Forge(error) => error.into(),
             OpsError::Findings(findings) => {
                 Self::invalid("files", "the project's files cannot be deployed")
                     .remedy("mend what the findings name and upload the files again")

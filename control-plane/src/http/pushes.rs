@@ -21,7 +21,7 @@ use super::router::API;
 use super::state::Api;
 use crate::domain::forge::{Forge, HEADERS, Message};
 use crate::domain::push::{PushFilter, patterns};
-use crate::ops;
+use crate::ops::{self, OpsError};
 use crate::store::{
     Listed, NewPushHook, PushHook, PushState, Received, Reception, RecordedPush, Resource,
     StoreError, Tenant,
@@ -66,6 +66,9 @@ pub struct ShownPushHook {
     /// What it is to sign them with; told when the hook is new, and when the secret is.
     #[serde(skip_serializing_if = "Option::is_none")]
     secret: Option<String>,
+    /// Why the forge has not been told of the new secret, where Towline has installed the hook there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    install_error: Option<String>,
 }
 
 /// What became of a message.
@@ -143,11 +146,45 @@ pub async fn delete(
     tenant: Tenant,
     Id(project): Id<ProjectId>,
 ) -> Result<StatusCode, Problem> {
+    // Nobody is kept from switching it off: what stays at the forge finds nothing here any more.
+    let removed = ops::uninstall_push_hook(&api.store, &api.egress, &tenant, project).await;
+    if let Err(OpsError::Forge(error)) = &removed {
+        tracing::warn!(%project, %error, "a push hook that is deleted stays at its forge");
+    } else {
+        removed?;
+    }
     api.store.delete_push_hook(&tenant, project).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Gives the hook another secret, which is shown this once. Messages that are signed with the former one are refused.
+/// Has the forge tell this hook of pushes, by the integration that the project's source is read by. Doing it again mends
+/// what was changed there.
+#[utoipa::path(put, path = "/projects/{id}/push-hook/installation", tag = "pushes", operation_id = "install_push_hook",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = ShownPushHook)))]
+pub async fn install(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<Json<ShownPushHook>, Problem> {
+    let url = |hook| address(&api, hook);
+    ops::install_push_hook(&api.store, &api.egress, &tenant, project, url).await?;
+    let hook = api.store.push_hook(&tenant, project).await?;
+    Ok(Json(shown(&api, hook, None)))
+}
+
+/// Takes the hook away from the forge. What it deploys stays set, for a hook that is entered there by hand.
+#[utoipa::path(delete, path = "/projects/{id}/push-hook/installation", tag = "pushes", operation_id = "uninstall_push_hook",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = NO_CONTENT)))]
+pub async fn uninstall(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<StatusCode, Problem> {
+    ops::uninstall_push_hook(&api.store, &api.egress, &tenant, project).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
+/// Gives the hook another secret, which is shown this once; the forge is told of it where the hook is installed. Messages that are signed with the former one are refused.
 #[utoipa::path(post, path = "/projects/{id}/push-hook/rotate-secret", tag = "pushes", operation_id = "rotate_push_secret",
     params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = ShownPushHook)))]
 pub async fn rotate_secret(
@@ -156,7 +193,14 @@ pub async fn rotate_secret(
     Id(project): Id<ProjectId>,
 ) -> Result<Json<ShownPushHook>, Problem> {
     let (hook, secret) = api.store.rotate_push_secret(&tenant, project).await?;
-    Ok(Json(shown(&api, hook, Some(secret))))
+    let is_installed = hook.installed_in.is_some();
+    let mut shown = shown(&api, hook, Some(secret));
+    if is_installed {
+        let url = |hook| address(&api, hook);
+        let told = ops::install_push_hook(&api.store, &api.egress, &tenant, project, url).await;
+        shown.install_error = told.err().map(|error| error.to_string());
+    }
+    Ok(Json(shown))
 }
 
 /// The last 200 messages about pushes, newest first, and what became of each.
@@ -245,10 +289,15 @@ fn receipt(reception: Reception) -> PushReceipt {
     }
 }
 
+fn address(api: &Api, hook: PushHookId) -> String {
+    format!("{}{API}/hooks/{hook}", api.url)
+}
+
 fn shown(api: &Api, hook: PushHook, secret: Option<Zeroizing<String>>) -> ShownPushHook {
     ShownPushHook {
-        url: format!("{}{API}/hooks/{}", api.url, hook.id),
+        url: address(api, hook.id),
         secret: secret.map(|secret| secret.as_str().to_owned()),
+        install_error: None,
         hook,
     }
 }

@@ -15,10 +15,11 @@ use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
     enrolment, enrolment_tokens, file, files, generation, health, identities, installation,
-    invitations, linger, me, members, metrics, notification_channels, notification_rules,
-    notifications, openapi, password_resets, plans, plugins, previews, project_members, projects,
-    pushes, reference, releases, request, secrets, sessions, setup, sign_in_providers, sign_up,
-    source, subscriptions, targets, teams, templates, totp, usage, users, webhooks,
+    integrations, invitations, linger, me, members, metrics, notification_channels,
+    notification_rules, notifications, openapi, password_resets, plans, plugins, previews,
+    project_members, projects, pushes, reference, releases, request, secrets, sessions, setup,
+    sign_in_providers, sign_up, source, subscriptions, targets, teams, templates, totp, usage,
+    users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -155,6 +156,7 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
     let over = |rule: Rule, routes| rule.over(api, routes);
     let all = |area| Rule::of(area, Permission::Look);
     OpenApiRouter::new()
+        .merge(forge_accounts(api))
         .merge(over(
             all(Area::Usage),
             OpenApiRouter::new().routes(routes!(usage::show)),
@@ -273,6 +275,22 @@ fn asked() -> OpenApiRouter<Api> {
         .routes(routes!(plugins::run))
 }
 
+/// All see which there are; what their tokens reach is for those who may change projects.
+fn forge_accounts(api: &Api) -> OpenApiRouter<Api> {
+    let rule = Rule::of(Area::Integrations, Permission::ChangeProjects);
+    let kept = OpenApiRouter::new()
+        .routes(routes!(integrations::list, integrations::connect))
+        .routes(routes!(integrations::show, integrations::delete))
+        .routes(routes!(integrations::replace_token))
+        .routes(routes!(integrations::statuses));
+    let reached = OpenApiRouter::new()
+        .routes(routes!(integrations::repositories))
+        .routes(routes!(integrations::branches));
+    OpenApiRouter::new()
+        .merge(rule.over(api, kept))
+        .merge(rule.even_to_look().over(api, reached))
+}
+
 fn audit_log() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(audit::list))
@@ -369,6 +387,7 @@ fn deploys(api: &Api) -> OpenApiRouter<Api> {
     let ways = OpenApiRouter::new()
         .routes(routes!(pushes::show, pushes::set, pushes::delete))
         .routes(routes!(pushes::rotate_secret))
+        .routes(routes!(pushes::install, pushes::uninstall))
         .routes(routes!(pushes::list))
         .routes(routes!(source::pipelines))
         .routes(routes!(source::pipeline));

@@ -4,7 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use towline_shared::ids::ProjectId;
+use towline_shared::ids::{IntegrationId, ProjectId};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -12,16 +12,22 @@ use super::input::{Body, Id, PipelinePart, Query};
 use super::page::PageQuery;
 use super::problem::{Kind, Problem};
 use super::state::Api;
-use crate::ops::{self, WantedSource};
+use crate::ops::{self, FromIntegration, WantedSource};
 use crate::store::{Listed, Pipeline, ProjectSource, Tenant};
 
 /// The repository that a project is to come from.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetSource {
-    /// Its address over https, without a user or password.
+    /// Its address over https, without a user or password; or an integration and a repository.
     #[schema(example = "https://git.example.org/team/shop.git")]
-    url: String,
+    url: Option<String>,
+    /// The integration by whose token it is read.
+    #[schema(value_type = Option<Uuid>)]
+    integration: Option<IntegrationId>,
+    /// What the integration's forge calls the repository.
+    #[schema(example = "ada/shop")]
+    repository: Option<String>,
     /// Which branch is deployed when nothing else is said; the one that the repository shows first, when left out.
     #[schema(example = "main")]
     branch: Option<String>,
@@ -68,16 +74,37 @@ pub async fn set(
     Id(project): Id<ProjectId>,
     Body(new): Body<SetSource>,
 ) -> Result<Json<ProjectSource>, Problem> {
-    let wanted = WantedSource {
-        url: new.url,
-        branch: new.branch,
-        folder: new.folder.unwrap_or_default(),
-        login: new
-            .login
-            .map(|login| (login.user, Zeroizing::new(login.password))),
+    let (branch, folder) = (new.branch, new.folder.unwrap_or_default());
+    let login = new
+        .login
+        .map(|login| (login.user, Zeroizing::new(login.password)));
+    let (store, egress) = (&api.store, &api.egress);
+    let set = match (new.url, new.integration, new.repository, login) {
+        (Some(url), None, None, login) => {
+            let wanted = WantedSource {
+                url,
+                branch,
+                folder,
+                login,
+                integration: None,
+            };
+            ops::set_source(store, egress, &tenant, project, wanted).await?
+        }
+        (None, Some(id), Some(repository), None) => {
+            let from = FromIntegration {
+                id,
+                repository,
+                branch,
+                folder,
+            };
+            ops::set_source_from(store, egress, &tenant, project, from).await?
+        }
+        _ => {
+            let says = "a source has either a url, and a login if it needs one, or an integration and a repository";
+            return Err(Problem::invalid("url", says).remedy("give one of the two"));
+        }
     };
-    let set = ops::set_source(&api.store, &api.egress, &tenant, project, wanted);
-    Ok(Json(set.await?))
+    Ok(Json(set))
 }
 
 /// Has a project consist of its own files alone again.

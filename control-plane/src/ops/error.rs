@@ -4,6 +4,7 @@ use towline_pki::{CsrRefusal, PkiError};
 use towline_shared::compose::Finding;
 
 use super::NotLetIn;
+use crate::forges::ForgeError;
 use crate::passwords::PasswordError;
 use crate::store::StoreError;
 
@@ -31,6 +32,9 @@ pub enum OpsError {
         /// The field in the request it is about.
         field: &'static str,
     },
+    /// A forge does not do what it is asked for, or not now.
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
     /// The project's files cannot be deployed to that host.
     #[error("the project's files have {} errors", .0.len())]
     Findings(Vec<Finding>),

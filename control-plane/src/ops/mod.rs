@@ -6,10 +6,12 @@ mod deploy;
 mod enroll;
 mod error;
 mod generate;
+mod integration;
 mod plugin;
 mod preview;
 mod project;
 mod push;
+mod push_installation;
 mod refusal;
 mod release_diff;
 mod remove;
@@ -35,10 +37,15 @@ pub use deploy::{NewDeployment, deploy};
 pub use enroll::enroll;
 pub use error::OpsError;
 pub use generate::{Conflicts, GeneratedFile, Generation, GenerationWish, generate};
+pub use integration::{
+    FromIntegration, WantedToken, connect_integration, list_branches, list_repositories,
+    replace_token, set_source_from,
+};
 pub use plugin::test_plugin;
 pub use preview::{NewPreview, preview};
 pub use project::create_project;
 pub use push::{VerifiedPush, deploy_push, take_push, verify_push};
+pub use push_installation::{install_push_hook, uninstall_push_hook};
 pub use release_diff::diff_releases;
 pub use remove::{NewRemoval, remove};
 pub use renew::{renew, renew_live};

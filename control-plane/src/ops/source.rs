@@ -14,7 +14,9 @@ use crate::domain::repository::{self, check_folder, check_login};
 use crate::egress::Egress;
 use crate::repository::{Limits, Login, Repositories, RepositoryError, Snapshot};
 use crate::store::releases::Release;
-use crate::store::{NewSource, Project, ProjectSource, Store, StoreError, Tenant};
+use crate::store::{
+    NewSource, Project, ProjectSource, SourceIntegration, Store, StoreError, Tenant,
+};
 
 /// What a person waits for is answered within a minute.
 const LIMITS: Limits = Limits {
@@ -37,6 +39,8 @@ pub struct WantedSource {
     pub folder: String,
     /// Who reads it, and by which password or token.
     pub login: Option<(String, Zeroizing<String>)>,
+    /// By whose token it is read, where that is an integration's.
+    pub integration: Option<SourceIntegration>,
 }
 
 /// Which commit is to be deployed.
@@ -92,7 +96,8 @@ pub async fn set_source(
         url: address.to_string(),
         branch: wanted.branch,
         folder: wanted.folder,
-        login: wanted.login,
+        login: wanted.login.filter(|_| wanted.integration.is_none()),
+        integration: wanted.integration,
         commit: snapshot.commit,
         title: snapshot.title,
     };

@@ -21,7 +21,7 @@ use crate::store::pipelines::{self, NewPipeline};
 use crate::store::targets::{self, Servant};
 use crate::store::usage::{self, Metric};
 use crate::store::{
-    AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant,
+    AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, commit_statuses,
     notification_events, projects, pushes, quota, releases, webhook_events,
 };
 
@@ -361,6 +361,7 @@ async fn insert(
             built_by,
         };
         pipelines::insert(tx, tenant, way, now).await?;
+        commit_statuses::begin(tx, deployment, now).await?;
     }
     if kind == DeploymentKind::Deploy {
         usage::add(tx, deployment, Metric::Deployments, 1, now).await?;

@@ -45,7 +45,7 @@ impl Outside {
             return Err(CallError::Cut);
         }
         let mut response = http::Response::builder().status(answer.status);
-        if let Some(kind) = answer.content_type {
+        if let Some(kind) = answer.headers.get(http::header::CONTENT_TYPE) {
             response = response.header(http::header::CONTENT_TYPE, kind);
         }
         Ok(response.body(answer.body)?)

@@ -97,6 +97,8 @@ pub enum Resource {
     Pipeline,
     /// A plan.
     Plan,
+    /// An account at a forge.
+    Integration,
     /// An invitation into a team.
     Invitation,
     /// A member of a team.
@@ -150,6 +152,7 @@ impl fmt::Display for Resource {
             Self::Identity => "linked identity",
             Self::Pipeline => "pipeline",
             Self::Plan => "plan",
+            Self::Integration => "integration",
             Self::Invitation => "open invitation",
             Self::Member => "member",
             Self::PasswordReset => "link to a new password",

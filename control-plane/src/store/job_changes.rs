@@ -17,8 +17,8 @@ use super::previews::Preview;
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
 use super::{
-    Result, StoreError, builds, notification_events, pipelines, plugin_events, stored, targets,
-    webhook_events,
+    Result, StoreError, builds, commit_statuses, notification_events, pipelines, plugin_events,
+    stored, targets, webhook_events,
 };
 use crate::job::state::{Change, Requeue};
 use crate::job::{Ending, JobState};
@@ -74,6 +74,7 @@ pub(super) async fn write(
 async fn tell_of_end(tx: &mut Tx, row: &JobRow, state: JobState, now: DateTime<Utc>) -> Result<()> {
     let (team, deployment) = (row.team_id.into(), row.deployment());
     pipelines::end(tx, deployment, state, now).await?;
+    commit_statuses::end(tx, deployment, state, now).await?;
     if let Some(event) = webhook_events::of_end(state) {
         webhook_events::emit(tx, deployment, event, now).await?;
     }

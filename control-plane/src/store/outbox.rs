@@ -75,15 +75,18 @@ pub(super) enum After {
 }
 
 /// The two statements, by [`super::db::Conn::pick`], that take the message that has been due for longest ($1: now, $2:
-/// the lease's end), but for hosts that are called enough already ($3).
+/// the lease's end), but for hosts that are called enough already ($3), and for those that a condition holds up.
 macro_rules! claim {
     ($deliveries:literal for $targets:literal by $key:literal gives $columns:literal) => {
+        claim!($deliveries for $targets by $key gives $columns where "1 = 1")
+    };
+    ($deliveries:literal for $targets:literal by $key:literal gives $columns:literal where $condition:literal) => {
         [
             concat!(
                 "UPDATE ", $deliveries, " SET state = 'sending', attempts = attempts + 1, next_attempt_at = $2, updated_at = $1
                  WHERE id = (
                     SELECT d.id FROM ", $deliveries, " d CROSS JOIN ", $targets, " t ON t.id = d.", $key, "
-                    WHERE d.next_attempt_at <= $1 AND t.host NOT IN (SELECT value FROM json_each($3))
+                    WHERE d.next_attempt_at <= $1 AND t.host NOT IN (SELECT value FROM json_each($3)) AND ", $condition, "
                     ORDER BY d.next_attempt_at LIMIT 1)
                  RETURNING ", $columns
             ),
@@ -91,7 +94,7 @@ macro_rules! claim {
                 "UPDATE ", $deliveries, " SET state = 'sending', attempts = attempts + 1, next_attempt_at = $2, updated_at = $1
                  WHERE id = (
                     SELECT d.id FROM ", $deliveries, " d JOIN ", $targets, " t ON t.id = d.", $key, "
-                    WHERE d.next_attempt_at <= $1 AND t.host NOT IN (SELECT jsonb_array_elements_text($3::jsonb))
+                    WHERE d.next_attempt_at <= $1 AND t.host NOT IN (SELECT jsonb_array_elements_text($3::jsonb)) AND ", $condition, "
                     ORDER BY d.next_attempt_at LIMIT 1 FOR UPDATE OF d SKIP LOCKED)
                  RETURNING ", $columns
             ),

@@ -46,6 +46,8 @@ pub struct PushHook {
     pub environment: Option<String>,
     /// What happens when it does not come up: `leave` or `roll_back`.
     pub on_failure: String,
+    /// The repository in which Towline has installed it at the forge; absent where somebody enters it there by hand.
+    pub installed_in: Option<String>,
     /// By whose right it deploys; absent when that person is gone, and nothing is deployed.
     pub set_by: Option<Named>,
     /// When it was made.
@@ -109,6 +111,7 @@ struct Row {
     exclude_paths: String,
     environment: Option<String>,
     on_failure: String,
+    repository: Option<String>,
     user_id: Option<Uuid>,
     user_name: Option<String>,
     created_at: DateTime<Utc>,
@@ -390,7 +393,7 @@ async fn find(mut conn: Conn<'_>, tenant: &Tenant, project: ProjectId) -> Result
         conn.again(),
         Row,
         "SELECT h.id, h.project_id, h.forge, h.state, h.branches, h.include_paths, h.exclude_paths, h.environment,
-            h.on_failure, u.id AS user_id, u.name AS user_name, h.created_at, h.updated_at
+            h.on_failure, h.repository, u.id AS user_id, u.name AS user_name, h.created_at, h.updated_at
          FROM push_hooks h JOIN projects p ON p.id = h.project_id LEFT JOIN users u ON u.id = h.user_id
          WHERE h.project_id = $1 AND p.team_id = $2",
         project.uuid(),
@@ -413,6 +416,7 @@ async fn find(mut conn: Conn<'_>, tenant: &Tenant, project: ProjectId) -> Result
         exclude_paths: texts(&row.exclude_paths)?,
         environment: row.environment,
         on_failure: row.on_failure,
+        installed_in: row.repository,
         set_by: Named::both(row.user_id, row.user_name),
         created_at: row.created_at,
         updated_at: row.updated_at,

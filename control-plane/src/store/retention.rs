@@ -11,7 +11,7 @@ const KEYS_FOR: TimeDelta = TimeDelta::days(7);
 const TOKENS_FOR: TimeDelta = TimeDelta::days(30);
 /// Certificates may renew for 30 days after their end, and are kept for as long again.
 const CERTIFICATES_FOR: TimeDelta = TimeDelta::days(60);
-/// Messages to webhooks and over channels, and calls of plugins, can be looked at, and sent once more, for so long.
+/// Messages to webhooks and over channels, calls of plugins and statuses of commits can be looked at, and sent once more, for so long.
 const DELIVERIES_FOR: TimeDelta = TimeDelta::days(30);
 
 impl Store {
@@ -50,6 +50,11 @@ impl Store {
         execute!(
             tx.conn(),
             "DELETE FROM plugin_runs WHERE created_at < $1",
+            now - DELIVERIES_FOR
+        )?;
+        execute!(
+            tx.conn(),
+            "DELETE FROM commit_statuses WHERE created_at < $1",
             now - DELIVERIES_FOR
         )?;
         notifications::prune(&mut tx, now).await?;

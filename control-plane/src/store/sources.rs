@@ -3,14 +3,16 @@
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
-use towline_shared::ids::{JobId, ProjectId};
+use towline_shared::ids::{IntegrationId, JobId, ProjectId};
 use towline_shared::spec::{SOURCE_PASSWORD, Secret};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::db::{Conn, execute, local_now, optional};
+use super::db::{Conn, Tx, execute, local_now, optional};
+use super::integrations::{TokenRow, token_columns};
 use super::{Resource, Result, Store, StoreError, Tenant, audit, projects};
+use crate::domain::integration::RepositoryPath;
 use crate::vault::Place;
 
 /// The repository that a project comes from.
@@ -24,6 +26,10 @@ pub struct ProjectSource {
     pub folder: String,
     /// Who reads it, where that needs a password or token; those are never shown.
     pub login: Option<String>,
+    /// The integration by whose token it is read, by name.
+    pub integration: Option<String>,
+    /// What the integration's forge calls the repository.
+    pub repository: Option<String>,
     /// The commit that was read last.
     pub commit_sha: String,
     /// The first line of its message.
@@ -41,12 +47,25 @@ pub struct NewSource {
     pub branch: Option<String>,
     /// The folder.
     pub folder: String,
-    /// Who reads it, and by what.
+    /// Who reads it, and by what, where that is kept with the source.
     pub login: Option<(String, Zeroizing<String>)>,
+    /// By whose token it is read, where that is an integration's.
+    pub integration: Option<SourceIntegration>,
     /// The commit that was read.
     pub commit: String,
     /// The first line of its message.
     pub title: String,
+}
+
+/// A repository as an integration knows it.
+#[derive(Clone, Debug)]
+pub struct SourceIntegration {
+    /// The integration.
+    pub id: IntegrationId,
+    /// What its forge calls the repository.
+    pub repository: RepositoryPath,
+    /// As whom git says the token.
+    pub git_user: &'static str,
 }
 
 #[derive(sqlx::FromRow)]
@@ -55,6 +74,18 @@ struct PasswordRow {
     login: String,
     password_encrypted: Vec<u8>,
     key_version: i64,
+}
+
+/// Of the source `s`: whose token reads it, for [`TokenRow`].
+macro_rules! by_integration {
+    ($from:literal) => {
+        concat!(
+            "SELECT ",
+            token_columns!(),
+            " FROM project_sources s JOIN github_integrations i ON i.id = s.integration_id ",
+            $from
+        )
+    };
 }
 
 fn place(source: Uuid) -> Place<'static> {
@@ -88,8 +119,12 @@ impl Store {
         let (id, now) = (Uuid::now_v7(), local_now());
         let sql = "DELETE FROM project_sources WHERE project_id = $1";
         execute!(tx.conn(), sql, project.uuid())?;
+        let integration = new.integration.as_ref();
+        if let Some(one) = integration {
+            hold_integration(&mut tx, tenant, one.id).await?;
+        }
         let (login, sealed) = match &new.login {
-            None => (None, None),
+            None => (integration.map(|one| one.git_user), None),
             Some((user, password)) => {
                 let sealed = self.seal(&mut tx, place(id), password.as_bytes()).await?;
                 (Some(user.as_str()), Some(sealed))
@@ -98,8 +133,8 @@ impl Store {
         execute!(
             tx.conn(),
             "INSERT INTO project_sources (id, project_id, url, branch, folder, login, password_encrypted, key_version,
-                commit_sha, title, read_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11, $11)",
+                integration_id, repository, commit_sha, title, read_at, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13)",
             id,
             project.uuid(),
             new.url.as_str(),
@@ -108,6 +143,8 @@ impl Store {
             login,
             sealed.as_ref().map(|sealed| sealed.bytes.as_slice()),
             sealed.as_ref().map_or(0, |sealed| sealed.key_version),
+            integration.map(|one| one.id.uuid()),
+            integration.map(|one| one.repository.as_str()),
             new.commit.as_str(),
             new.title.as_str(),
             now
@@ -119,7 +156,10 @@ impl Store {
             new.url.as_str(),
             now
         )?;
-        let detail = json!({ "url": new.url, "branch": new.branch, "folder": new.folder, "login": login, "commit": new.commit });
+        let detail = json!({
+            "url": new.url, "branch": new.branch, "folder": new.folder, "login": login, "commit": new.commit,
+            "integration": integration.map(|one| one.id),
+        });
         let subject = ("project", project.uuid());
         audit::append_of(&mut tx, tenant, "project.set_source", subject, detail, now).await?;
         let set = find(tx.conn(), tenant, project).await?;
@@ -173,11 +213,22 @@ impl Store {
             project.uuid(),
             tenant.team().uuid()
         )?;
-        drop(reader);
-        match row {
-            None => Ok(None),
-            Some(row) => Ok(Some((row.login.clone(), self.open_password(&row).await?))),
+        if let Some(row) = row {
+            drop(reader);
+            return Ok(Some((row.login.clone(), self.open_password(&row).await?)));
         }
+        let token = optional!(
+            reader.conn(),
+            TokenRow,
+            by_integration!("WHERE s.project_id = $1 AND i.team_id = $2"),
+            project.uuid(),
+            tenant.team().uuid()
+        )?;
+        drop(reader);
+        Ok(match token {
+            None => None,
+            Some(token) => Some(self.open_token(&token).await?.login()),
+        })
     }
 
     /// What an agent needs to read the source that a job's release is built from. A source that was replaced meanwhile
@@ -193,14 +244,28 @@ impl Store {
              WHERE j.id = $1 AND r.source_url = s.url AND s.password_encrypted IS NOT NULL",
             job.uuid()
         )?;
-        drop(reader);
-        let Some(row) = row else {
-            return Ok(None);
+        let password = if let Some(row) = row {
+            drop(reader);
+            Some(self.open_password(&row).await?)
+        } else {
+            let token = optional!(
+                reader.conn(),
+                TokenRow,
+                by_integration!(
+                    "JOIN deployments d ON d.project_id = s.project_id JOIN jobs j ON j.deployment_id = d.id
+                     JOIN releases r ON r.id = d.release_id WHERE j.id = $1 AND r.source_url = s.url"
+                ),
+                job.uuid()
+            )?;
+            drop(reader);
+            match token {
+                None => None,
+                Some(token) => Some(self.open_token(&token).await?.token),
+            }
         };
-        let value = self.open_password(&row).await?.as_str().to_owned();
-        Ok(Some(Secret {
+        Ok(password.map(|password| Secret {
             name: SOURCE_PASSWORD.to_owned(),
-            value,
+            value: password.as_str().to_owned(),
         }))
     }
 
@@ -213,6 +278,18 @@ impl Store {
     }
 }
 
+/// Holds an integration of the team, so that it is not removed before the commit.
+async fn hold_integration(tx: &mut Tx, tenant: &Tenant, id: IntegrationId) -> Result<()> {
+    let conn = tx.conn();
+    let sql = conn.pick(
+        "SELECT id FROM github_integrations WHERE id = $1 AND team_id = $2",
+        "SELECT id FROM github_integrations WHERE id = $1 AND team_id = $2 FOR SHARE",
+    );
+    let row = optional!(conn, (Uuid,), sql, id.uuid(), tenant.team().uuid())?;
+    row.map(|_| ())
+        .ok_or(StoreError::NotFound(Resource::Integration))
+}
+
 async fn find(
     conn: Conn<'_>,
     tenant: &Tenant,
@@ -221,8 +298,9 @@ async fn find(
     Ok(optional!(
         conn,
         ProjectSource,
-        "SELECT s.url, s.branch, s.folder, s.login, s.commit_sha, s.title, s.read_at FROM project_sources s
-         JOIN projects p ON p.id = s.project_id WHERE s.project_id = $1 AND p.team_id = $2",
+        "SELECT s.url, s.branch, s.folder, s.login, i.name AS integration, s.repository, s.commit_sha, s.title, s.read_at
+         FROM project_sources s JOIN projects p ON p.id = s.project_id
+         LEFT JOIN github_integrations i ON i.id = s.integration_id WHERE s.project_id = $1 AND p.team_id = $2",
         project.uuid(),
         tenant.team().uuid()
     )?)

@@ -9,6 +9,7 @@ use towline_server::domain::permission::{Permission, Role};
 use uuid::Uuid;
 
 use crate::database::on_both;
+use crate::forge::{FakeForge, TOKEN};
 use crate::host::Host;
 use crate::world::{COMPOSE, Somebody, World};
 
@@ -163,6 +164,11 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/json",
             br#"{"name":"gate","url":"http://127.0.0.1:9/","hooks":["after_deploy"]}"#.to_vec(),
         ),
+        "/api/v1/integrations" => (
+            "application/json",
+            br#"{"name":"hub","forge":"github","url":"http://127.0.0.1:9","token":"t"}"#.to_vec(),
+        ),
+        "/api/v1/integrations/{id}/token" => ("application/json", br#"{"token":"t"}"#.to_vec()),
         "/api/v1/notification-rules" => ("application/json", br#"{"rules":[]}"#.to_vec()),
         "/api/v1/invitations" => (
             "application/json",
@@ -254,6 +260,9 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .await
         .expect(201);
     let (plugin, run) = plugin_and_run(&ada).await;
+    let forge = FakeForge::start().await;
+    let wish = json!({"name": "hub", "forge": "github", "url": forge.url(), "token": TOKEN});
+    let integration = id_of(&ada.post("/api/v1/integrations", &wish).await.expect(201));
     let told = ada.get("/api/v1/notifications").await.expect(200);
     let mut seen = 0;
     for route in routes(&world)
@@ -274,6 +283,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "notification-channels" => channel["id"].as_str().unwrap(),
             // These are the installation's, and belong to no team; of a hook the signature is asked for before anything.
             "hooks" | "installation" | "plans" | "subscriptions" | "users" => continue,
+            "integrations" => integration.as_str(),
             "plugins" => plugin.as_str(),
             "plugin-runs" => run.as_str(),
             "projects" => project.as_str(),
@@ -362,6 +372,13 @@ fn whom(route: &Route) -> For {
     if matches!(resource, "installation" | "subscriptions" | "users") {
         return For::Administrators;
     }
+    // What the team's tokens reach is seen by those who may have projects come from it.
+    if ["/repositories", "/branches"]
+        .iter()
+        .any(|end| route.path.ends_with(end))
+    {
+        return For::Roles(Permission::ChangeProjects);
+    }
     if route.method == "get" {
         return For::Roles(Permission::Look);
     }
@@ -389,6 +406,7 @@ fn whom(route: &Route) -> For {
         ("plans", _) => return For::Administrators,
         ("agents" | "enrolment-tokens", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
+        ("integrations", _) => Permission::ChangeProjects,
         ("plugins" | "plugin-runs", _) => Permission::ManagePlugins,
         ("invitations" | "members", _) => Permission::ManageMembers,
         ("projects", path)
@@ -398,6 +416,7 @@ fn whom(route: &Route) -> For {
                 "/previews",
                 "/rollback",
                 "/push-hook",
+                "/push-hook/installation",
                 "/rotate-secret",
             ]
             .iter()

@@ -24,6 +24,7 @@ use towline_server::plugins::Plugins;
 use towline_server::pushes::Pushes;
 use towline_server::relay::{self, Layers};
 use towline_server::sso::Providers;
+use towline_server::statuses::Statuses;
 use towline_server::store::{DatabaseConfig, Store};
 use towline_server::telemetry::ProcessMetrics;
 use towline_server::vault::Vault;
@@ -92,6 +93,12 @@ impl World {
         tokio::spawn(outbox::send(webhooks, stopping.clone()));
         let pushes = Pushes::new(store.clone(), egress.clone());
         tokio::spawn(outbox::send(pushes, stopping.clone()));
+        let statuses = Statuses {
+            store: store.clone(),
+            egress: egress.clone(),
+            url: "https://plane.example:8443".to_owned(),
+        };
+        tokio::spawn(outbox::send(statuses, stopping.clone()));
         let plugins = Plugins {
             store: store.clone(),
             egress: egress.clone(),

@@ -19,7 +19,7 @@ const SMALL: [&str; 7] = [
 ];
 
 /// Indexes of nothing but what is at work or due, or of the few administrators, which is never much; each statement takes all of it, or the first.
-const OF_THE_LIVE: [&str; 11] = [
+const OF_THE_LIVE: [&str; 12] = [
     "jobs_live",
     "jobs_queue",
     "jobs_leases",
@@ -28,6 +28,7 @@ const OF_THE_LIVE: [&str; 11] = [
     "notification_deliveries_due",
     "plugin_runs_due",
     "push_deploys_due",
+    "commit_statuses_due",
     "agents_absent",
     "users_admins",
     "billing_subscriptions_due",

@@ -27,6 +27,7 @@ mod enrolment;
 pub(crate) mod explain;
 mod hello;
 mod identities;
+mod integrations;
 mod lifecycle;
 mod listing;
 mod membership;

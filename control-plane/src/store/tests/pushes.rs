@@ -46,6 +46,7 @@ async fn sourced(world: &World, project: ProjectId) {
         branch: Some("main".to_owned()),
         folder: String::new(),
         login: None,
+        integration: None,
         commit: "a".repeat(40),
         title: "Open the shop".to_owned(),
     };

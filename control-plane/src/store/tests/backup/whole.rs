@@ -15,6 +15,7 @@ use crate::ops;
 use crate::store::backup::{Occupied, verify};
 use crate::store::db::one;
 use crate::store::password_resets::Maker;
+use crate::store::tests::integrations::connected;
 use crate::store::tests::sessions::{asker, begin};
 use crate::store::tests::world::{World, finished, on_both, succeeded, vault};
 use crate::store::{NewPlugin, NewSource, NewTemplate, NewWebhook, WebhookAddress};
@@ -54,6 +55,7 @@ async fn fill(world: &World) {
         branch: Some("main".to_owned()),
         folder: String::new(),
         login: Some(("any".to_owned(), "a token".to_owned().into())),
+        integration: None,
         commit: "a".repeat(40),
         title: "Open the shop".to_owned(),
     };
@@ -71,6 +73,7 @@ async fn fill(world: &World) {
         failure_policy: FailurePolicy::Closed,
     };
     store.create_plugin(tenant, new).await.unwrap();
+    connected(world, "hub").await;
     store
         .invite(tenant, "eve@example.org", Role::Viewer, None)
         .await
@@ -136,9 +139,9 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     assert_eq!(backup.digest().unwrap(), made.written);
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
-    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the second factor, and what a
+    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the second factor, and what a
     // source is read by and its pushes are signed with.
-    assert_eq!(checked.sealed, 9);
+    assert_eq!(checked.sealed, 10);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
