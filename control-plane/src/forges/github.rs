@@ -94,7 +94,7 @@ fn unfit(error: octocrab::Error) -> ForgeError {
         },
         octocrab::Error::Json { source, .. } => ForgeError::Unreadable(source.to_string()),
         octocrab::Error::Serde { source, .. } => ForgeError::Unreadable(source.to_string()),
-        _ => ForgeError::Request("octocrab cannot make it".to_owned()),
+        _ => ForgeError::Unreadable("it is none of GitHub's".to_owned()),
     }
 }
 

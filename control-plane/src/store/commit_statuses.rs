@@ -207,6 +207,11 @@ async fn queue(
     state: CommitState,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    let sql = "SELECT id FROM commit_statuses WHERE deployment_id = $1 AND commit_state = $2";
+    let told = optional!(tx.conn(), (Uuid,), sql, deployment.uuid(), state.as_str())?;
+    if told.is_some() {
+        return Ok(());
+    }
     // Clocks of replicas differ; the integration's own count does not.
     let sql =
         "UPDATE github_integrations SET statuses = statuses + 1 WHERE id = $1 RETURNING statuses";

@@ -52,6 +52,11 @@ pub(super) async fn connected(world: &World, name: &str) -> Integration {
 
 async fn sourced(world: &World, integration: &Integration) -> Project {
     let project = world.project("shop").await;
+    source(world, &project, integration).await;
+    project
+}
+
+async fn source(world: &World, project: &Project, integration: &Integration) {
     let new = NewSource {
         url: URL.to_owned(),
         branch: None,
@@ -67,12 +72,21 @@ async fn sourced(world: &World, integration: &Integration) -> Project {
     };
     let set = world.store.set_source(&world.tenant, project.id, new);
     set.await.unwrap();
-    project
 }
 
-/// A deployment of a commit, as if it had been read.
-async fn of_commit(world: &World, project: &Project, host: &Host) -> Deployment {
+/// A deployment of a commit, as if it had been read, of a project that comes from an integration, or from none.
+async fn of_commit(
+    world: &World,
+    project: &Project,
+    host: &Host,
+    from: Option<&Integration>,
+) -> Deployment {
+    let forgotten = world.store.forget_source(&world.tenant, project.id);
+    forgotten.await.unwrap();
     let deployment = world.deploy(project, host).await;
+    if let Some(integration) = from {
+        source(world, project, integration).await;
+    }
     let (mut tx, now) = (world.store.main().begin().await.unwrap(), local_now());
     let sql = "UPDATE releases SET source_url = $2 WHERE id = $1";
     let release = deployment.release_id.unwrap();
@@ -242,8 +256,8 @@ async fn a_source_is_read_by_the_token_of_its_integration(world: &World) {
 
 async fn statuses_are_told_once_and_in_their_order(world: &World) {
     let (host, hub) = (world.host("web-1").await, connected(world, "hub").await);
-    let project = sourced(world, &hub).await;
-    of_commit(world, &project, &host).await;
+    let project = world.project("shop").await;
+    of_commit(world, &project, &host, Some(&hub)).await;
     let listed = list(world, &hub).await;
     assert_eq!(listed.len(), 1, "pending is told once");
     assert_eq!(listed[0].context, "towline/shop/web-1");
@@ -285,7 +299,7 @@ async fn statuses_are_told_once_and_in_their_order(world: &World) {
     assert_eq!(states, ["delivered", "superseded"]);
 
     // Of the next deployment of the same commit the beginning is not told when it has ended before it was sent.
-    let next = of_commit(world, &project, &host).await;
+    let next = of_commit(world, &project, &host, Some(&hub)).await;
     let mut tx = world.store.main().begin().await.unwrap();
     for _ in 0..2 {
         commit_statuses::end(&mut tx, next.id, JobState::Failed, local_now())
@@ -313,8 +327,8 @@ async fn statuses_are_told_once_and_in_their_order(world: &World) {
 
 async fn a_forge_that_asks_to_wait_is_waited_for(world: &World) {
     let (host, hub) = (world.host("web-1").await, connected(world, "hub").await);
-    let project = sourced(world, &hub).await;
-    of_commit(world, &project, &host).await;
+    let project = world.project("shop").await;
+    of_commit(world, &project, &host, Some(&hub)).await;
     let due = claim(world).await.unwrap();
     let wait = Duration::from_secs(3000);
     assert!(ended(world, &due, Verdict::Again, Some(wait)).await);
@@ -330,12 +344,7 @@ async fn a_forge_that_asks_to_wait_is_waited_for(world: &World) {
     let waits = list(world, &hub).await.remove(0);
     assert!(waits.next_attempt_at.unwrap() - Utc::now() < TimeDelta::minutes(5));
     // Nothing is told of a project that comes from elsewhere, nor of what was uploaded.
-    world
-        .store
-        .forget_source(&world.tenant, project.id)
-        .await
-        .unwrap();
-    of_commit(world, &project, &host).await;
+    of_commit(world, &project, &host, None).await;
     assert_eq!(list(world, &hub).await.len(), 1);
     world
         .store
