@@ -1,11 +1,14 @@
 //! How both sides use the system's git: which addresses, and under which settings.
 //!
 //! Nothing of the machine's own configuration counts, no hook, filter, submodule or credential helper runs, no
-//! redirect is followed, and only the protocol of the address itself is spoken. A credential stands in the
-//! environment of the one call, never in an address or an argument. What runs git is each side's own.
+//! redirect is followed, and only the protocol of the address itself is spoken. A password stands in the environment
+//! of the one call, a key in a file of its own folder, and neither in an address or an argument. What runs git is each
+//! side's own.
 
 mod address;
 mod complaint;
+mod public_key;
+pub mod ssh;
 mod tree;
 
 use std::net::IpAddr;
@@ -14,6 +17,7 @@ use data_encoding::BASE64;
 
 pub use address::{AddressError, GitAddress, Scheme};
 pub use complaint::{Complaint, understand};
+pub use public_key::{NoPublicKey, PublicKey};
 pub use tree::{Entry, Kind, list, listed};
 
 /// Where the commit that was asked for is, in a repository that [`fetch`] has filled.
@@ -33,6 +37,8 @@ pub enum Credential<'a> {
         /// The password or token.
         password: &'a str,
     },
+    /// Over ssh, the key in the call's own folder ([`ssh::write`]).
+    Key,
 }
 
 /// How a repository is reached.
@@ -63,6 +69,9 @@ pub fn environment(reach: Reach<'_>) -> Vec<(String, String)> {
     ]
     .map(|(name, value)| (name.to_owned(), value.to_owned()))
     .into();
+    if let Credential::Key = reach.credential {
+        all.extend(ssh::environment());
+    }
     all.push(("GIT_CONFIG_COUNT".to_owned(), settings.len().to_string()));
     for (number, (key, value)) in settings.into_iter().enumerate() {
         all.push((format!("GIT_CONFIG_KEY_{number}"), key));

@@ -122,9 +122,10 @@ pub struct PinnedImage {
 /// A commit of a Git repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GitSource {
-    /// Its address, without any credential (`https://…`).
+    /// Its address, without any credential (`https://…`, `ssh://…`).
     pub url: String,
-    /// Who reads it, where that needs a password: that is the secret [`SOURCE_PASSWORD`]. Empty where it needs none.
+    /// Who reads it, where that needs a password: that is the secret [`SOURCE_PASSWORD`]. Empty where it needs none, and
+    /// over ssh, where the secret is the key.
     pub user: String,
     /// The commit: 40 or 64 hexadecimal digits.
     pub commit: String,

@@ -8,6 +8,21 @@ pub enum Complaint {
         "the repository is not there, or does not let us read it; check its address, and give a token that may read it if it is private"
     )]
     Denied,
+    /// Over ssh: it does not know the key, or does not exist; servers say the same of both.
+    #[error(
+        "the repository is not there, or its server does not let the deploy key read it; check its address, and add the public key there as a read-only deploy key (`towline source show` prints it)"
+    )]
+    Key,
+    /// Over ssh: its server has another key than the one that is kept.
+    #[error(
+        "the repository's server shows another host key than the one that is kept for it, so that it may be another server; if its operator says that the key was changed, accept the new one (`towline source host-key accept`)"
+    )]
+    HostKey,
+    /// The machine has no ssh.
+    #[error(
+        "ssh does not run on the machine that reads the repository; install openssh-client there"
+    )]
+    NoSsh,
     /// It has no such branch, tag or commit.
     #[error("the repository has no such branch, tag or commit")]
     NoReference,
@@ -41,6 +56,12 @@ pub fn understand(printed: &str) -> Complaint {
     let words = last_words(printed);
     if has(&["no space left on device", "disk quota exceeded"]) {
         Complaint::NoRoom
+    } else if has(&["ssh: not found", "ssh: command not found", "cannot run ssh"]) {
+        Complaint::NoSsh
+    } else if has(&["host key verification failed"]) {
+        Complaint::HostKey
+    } else if let Some(words) = unreached_over_ssh(printed) {
+        Complaint::Unreachable(words)
     } else if has(&["couldn't find remote ref head"]) {
         Complaint::Empty
     } else if has(&[
@@ -50,6 +71,11 @@ pub fn understand(printed: &str) -> Complaint {
         "bad object",
     ]) {
         Complaint::NoReference
+    } else if has(&[
+        "permission denied (",
+        "could not read from remote repository",
+    ]) {
+        Complaint::Key
     } else if has(&[
         "could not read username",
         "could not read password",
@@ -81,6 +107,27 @@ pub fn understand(printed: &str) -> Complaint {
     }
 }
 
+/// What ssh says when it reaches nobody; git's own words behind it tell less.
+fn unreached_over_ssh(printed: &str) -> Option<String> {
+    let is_unreached = |line: &&str| {
+        [
+            "ssh: connect to host",
+            "ssh: Could not resolve hostname",
+            "kex_exchange_identification:",
+            "banner exchange:",
+            "Connection closed by",
+            "Connection reset by",
+            "Connection timed out during",
+            "Timeout, server",
+        ]
+        .iter()
+        .any(|words| line.contains(words))
+    };
+    let mut lines = printed.split(['\n', '\r']).map(str::trim);
+    let line = lines.find(is_unreached)?;
+    Some(plain(line.trim_start_matches("ssh: ")))
+}
+
 /// The last line that says something of its own.
 fn last_words(printed: &str) -> String {
     let mut lines = printed
@@ -96,10 +143,12 @@ fn last_words(printed: &str) -> String {
     let line = line
         .trim_start_matches("fatal: ")
         .trim_start_matches("error: ");
-    line.chars()
-        .filter(|c| !c.is_control())
-        .take(MAX_WORDS)
-        .collect()
+    plain(line)
+}
+
+fn plain(line: &str) -> String {
+    let is_text = |c: &char| !c.is_control();
+    line.chars().filter(is_text).take(MAX_WORDS).collect()
 }
 
 #[cfg(test)]
@@ -108,7 +157,8 @@ mod tests {
 
     #[test]
     fn git_is_understood() {
-        use Complaint::{Denied, Empty, NoReference, NoRoom, Other};
+        use Complaint::{Denied, Empty, HostKey, Key, NoReference, NoRoom, NoSsh, Other};
+        let behind = "fatal: Could not read from remote repository.";
         let unreachable = "unable to access 'https://h/x/': Could not resolve host: h";
         let table = [
             (
@@ -132,6 +182,26 @@ mod tests {
             (
                 "fatal: write error: No space left on device\nfatal: fetch-pack failed",
                 NoRoom,
+            ),
+            (
+                &format!("git@h: Permission denied (publickey).\r\n{behind}"),
+                Key,
+            ),
+            (&format!("ERROR: Repository not found.\n{behind}"), Key),
+            (
+                &format!("fatal: '/x' does not appear to be a git repository\n{behind}"),
+                Key,
+            ),
+            (
+                &format!("Host key verification failed.\r\n{behind}"),
+                HostKey,
+            ),
+            (&format!("sh: 1: ssh: not found\n{behind}"), NoSsh),
+            (
+                &format!("ssh: connect to host 192.0.2.7 port 22: Connection refused\r\n{behind}"),
+                Complaint::Unreachable(
+                    "connect to host 192.0.2.7 port 22: Connection refused".to_owned(),
+                ),
             ),
             ("fatal: bad line\n", Other("bad line".to_owned())),
             ("", Other("it said nothing".to_owned())),

@@ -14,7 +14,9 @@ use rustix::process::{Pid, Signal};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use towline_shared::failpoint::reach;
-use towline_shared::git::{self, Complaint, Credential, Entry, GitAddress, Kind, Reach, Reference};
+use towline_shared::git::{
+    self, Complaint, Credential, Entry, GitAddress, Kind, Reach, Reference, Scheme,
+};
 use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::spec::{Deploy, FileMode, GitSource, ProjectFile, SOURCE_PASSWORD, Submodules};
 
@@ -148,6 +150,7 @@ struct Checkout<'a> {
     source: &'a GitSource,
     address: GitAddress,
     what: Reference,
+    /// By what it is read: a password, or over ssh a key.
     password: Option<String>,
     /// Git's own folder; it goes as soon as the files are there.
     repository: PathBuf,
@@ -164,9 +167,15 @@ impl<'a> Checkout<'a> {
         let what = Reference::commit(&source.commit);
         let mut secrets = job.task.secrets.iter();
         let password = secrets.find(|secret| secret.name == SOURCE_PASSWORD);
+        let address = address.map_err(|error| unfit(&error.to_string()))?;
+        if address.scheme() == Scheme::Ssh && password.is_none() {
+            let message =
+                "the project has no deploy key for this address; set its repository again";
+            return Err(unfit(message));
+        }
         Ok(Self {
             source,
-            address: address.map_err(|error| unfit(&error.to_string()))?,
+            address,
             what: what.map_err(|error| unfit(&error.to_string()))?,
             password: password.map(|secret| secret.value.clone()),
             repository: dir.join("git"),
@@ -181,6 +190,7 @@ impl<'a> Checkout<'a> {
 
     async fn fetch(&self, job: &mut Job<'_>) -> Result<(usize, u64), Stop> {
         self.begin_anew()
+            .and_then(|()| self.prepare_ssh())
             .map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
         "the repository to be fetched".clone_into(&mut job.waiting_for);
         let repository = self.repository.to_string_lossy().into_owned();
@@ -223,6 +233,32 @@ impl<'a> Checkout<'a> {
         Ok(())
     }
 
+    /// Over ssh git needs files, which go with what it fetches.
+    fn prepare_ssh(&self) -> io::Result<()> {
+        let (Scheme::Ssh, Some(key)) = (self.address.scheme(), &self.password) else {
+            return Ok(());
+        };
+        let home = self.repository.to_string_lossy();
+        git::ssh::write(self.way(&home), key, &self.source.host_keys).map(drop)
+    }
+
+    fn way<'b>(&'b self, home: &'b str) -> Reach<'b> {
+        let credential = match (&self.password, self.address.scheme()) {
+            (None, _) => Credential::None,
+            (Some(_), Scheme::Ssh) => Credential::Key,
+            (Some(password), Scheme::Https | Scheme::Http) => Credential::Basic {
+                user: &self.source.user,
+                password,
+            },
+        };
+        Reach {
+            address: &self.address,
+            credential,
+            pinned: None,
+            home,
+        }
+    }
+
     /// What git has fetched is not needed once its files are there; they must not find it beside them.
     fn forget_repository(&self) {
         if let Err(error) = std::fs::remove_dir_all(&self.repository) {
@@ -263,19 +299,7 @@ impl<'a> Checkout<'a> {
     }
 
     fn start(&self, job: &Job<'_>, arguments: &[String]) -> Result<Child, Stop> {
-        let credential = match &self.password {
-            None => Credential::None,
-            Some(password) => Credential::Basic {
-                user: &self.source.user,
-                password,
-            },
-        };
-        let reach = Reach {
-            address: &self.address,
-            credential,
-            pinned: None,
-            home: &self.repository.to_string_lossy(),
-        };
+        let home = self.repository.to_string_lossy();
         let mut command = Command::new("git");
         command
             .args(arguments)
@@ -284,7 +308,7 @@ impl<'a> Checkout<'a> {
             .env(child::JOB_VARIABLE, job.task.attempt.job.to_string())
             .env("GIT_DIR", self.repository.join(".git"))
             .env("GIT_WORK_TREE", &self.root)
-            .envs(git::environment(reach))
+            .envs(git::environment(self.way(&home)))
             .current_dir(&self.root)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
