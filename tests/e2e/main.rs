@@ -29,6 +29,7 @@ mod releases;
 mod secrets;
 mod sign_in_providers;
 mod sources;
+mod ssh_sources;
 mod teams;
 mod templates;
 mod upgrades;

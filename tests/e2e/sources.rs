@@ -46,14 +46,14 @@ pub fn installation(database: DatabaseKind, engine: EngineKind) -> Installation 
     Installation::over(plan, Engine::shared(engine), agent)
 }
 
-fn compose(port: u16) -> String {
+pub fn compose(port: u16) -> String {
     format!(
         "services:\n  web:\n    build: .\n    init: true\n    ports: [\"{port}:80\"]\n    volumes: [\"./motd:/www/motd:ro\"]\n    \
          healthcheck: {{test: [CMD, wget, -q, -O, /dev/null, \"http://127.0.0.1/\"], interval: 1s, retries: 10}}\n"
     )
 }
 
-fn dockerfile(text: &str) -> String {
+pub fn dockerfile(text: &str) -> String {
     format!(
         "FROM towline-test/busybox:1\nCOPY page /www/index.html\nRUN echo {text} >>/www/index.html\n\
          CMD [\"httpd\", \"-f\", \"-p\", \"80\", \"-h\", \"/www\"]\n"
@@ -132,11 +132,11 @@ fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
         .collect();
     assert_eq!(commits, [&first, &second, &first]);
     assert_eq!(pipelines[0]["steps"][1]["status"], "skipped");
-    nothing_of_it_stays(&story);
+    nothing_of_it_stays(&story, PASSWORD);
 }
 
 /// Has pushes to a project deployed, and tells of one as a forge does. Returns when it is up.
-fn pushed(story: &Installation, project: &str, target: &str, commit: &str) {
+pub fn pushed(story: &Installation, project: &str, target: &str, commit: &str) {
     let cli = story.cli();
     let on = [
         "pushes", "on", project, "--forge", "gitlab", "--branch", "main",
@@ -180,7 +180,7 @@ fn pushed(story: &Installation, project: &str, target: &str, commit: &str) {
 }
 
 /// Takes a project off the shared engine when the test ends.
-struct Removed<'a>(&'a Installation, &'a str);
+pub struct Removed<'a>(pub &'a Installation, pub &'a str);
 
 impl Drop for Removed<'_> {
     fn drop(&mut self) {
@@ -200,8 +200,8 @@ fn parts(pipeline: &Value) -> Vec<(&str, &str)> {
         .collect()
 }
 
-/// Neither the password nor a clone is left in the agent's folder.
-fn nothing_of_it_stays(story: &Installation) {
+/// Neither the password or key nor a clone is left in the agent's folder.
+pub fn nothing_of_it_stays(story: &Installation, secret: &str) {
     let jobs = story.agent.state_dir().join("jobs");
     let deadline = Instant::now() + DEPLOY_LIMIT;
     loop {
@@ -215,8 +215,8 @@ fn nothing_of_it_stays(story: &Installation) {
     for file in files_below(&story.agent.state_dir()) {
         let content = std::fs::read(&file).unwrap_or_default();
         let found = content
-            .windows(PASSWORD.len())
-            .any(|part| part == PASSWORD.as_bytes());
+            .windows(secret.len())
+            .any(|part| part == secret.as_bytes());
         assert!(!found, "{}", file.display());
     }
 }
@@ -346,7 +346,7 @@ fn leads_out(
             ("deploy", "skipped")
         ]
     );
-    nothing_of_it_stays(story);
+    nothing_of_it_stays(story, PASSWORD);
 }
 
 fn ended(story: &Installation, deployment: &str) -> Value {

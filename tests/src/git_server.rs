@@ -95,6 +95,11 @@ impl Repository {
         &self.url
     }
 
+    /// Where it is on this machine.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// Writes files and commits all there is; gives the commit's name.
     pub fn commit(&self, title: &str, files: &[(&str, &str)]) -> String {
         for (path, content) in files {

@@ -40,4 +40,5 @@ pub mod shared;
 #[path = "../../agent/src/small_disk.rs"]
 pub mod small_disk;
 mod sqlite;
+pub mod ssh_server;
 pub mod story;

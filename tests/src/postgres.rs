@@ -14,7 +14,7 @@ use crate::{
     disk::Disk,
     parts::Parts,
     ports::free_address,
-    process::{Process, guarded, output},
+    process::{Process, give_to, guarded_as, output},
     scratch::Scratch,
     shared::POSTGRES,
 };
@@ -74,16 +74,16 @@ impl Postgres {
     /// Starts one of this test's own: durable as in production (fsync on), on a free port of 127.0.0.1.
     pub fn start() -> Self {
         let scratch = Scratch::new("pg");
-        give_to_server_user(scratch.path());
+        give_to(USER, scratch.path());
         Self::begin(scratch, None, &[])
     }
 
     /// The same, with its data on a disk of `bytes`.
     pub fn start_on_small_disk(bytes: u64, wal: Wal) -> Self {
         let scratch = Scratch::new("pg");
-        give_to_server_user(scratch.path());
+        give_to(USER, scratch.path());
         let disk = Disk::mount(scratch.join("data"), bytes);
-        give_to_server_user(disk.path());
+        give_to(USER, disk.path());
         let beside = scratch.join("wal");
         match wal {
             Wal::Inside => Self::begin(scratch, Some(disk), &[]),
@@ -235,12 +235,6 @@ impl Drop for Database {
     }
 }
 
-fn give_to_server_user(folder: &Path) {
-    let mut chown = Command::new("chown");
-    chown.arg(USER).arg(folder);
-    output(chown);
-}
-
 fn start_server(address: SocketAddr, data: &Path, scratch: &Scratch) -> Process {
     let mut command = as_server_user("postgres");
     command.arg("-D").arg(data).args([
@@ -275,21 +269,6 @@ fn start_server(address: SocketAddr, data: &Path, scratch: &Scratch) -> Process 
     process
 }
 
-/// The outer guard ends with the change of user, so the inner one takes its place.
 fn as_server_user(program: &str) -> Command {
-    let mut command = guarded("/usr/bin/setpriv");
-    command.args([
-        "--reuid",
-        USER,
-        "--regid",
-        USER,
-        "--init-groups",
-        "--pdeathsig",
-        "KILL",
-        "--",
-    ]);
-    command
-        .arg(Parts::locate().postgres(program))
-        .current_dir("/");
-    command
+    guarded_as(USER, Parts::locate().postgres(program))
 }

@@ -165,6 +165,25 @@ pub fn guarded(program: impl AsRef<OsStr>) -> Command {
     command
 }
 
+/// The same as another user, in the root folder. The outer guard ends with the change of user, so an inner one takes its
+/// place.
+pub fn guarded_as(user: &str, program: impl AsRef<OsStr>) -> Command {
+    let mut command = guarded("/usr/bin/setpriv");
+    command
+        .args(["--reuid", user, "--regid", user, "--init-groups"])
+        .args(["--pdeathsig", "KILL", "--"])
+        .arg(program)
+        .current_dir("/");
+    command
+}
+
+/// Gives a file or folder to another user.
+pub fn give_to(user: &str, path: &Path) {
+    let mut chown = Command::new("chown");
+    chown.arg(user).arg(path);
+    output(chown);
+}
+
 /// Runs to its end and returns what it printed; panics with its errors when it fails.
 pub fn output(mut command: Command) -> String {
     let output = command

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Client, More};
@@ -30,6 +31,47 @@ pub struct Source {
     /// The first line of its message.
     #[serde(default)]
     pub title: String,
+    #[serde(flatten)]
+    more: More,
+}
+
+impl Source {
+    /// Whether a deploy key reads it.
+    pub fn is_over_ssh(&self) -> bool {
+        self.url.starts_with("ssh://")
+    }
+}
+
+/// The key by which a repository is read over ssh.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct DeployKey {
+    /// The repository's address.
+    pub url: String,
+    /// What the forge is to be given.
+    pub public_key: String,
+    /// What forges show of it.
+    #[serde(default)]
+    pub fingerprint: String,
+    /// The page at which it is added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_page: Option<String>,
+    /// The keys by which the server is known.
+    #[serde(default)]
+    pub host_keys: Vec<HostKey>,
+    /// Whether those are published, or were shown by the server.
+    #[serde(default)]
+    pub host_keys_from: String,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// A key of a server.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct HostKey {
+    /// Its kind.
+    pub kind: String,
+    /// What its operator can compare.
+    pub fingerprint: String,
     #[serde(flatten)]
     more: More,
 }
@@ -137,6 +179,35 @@ pub async fn forget(client: &Client, project: Uuid) -> Result<(), Failure> {
     client
         .delete(&["projects", &project.to_string(), "source"])
         .await
+}
+
+/// The key by which a project's repository is read over ssh.
+pub async fn key(client: &Client, project: Uuid) -> Result<DeployKey, Failure> {
+    client
+        .get(&["projects", &project.to_string(), "source", "key"], &[])
+        .await
+}
+
+/// Makes a new key; the former one counts no longer.
+pub async fn renew_key(
+    client: &Client,
+    project: Uuid,
+    url: Option<&str>,
+) -> Result<DeployKey, Failure> {
+    let path = ["projects", &project.to_string(), "source", "key"];
+    client.post(&path, &json!({ "url": url })).await
+}
+
+/// Has the server be known by the keys that it shows now.
+pub async fn accept_host_keys(
+    client: &Client,
+    project: Uuid,
+    url: Option<&str>,
+    fingerprint: Option<&str>,
+) -> Result<DeployKey, Failure> {
+    let path = ["projects", &project.to_string(), "source", "host-keys"];
+    let body = json!({ "url": url, "fingerprint": fingerprint });
+    client.post(&path, &body).await
 }
 
 /// The ways of a project's commits, newest first.

@@ -8,7 +8,7 @@ use crate::{
     api::{
         self,
         projects::Project,
-        sources::{self, Login, NewSource, Source as Found},
+        sources::{self, DeployKey, Login, NewSource, Source as Found},
     },
     exit::{Exit, Failure},
     output::{Surface, table::facts},
@@ -25,10 +25,56 @@ pub enum Source {
     },
     /// Set it; it is read at once, and nothing is changed if it cannot be
     Set(Set),
+    /// The key by which it is read over ssh
+    #[command(subcommand)]
+    Key(Key),
+    /// The keys by which its server is known over ssh
+    #[command(subcommand)]
+    HostKey(HostKey),
     /// Forget it: the project consists of its own files alone again
     Forget {
         /// The project's name or id
         project: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// The key by which a repository is read over ssh
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// Show what the forge is to be given, and by what its server is known
+    Show {
+        /// The project's name or id
+        project: String,
+    },
+    /// Make a new one, which counts at once: nothing is read until the forge knows it
+    Rotate {
+        /// The project's name or id
+        project: String,
+        /// The address that it is for, as ssh://git@git.example.org/team/shop.git [default: the project's]
+        #[arg(long)]
+        url: Option<String>,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
+}
+
+/// The keys by which a repository's server is known over ssh
+#[derive(Debug, Subcommand)]
+pub enum HostKey {
+    /// Accept those that the server shows now, in place of the ones that are kept
+    Accept {
+        /// The project's name or id
+        project: String,
+        /// The address of the repository [default: the project's]
+        #[arg(long)]
+        url: Option<String>,
+        /// What one of them must have, as SHA256:… [default: whatever is shown is accepted]
+        #[arg(long)]
+        fingerprint: Option<String>,
         /// Do not ask
         #[arg(long, short)]
         yes: bool,
@@ -40,7 +86,7 @@ pub enum Source {
 pub struct Set {
     /// The project's name or id
     project: String,
-    /// The repository's address, as https://git.example.org/team/shop.git
+    /// The repository's address, as https://git.example.org/team/shop.git, or over ssh git@git.example.org:team/shop.git
     #[arg(required_unless_present = "from")]
     url: Option<String>,
     /// Read it by an integration's token, in place of an address: its name or id, and what the forge calls the repository
@@ -68,11 +114,19 @@ impl Source {
                 let client = session.client()?;
                 let project = api::find::<Project>(&client, &project).await?;
                 let found = sources::show(&client, project.id).await?;
-                session
-                    .output
-                    .result(&found, |surface| details(surface, &found))?;
+                let key = if found.is_over_ssh() {
+                    Some(sources::key(&client, project.id).await?)
+                } else {
+                    None
+                };
+                session.output.result(&found, |surface| {
+                    let key = key.map(|key| format!("\n{}", key_details(surface, &key)));
+                    details(surface, &found) + &key.unwrap_or_default()
+                })?;
             }
             Self::Set(set) => set.run(session).await?,
+            Self::Key(key) => key.run(session).await?,
+            Self::HostKey(key) => key.run(session).await?,
             Self::Forget { project, yes } => {
                 let client = session.client()?;
                 let project = api::find::<Project>(&client, &project).await?;
@@ -86,6 +140,55 @@ impl Source {
             }
         }
         Ok(Exit::Success)
+    }
+}
+
+impl Key {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let client = session.client()?;
+        let shown = match self {
+            Self::Show { project } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                sources::key(&client, project.id).await?
+            }
+            Self::Rotate { project, url, yes } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                let question = format!(
+                    "Replace the deploy key of {:?}? Nothing is read until the forge knows the new one.",
+                    project.name
+                );
+                confirm(yes.into(), &question)?;
+                sources::renew_key(&client, project.id, url.as_deref()).await?
+            }
+        };
+        session
+            .output
+            .result(&shown, |surface| key_details(surface, &shown))
+    }
+}
+
+impl HostKey {
+    async fn run(self, session: &Session) -> Result<(), Failure> {
+        let Self::Accept {
+            project,
+            url,
+            fingerprint,
+            yes,
+        } = self;
+        let client = session.client()?;
+        let project = api::find::<Project>(&client, &project).await?;
+        if fingerprint.is_none() {
+            let question = format!(
+                "Accept whatever host key the repository's server of {:?} shows now?",
+                project.name
+            );
+            confirm(yes.into(), &question)?;
+        }
+        let (url, fingerprint) = (url.as_deref(), fingerprint.as_deref());
+        let accepted = sources::accept_host_keys(&client, project.id, url, fingerprint).await?;
+        session
+            .output
+            .result(&accepted, |surface| key_details(surface, &accepted))
     }
 }
 
@@ -127,6 +230,11 @@ fn details(surface: Surface, source: &Found) -> String {
         "" => otherwise.to_owned(),
         text => text.to_owned(),
     };
+    let nobody = if source.is_over_ssh() {
+        "a deploy key"
+    } else {
+        "anybody"
+    };
     facts(
         surface,
         &[
@@ -143,7 +251,7 @@ fn details(surface: Surface, source: &Found) -> String {
                 "read by",
                 match &source.integration {
                     Some(name) => format!("the integration {name}"),
-                    None => or(source.login.as_deref().unwrap_or_default(), "anybody"),
+                    None => or(source.login.as_deref().unwrap_or_default(), nobody),
                 },
             ),
             (
@@ -151,6 +259,34 @@ fn details(surface: Surface, source: &Found) -> String {
                 format!("{} {}", short(&source.commit_sha), source.title),
             ),
         ],
+    )
+}
+
+fn key_details(surface: Surface, key: &DeployKey) -> String {
+    let page = key.settings_page.as_deref();
+    let page = page.unwrap_or("the repository's settings");
+    let server: Vec<String> = key
+        .host_keys
+        .iter()
+        .map(|key| format!("{} {}", key.kind, key.fingerprint))
+        .collect();
+    let from = match key.host_keys_from.as_str() {
+        "published" => "published by the forge",
+        _ => "shown by the server at the first call; compare them with what its operator says",
+    };
+    let facts = facts(
+        surface,
+        &[
+            ("key for", key.url.clone()),
+            ("fingerprint", key.fingerprint.clone()),
+            ("server", server.join(", ")),
+            ("", from.to_owned()),
+        ],
+    );
+    format!(
+        "{}\n\nAdd this as a read-only deploy key at {page}:\n\n{}\n",
+        facts.trim_end(),
+        key.public_key
     )
 }
 

@@ -216,8 +216,13 @@ impl Egress {
     /// Where a program of this machine may connect to that reads an address by itself: it is to connect nowhere else.
     pub async fn locate(&self, text: &str) -> Result<IpAddr, EgressError> {
         let url = self.check(text)?;
-        let host = url.host_str().unwrap_or_default();
+        self.locate_host(url.host_str().unwrap_or_default()).await
+    }
+
+    /// The same for a host that is spoken to in another way than by addresses of the web.
+    pub async fn locate_host(&self, host: &str) -> Result<IpAddr, EgressError> {
         if let Some(address) = literal(host) {
+            judge::judge(&self.policy.allow, address).map_err(EgressError::Refused)?;
             return Ok(address);
         }
         let found = resolve::allowed(&self.policy.allow, host);

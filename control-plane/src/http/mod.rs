@@ -12,6 +12,7 @@ mod auth;
 mod billing;
 mod containers;
 mod cookie;
+mod deploy_keys;
 mod deployment_log;
 mod deployments;
 mod enrolment;

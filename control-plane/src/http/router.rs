@@ -13,9 +13,9 @@ use super::problem::{Kind, Problem};
 use super::rule::Rule;
 use super::state::Api;
 use super::{
-    activity, agents, api_keys, audit, auth, billing, containers, deployment_log, deployments,
-    enrolment, enrolment_tokens, file, files, generation, health, identities, installation,
-    integrations, invitations, linger, me, members, metrics, notification_channels,
+    activity, agents, api_keys, audit, auth, billing, containers, deploy_keys, deployment_log,
+    deployments, enrolment, enrolment_tokens, file, files, generation, health, identities,
+    installation, integrations, invitations, linger, me, members, metrics, notification_channels,
     notification_rules, notifications, openapi, password_resets, plans, plugins, previews,
     project_members, projects, pushes, reference, releases, request, secrets, sessions, setup,
     sign_in_providers, sign_up, source, subscriptions, targets, teams, templates, totp, usage,
@@ -318,6 +318,8 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         .routes(file)
         .routes(routes!(projects::show, projects::delete))
         .routes(routes!(source::show, source::set, source::forget))
+        .routes(routes!(deploy_keys::show, deploy_keys::renew))
+        .routes(routes!(deploy_keys::accept_host_keys))
         .routes(routes!(generation::generate))
         .routes(files);
     let secret =

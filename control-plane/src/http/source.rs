@@ -19,7 +19,8 @@ use crate::store::{Listed, Pipeline, ProjectSource, Tenant};
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SetSource {
-    /// Its address over https, without a user or password; or an integration and a repository.
+    /// Its address: over https without a user or password, or over ssh, where it is read by a deploy key that is made for it; or an
+    /// integration and a repository.
     #[schema(example = "https://git.example.org/team/shop.git")]
     url: Option<String>,
     /// The integration by whose token it is read.
@@ -34,7 +35,7 @@ pub struct SetSource {
     /// Where in the repository the project is; all of it, when left out.
     #[schema(example = "apps/web")]
     folder: Option<String>,
-    /// By what it is read, when it is private.
+    /// By what it is read over https, when it is private.
     login: Option<SourceLogin>,
 }
 
@@ -65,7 +66,8 @@ pub async fn show(
     })
 }
 
-/// Has a project come from a Git repository. It is read at once, and nothing is changed if it cannot be.
+/// Has a project come from a Git repository. It is read at once, and nothing is changed if it cannot be. Over ssh the
+/// first try makes a deploy key: add it at the forge, then try again.
 #[utoipa::path(put, path = "/projects/{id}/source", tag = "projects", operation_id = "set_source", request_body = SetSource,
     params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = ProjectSource)))]
 pub async fn set(

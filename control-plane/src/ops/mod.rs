@@ -3,6 +3,7 @@
 mod by_provider;
 mod cancel;
 mod deploy;
+mod deploy_key;
 mod enroll;
 mod error;
 mod generate;
@@ -34,6 +35,7 @@ pub use by_provider::{
 };
 pub use cancel::cancel;
 pub use deploy::{NewDeployment, deploy};
+pub use deploy_key::{accept_host_keys, renew_deploy_key};
 pub use enroll::enroll;
 pub use error::OpsError;
 pub use generate::{Conflicts, GeneratedFile, Generation, GenerationWish, generate};

@@ -3,23 +3,23 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use towline_shared::git::{GitAddress, Kind, Reference};
+use towline_shared::git::{Complaint, GitAddress, Kind, Reference, Scheme};
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{GitSource, ProjectFile, Submodules};
 use zeroize::Zeroizing;
 
-use super::OpsError;
 use super::submit::Commit;
+use super::{OpsError, deploy_key};
 use crate::domain::repository::{self, check_folder, check_login};
 use crate::egress::Egress;
-use crate::repository::{Limits, Login, Repositories, RepositoryError, Snapshot};
+use crate::repository::{Access, Limits, Login, Repositories, RepositoryError, Snapshot};
 use crate::store::releases::Release;
 use crate::store::{
     NewSource, Project, ProjectSource, SourceIntegration, Store, StoreError, Tenant,
 };
 
 /// What a person waits for is answered within a minute.
-const LIMITS: Limits = Limits {
+pub(super) const LIMITS: Limits = Limits {
     time: Duration::from_secs(45),
     disk: 512 * 1024 * 1024,
     entries: 50_000,
@@ -84,13 +84,14 @@ pub async fn set_source(
     if let Some((user, password)) = &wanted.login {
         check_login(user, password).map_err(StoreError::from)?;
     }
-    let read = read(
-        egress,
-        &address,
-        wanted.login.as_ref(),
-        &reference,
-        &wanted.folder,
-    );
+    let access = match (address.scheme(), &wanted.login) {
+        (Scheme::Ssh, Some(_)) => return Err(no_login()),
+        (Scheme::Ssh, None) => {
+            deploy_key::ensure(store, egress, tenant, &project, &address).await?
+        }
+        (Scheme::Https | Scheme::Http, login) => of_login(login.clone()),
+    };
+    let read = read(egress, &address, &access, &reference, &wanted.folder);
     let snapshot = read.await?;
     let new = NewSource {
         url: address.to_string(),
@@ -124,7 +125,7 @@ pub(super) async fn look(
         At::Commit(_) => at,
     };
     let from = Place {
-        login: store.source_login(tenant, project.id).await?,
+        access: access(store, tenant, project, &source.url).await?,
         url: source.url,
         folder: source.folder,
     };
@@ -144,25 +145,47 @@ pub(super) async fn again(
         return Ok(None);
     };
     let present = store.source(tenant, project.id).await?;
-    let login = if present.is_some_and(|present| present.url == source.url) {
-        store.source_login(tenant, project.id).await?
+    let access = if present.is_some_and(|present| present.url == source.url) {
+        access(store, tenant, project, &source.url).await?
+    } else if address(&source.url)?.scheme() == Scheme::Ssh {
+        return Err(deploy_key::no_key(&source.url));
     } else {
-        None
+        Access::Public
     };
     let from = Place {
         url: source.url.clone(),
         folder: source.folder.clone(),
-        login,
+        access,
     };
     let at = At::Commit(&source.commit);
     from.look(egress, &release.files, at).await.map(Some)
+}
+
+/// By what the repository that a project comes from is read.
+async fn access(
+    store: &Store,
+    tenant: &Tenant,
+    project: &Project,
+    url: &str,
+) -> Result<Access, OpsError> {
+    if address(url)?.scheme() == Scheme::Ssh {
+        return deploy_key::of(store, tenant, project.id, url).await;
+    }
+    Ok(of_login(store.source_login(tenant, project.id).await?))
+}
+
+fn of_login(login: Option<(String, Zeroizing<String>)>) -> Access {
+    match login {
+        None => Access::Public,
+        Some((user, password)) => Access::Login(Login { user, password }),
+    }
 }
 
 /// Where a project is in which repository, and by what that is read.
 struct Place {
     url: String,
     folder: String,
-    login: Option<(String, Zeroizing<String>)>,
+    access: Access,
 }
 
 impl Place {
@@ -173,16 +196,21 @@ impl Place {
         at: At<'_>,
     ) -> Result<Sourced, OpsError> {
         let (address, what) = (address(&self.url)?, reference(at)?);
-        let read = read(egress, &address, self.login.as_ref(), &what, &self.folder);
+        let read = read(egress, &address, &self.access, &what, &self.folder);
         let snapshot = read.await?;
         let view = view(&snapshot, own);
+        let (user, host_keys) = match self.access {
+            Access::Public => (String::new(), Vec::new()),
+            Access::Login(login) => (login.user, Vec::new()),
+            Access::Key(key) => (String::new(), key.host_keys),
+        };
         let git = GitSource {
             url: self.url,
-            user: self.login.map(|(user, _)| user).unwrap_or_default(),
+            user,
             commit: snapshot.commit,
             folder: self.folder,
             submodules: Submodules::Leave,
-            host_keys: Vec::new(),
+            host_keys,
         };
         let branch = match at {
             At::Branch(branch) => branch.map(str::to_owned),
@@ -200,17 +228,13 @@ impl Place {
 async fn read(
     egress: &Egress,
     address: &GitAddress,
-    login: Option<&(String, Zeroizing<String>)>,
+    access: &Access,
     what: &Reference,
     folder: &str,
 ) -> Result<Snapshot, OpsError> {
-    let login = login.map(|(user, password)| Login {
-        user: user.clone(),
-        password: password.clone(),
-    });
     let repositories = Repositories::new(egress.clone(), LIMITS);
-    let read = repositories.read(address, login.as_ref(), what, folder);
-    read.await.map_err(|error| unread(&error))
+    let read = repositories.read(address, access, what, folder).await;
+    read.map_err(|error| unread(&error, access, &address.to_string()))
 }
 
 fn view(snapshot: &Snapshot, own: &[ProjectFile]) -> Vec<ProjectFile> {
@@ -237,7 +261,7 @@ fn view(snapshot: &Snapshot, own: &[ProjectFile]) -> Vec<ProjectFile> {
     own.iter().chain(read).cloned().chain(named).collect()
 }
 
-fn address(url: &str) -> Result<GitAddress, OpsError> {
+pub(super) fn address(url: &str) -> Result<GitAddress, OpsError> {
     url.parse()
         .map_err(|error: towline_shared::git::AddressError| {
             StoreError::from(repository::invalid("url", error.to_string())).into()
@@ -265,19 +289,32 @@ fn no_source(project: &Project) -> OpsError {
     }
 }
 
-fn unread(error: &RepositoryError) -> OpsError {
+fn no_login() -> OpsError {
+    OpsError::Refused {
+        message: "over ssh a repository is read by a key that Towline makes, and by no password"
+            .to_owned(),
+        remedy: "leave the login away, or give the address over https".to_owned(),
+        field: Some("login"),
+    }
+}
+
+pub(super) fn unread(error: &RepositoryError, access: &Access, url: &str) -> OpsError {
     let field = match error {
         RepositoryError::NoFolder(_) => "folder",
-        RepositoryError::Git(towline_shared::git::Complaint::NoReference) => "branch",
+        RepositoryError::Git(Complaint::NoReference) => "branch",
         _ => "url",
     };
     let message = error.to_string();
     if error.may_pass() {
         return OpsError::Unread { message, field };
     }
+    let remedy = match (error, access) {
+        (RepositoryError::Git(Complaint::Key), Access::Key(key)) => deploy_key::remedy(key, url),
+        _ => UNREAD.to_owned(),
+    };
     OpsError::Refused {
         message,
-        remedy: UNREAD.to_owned(),
+        remedy,
         field: Some(field),
     }
 }

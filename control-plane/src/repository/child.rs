@@ -24,21 +24,30 @@ const MAX_PRINTED: u64 = 32 * 1024 * 1024;
 /// The most bytes of complaints that are read.
 const MAX_COMPLAINT: u64 = 64 * 1024;
 
-/// Git in one folder.
+/// Git in one folder, or what finds out for it whom it may speak to.
 pub(super) struct Git {
+    pub program: &'static str,
     pub folder: PathBuf,
     pub ends: Instant,
     pub limits: Limits,
 }
 
-/// A folder for git alone; it goes when it is dropped.
-pub(super) fn own_folder(parent: &Path) -> io::Result<TempDir> {
+/// A folder for git alone; it goes when it is dropped. What it begins with is there before it is given away.
+pub(super) fn own_folder(
+    parent: &Path,
+    fill: impl FnOnce(&Path) -> io::Result<Vec<PathBuf>>,
+) -> io::Result<TempDir> {
     let folder = tempfile::Builder::new()
         .prefix("towline-repository-")
         .tempdir_in(parent)?;
+    let mut filled = fill(folder.path())?;
+    filled.push(folder.path().to_path_buf());
     if is_root() {
         let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-        rustix::fs::chown(folder.path(), Some(user), Some(group))?;
+        // The folder comes last, and what is in a folder before that: until then nobody else reaches any of it.
+        for path in filled.iter().rev().skip(1).chain(filled.last()) {
+            rustix::fs::chown(path, Some(user), Some(group))?;
+        }
     }
     Ok(folder)
 }
@@ -76,7 +85,7 @@ impl Git {
         arguments: &[String],
         environment: &[(String, String)],
     ) -> Result<Child, RepositoryError> {
-        let mut command = Command::new("git");
+        let mut command = Command::new(self.program);
         command
             .args(arguments)
             .env_clear()
@@ -91,7 +100,10 @@ impl Git {
         if is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
-        command.spawn().map_err(|error| no_git(&error))
+        command.spawn().map_err(|error| match self.program {
+            "git" => no_git(&error),
+            program => RepositoryError::NoSsh(program, error.to_string()),
+        })
     }
 
     /// Returns when a limit is passed, and never otherwise.

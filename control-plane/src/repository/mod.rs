@@ -6,16 +6,19 @@
 //! connects to that very address.
 
 mod child;
+mod host_keys;
 mod tree;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use tempfile::TempDir;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio::time::Instant;
-use towline_shared::git::{self, Complaint, Credential, Entry, GitAddress, Reach, Reference};
+use towline_shared::git::{
+    self, Complaint, Credential, Entry, GitAddress, Reach, Reference, Scheme,
+};
 use towline_shared::spec::ProjectFile;
 use zeroize::Zeroizing;
 
@@ -70,6 +73,34 @@ impl std::fmt::Debug for Login {
     }
 }
 
+/// The key by which a repository is read over ssh, and those by which its server is known. Debugging shows none.
+#[derive(Clone)]
+pub struct SshKey {
+    /// As forges take it.
+    pub public: String,
+    /// As ssh takes it.
+    pub private: Zeroizing<String>,
+    /// Lines of a `known_hosts` file.
+    pub host_keys: Vec<String>,
+}
+
+impl std::fmt::Debug for SshKey {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("SshKey(redacted)")
+    }
+}
+
+/// By what a repository is read.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Nothing: it is public.
+    Public,
+    /// A user and a password.
+    Login(Login),
+    /// A key, over ssh.
+    Key(SshKey),
+}
+
 /// A commit, and what of it was read.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
@@ -112,6 +143,12 @@ pub enum RepositoryError {
     /// This machine cannot.
     #[error("git does not run on the control plane's machine: {0}; install git there")]
     NoGit(String),
+    /// Neither over ssh.
+    #[error("{0} does not run on the control plane's machine: {1}; install openssh-client there")]
+    NoSsh(&'static str, String),
+    /// Nobody answers as ssh does.
+    #[error("the server {0} shows no host key; check the address and its port")]
+    NoHostKey(String),
 }
 
 impl RepositoryError {
@@ -130,8 +167,12 @@ impl RepositoryError {
                 error,
                 EgressError::TimedOut(_) | EgressError::Connect(_) | EgressError::Broken(_)
             ),
-            Self::TimedOut(_) | Self::Busy => true,
-            Self::TooLarge(_) | Self::TooMany(_) | Self::NoFolder(_) | Self::NoGit(_) => false,
+            Self::TimedOut(_) | Self::Busy | Self::NoHostKey(_) => true,
+            Self::TooLarge(_)
+            | Self::TooMany(_)
+            | Self::NoFolder(_)
+            | Self::NoGit(_)
+            | Self::NoSsh(..) => false,
         }
     }
 }
@@ -150,20 +191,26 @@ impl Repositories {
     pub async fn read(
         &self,
         address: &GitAddress,
-        login: Option<&Login>,
+        access: &Access,
         what: &Reference,
         folder: &str,
     ) -> Result<Snapshot, RepositoryError> {
         let began = Instant::now();
-        let turn = tokio::time::timeout_at(began + self.limits.time, AT_ONCE.acquire()).await;
-        let _turn = turn.map_err(|_| RepositoryError::Busy)?;
-        let pinned = self.egress.locate(&address.to_string()).await?;
-        let home = self.scratch().await?;
+        let _turn = self.turn(began).await?;
+        let pinned = match address.scheme() {
+            Scheme::Ssh => self.egress.locate_host(address.bare_host()).await?,
+            Scheme::Https | Scheme::Http => self.egress.locate(&address.to_string()).await?,
+        };
+        let home = match access {
+            Access::Key(key) => self.scratch(Some((address, pinned, key))).await?,
+            Access::Public | Access::Login(_) => self.scratch(None).await?,
+        };
         let repository = Repository {
             address,
-            login,
+            access,
             pinned,
             git: Git {
+                program: "git",
                 folder: home.path().to_path_buf(),
                 ends: began + self.limits.time,
                 limits: self.limits,
@@ -178,9 +225,34 @@ impl Repositories {
         read
     }
 
-    async fn scratch(&self) -> Result<TempDir, RepositoryError> {
+    async fn turn(&self, began: Instant) -> Result<SemaphorePermit<'static>, RepositoryError> {
+        let turn = tokio::time::timeout_at(began + self.limits.time, AT_ONCE.acquire()).await;
+        match turn {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(RepositoryError::Busy),
+        }
+    }
+
+    /// A folder for git, with what it needs to speak ssh by a key.
+    async fn scratch(
+        &self,
+        way: Option<(&GitAddress, IpAddr, &SshKey)>,
+    ) -> Result<TempDir, RepositoryError> {
         let parent = self.scratch.clone();
-        let made = tokio::task::spawn_blocking(move || child::own_folder(&parent)).await;
+        let way = way.map(|(address, pinned, key)| (address.clone(), pinned, key.clone()));
+        let fill = move |home: &Path| match &way {
+            None => Ok(Vec::new()),
+            Some((address, pinned, key)) => {
+                let reach = Reach {
+                    address,
+                    credential: Credential::Key,
+                    pinned: Some(*pinned),
+                    home: &home.to_string_lossy(),
+                };
+                git::ssh::write(reach, &key.private, &key.host_keys)
+            }
+        };
+        let made = tokio::task::spawn_blocking(move || child::own_folder(&parent, fill)).await;
         let cannot = |error: String| RepositoryError::NoGit(error);
         made.map_err(|error| cannot(error.to_string()))?
             .map_err(|error| cannot(error.to_string()))
@@ -190,7 +262,7 @@ impl Repositories {
 /// One repository while it is read.
 struct Repository<'a> {
     address: &'a GitAddress,
-    login: Option<&'a Login>,
+    access: &'a Access,
     pinned: IpAddr,
     git: Git,
 }
@@ -265,12 +337,13 @@ impl Repository<'_> {
     }
 
     fn environment(&self) -> Vec<(String, String)> {
-        let credential = match self.login {
-            None => Credential::None,
-            Some(login) => Credential::Basic {
+        let credential = match self.access {
+            Access::Public => Credential::None,
+            Access::Login(login) => Credential::Basic {
                 user: &login.user,
                 password: &login.password,
             },
+            Access::Key(_) => Credential::Key,
         };
         git::environment(Reach {
             address: self.address,

@@ -83,6 +83,8 @@ pub enum Resource {
     Agent,
     /// An API key.
     ApiKey,
+    /// A key by which a repository is read.
+    DeployKey,
     /// A deployment.
     Deployment,
     /// An enrolment token.
@@ -145,6 +147,7 @@ impl fmt::Display for Resource {
             Self::File => "file",
             Self::Agent => "agent",
             Self::ApiKey => "API key",
+            Self::DeployKey => "deploy key",
             Self::Deployment => "deployment",
             Self::EnrolmentToken => "enrolment token",
             Self::Notification => "notification",

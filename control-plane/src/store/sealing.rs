@@ -99,10 +99,11 @@ macro_rules! sealed_column {
 /// All columns with sealed values. What is not in this list is lost when the master key is
 /// exchanged; a test looks for columns that were forgotten. Values that move from one column to
 /// another move down the list.
-pub(crate) static SEALED: [SealedColumn; 13] = [
+pub(crate) static SEALED: [SealedColumn; 14] = [
     sealed_column!("installation"."key_check" at "installation", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("authorities"."key_encrypted" at "authorities", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("custom_plugins"."secret" at "custom_plugins", "id", "CAST(1 AS BIGINT)"),
+    sealed_column!("deploy_keys"."private_key_encrypted" at "deploy_keys", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("deployment_targets"."auth" at "deployment_targets", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("github_integrations"."access_token" at "github_integrations", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("notification_channels"."settings_encrypted" at "notification_channels", "id", "CAST(1 AS BIGINT)"),

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::db::{Conn, Tx, execute, local_now, optional};
 use super::integrations::{TokenRow, token_columns};
-use super::{Resource, Result, Store, StoreError, Tenant, audit, projects};
+use super::{Resource, Result, Store, StoreError, Tenant, audit, deploy_keys, projects};
 use crate::domain::integration::RepositoryPath;
 use crate::vault::Place;
 
@@ -123,6 +123,7 @@ impl Store {
         if let Some(one) = integration {
             hold_integration(&mut tx, tenant, one.id).await?;
         }
+        deploy_keys::forget(&mut tx, project, Some(&new.url)).await?;
         let (login, sealed) = match &new.login {
             None => (integration.map(|one| one.git_user), None),
             Some((user, password)) => {
@@ -167,13 +168,14 @@ impl Store {
         set.ok_or(StoreError::NotFound(Resource::Project))
     }
 
-    /// Forgets where a project comes from; its own files stay, and are all of it from now on.
+    /// Forgets where a project comes from, and its keys; its own files stay, and are all of it from now on.
     pub async fn forget_source(&self, tenant: &Tenant, project: ProjectId) -> Result<()> {
         let mut tx = self.main().begin().await?;
         projects::lock(&mut tx, tenant, project).await?;
         let now = local_now();
         let sql = "DELETE FROM project_sources WHERE project_id = $1";
-        if execute!(tx.conn(), sql, project.uuid())? == 0 {
+        let sources = execute!(tx.conn(), sql, project.uuid())?;
+        if deploy_keys::forget(&mut tx, project, None).await? + sources == 0 {
             return tx.roll_back().await;
         }
         execute!(
@@ -244,29 +246,36 @@ impl Store {
              WHERE j.id = $1 AND r.source_url = s.url AND s.password_encrypted IS NOT NULL",
             job.uuid()
         )?;
-        let password = if let Some(row) = row {
-            drop(reader);
-            Some(self.open_password(&row).await?)
-        } else {
-            let token = optional!(
-                reader.conn(),
-                TokenRow,
-                by_integration!(
-                    "JOIN deployments d ON d.project_id = s.project_id JOIN jobs j ON j.deployment_id = d.id
-                     JOIN releases r ON r.id = d.release_id WHERE j.id = $1 AND r.source_url = s.url"
-                ),
-                job.uuid()
-            )?;
-            drop(reader);
-            match token {
-                None => None,
-                Some(token) => Some(self.open_token(&token).await?.token),
-            }
+        drop(reader);
+        let mut value = match row {
+            Some(row) => Some(self.open_password(&row).await?),
+            None => self.token_of_job(job).await?,
         };
-        Ok(password.map(|password| Secret {
+        if value.is_none() {
+            value = self.key_of_job(job).await?;
+        }
+        Ok(value.map(|value| Secret {
             name: SOURCE_PASSWORD.to_owned(),
-            value: password.as_str().to_owned(),
+            value: value.as_str().to_owned(),
         }))
+    }
+
+    async fn token_of_job(&self, job: JobId) -> Result<Option<Zeroizing<String>>> {
+        let mut reader = self.main().read().await?;
+        let token = optional!(
+            reader.conn(),
+            TokenRow,
+            by_integration!(
+                "JOIN deployments d ON d.project_id = s.project_id JOIN jobs j ON j.deployment_id = d.id
+                 JOIN releases r ON r.id = d.release_id WHERE j.id = $1 AND r.source_url = s.url"
+            ),
+            job.uuid()
+        )?;
+        drop(reader);
+        match token {
+            None => Ok(None),
+            Some(token) => Ok(Some(self.open_token(&token).await?.token)),
+        }
     }
 
     async fn open_password(&self, row: &PasswordRow) -> Result<Zeroizing<String>> {

@@ -143,6 +143,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/json",
             br#"{"url":"https://10.0.0.1/shop.git"}"#.to_vec(),
         ),
+        "/api/v1/projects/{id}/source/key" | "/api/v1/projects/{id}/source/host-keys" => (
+            "application/json",
+            br#"{"url":"ssh://git@10.0.0.1/shop.git"}"#.to_vec(),
+        ),
         "/api/v1/projects/{id}/push-hook" => (
             "application/json",
             br#"{"forge":"github","targets":["web-1"]}"#.to_vec(),
@@ -260,9 +264,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .await
         .expect(201);
     let (plugin, run) = plugin_and_run(&ada).await;
-    let forge = FakeForge::start().await;
-    let wish = json!({"name": "hub", "forge": "github", "url": forge.url(), "token": TOKEN});
-    let integration = id_of(&ada.post("/api/v1/integrations", &wish).await.expect(201));
+    let integration = integration_of(&ada).await;
     let told = ada.get("/api/v1/notifications").await.expect(200);
     let mut seen = 0;
     for route in routes(&world)
@@ -322,6 +324,12 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         let listed = bob.get(&format!("/api/v1/{list}")).await.expect(200);
         assert_eq!(listed["items"], json!([]), "{list}");
     }
+}
+
+async fn integration_of(ada: &Somebody<'_>) -> String {
+    let forge = FakeForge::start().await;
+    let wish = json!({"name": "hub", "forge": "github", "url": forge.url(), "token": TOKEN});
+    id_of(&ada.post("/api/v1/integrations", &wish).await.expect(201))
 }
 
 async fn webhook_and_delivery(ada: &Somebody<'_>, project: &str) -> (String, String) {

@@ -214,7 +214,7 @@ fn github(forge: &FakeForge, path: &str, second: bool, asked: &Asked) -> Respons
     let url = forge.url();
     let repository = |name: &str, private: bool| {
         json!({
-            "id": 1296269, "node_id": "MDEwOlJlcG9zaXRvcnkxMjk2MjY5", "name": name.split('/').nth(1).unwrap(), "full_name": name,
+            "id": 1_296_269, "node_id": "MDEwOlJlcG9zaXRvcnkxMjk2MjY5", "name": name.split('/').nth(1).unwrap(), "full_name": name,
             "private": private, "html_url": format!("{url}/{name}"), "description": null, "fork": false,
             "url": format!("{url}/api/v3/repos/{name}"), "clone_url": "https://evil.example.org/taken.git",
             "default_branch": "main", "visibility": if private { "private" } else { "public" }, "an_unknown_field": {"a": [1]},

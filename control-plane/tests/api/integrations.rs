@@ -12,6 +12,7 @@ use crate::world::{COMPOSE, Somebody, World};
 
 on_both!(
     an_account_is_connected_and_what_it_reaches_is_listed,
+    what_cannot_be_connected_is_refused,
     what_forges_refuse_is_told_and_the_token_goes_nowhere_else,
     a_project_comes_from_an_integration_and_its_forge_is_told,
     hooks_are_installed_and_taken_away,
@@ -108,10 +109,9 @@ async fn an_account_is_connected_and_what_it_reaches_is_listed() {
     ada.get(&other).await.expect(404);
 }
 
-async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
+async fn what_cannot_be_connected_is_refused() {
     let world = World::open().await;
     let (ada, forge) = (world.first().await, FakeForge::start().await);
-    let (elsewhere, elsewhere_url) = Receiver::start(&[]).await;
     let integrations = "/api/v1/integrations";
     let with = |field: &str, value: Value| {
         let mut wish = connect(&forge, "github");
@@ -160,7 +160,12 @@ async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
     }
     forge.scopes("repo, api, repository");
     assert_eq!(ada.get(integrations).await.expect(200)["items"], json!([]));
+}
 
+async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
+    let world = World::open().await;
+    let (ada, forge) = (world.first().await, FakeForge::start().await);
+    let (elsewhere, elsewhere_url) = Receiver::start(&[]).await;
     let instead = |status, headers: &[(&'static str, &str)], body: &str| Instead {
         status,
         headers: headers
@@ -275,16 +280,7 @@ async fn sourced(
     (project, commit)
 }
 
-async fn a_project_comes_from_an_integration_and_its_forge_is_told() {
-    let world = World::open().await;
-    let (ada, forge, git) = (
-        world.first().await,
-        FakeForge::start().await,
-        GitServer::start(),
-    );
-    let _host = Host::connect(&ada, &world, "web-1").await;
-    let integration = connected(&ada, &forge, "github").await;
-    let (project, commit) = sourced(&ada, &forge, &git, &integration).await;
+async fn refuses_wrong_sources(ada: &Somebody<'_>, project: &str, integration: &str) {
     let id = integration.rsplit('/').next().unwrap();
     for (wish, status) in [
         (json!({"integration": id, "repository": "ada"}), 422),
@@ -299,9 +295,9 @@ async fn a_project_comes_from_an_integration_and_its_forge_is_told() {
             404,
         ),
     ] {
-        ada.put(&source(&project), &wish).await.expect(status);
+        ada.put(&source(project), &wish).await.expect(status);
     }
-    let in_use = ada.delete(&integration).await.expect(409);
+    let in_use = ada.delete(integration).await.expect(409);
     assert!(
         in_use["detail"]
             .as_str()
@@ -309,7 +305,19 @@ async fn a_project_comes_from_an_integration_and_its_forge_is_told() {
             .contains("projects come from it"),
         "{in_use}"
     );
+}
 
+async fn a_project_comes_from_an_integration_and_its_forge_is_told() {
+    let world = World::open().await;
+    let (ada, forge, git) = (
+        world.first().await,
+        FakeForge::start().await,
+        GitServer::start(),
+    );
+    let _host = Host::connect(&ada, &world, "web-1").await;
+    let integration = connected(&ada, &forge, "github").await;
+    let (project, commit) = sourced(&ada, &forge, &git, &integration).await;
+    refuses_wrong_sources(&ada, &project, &integration).await;
     let deployments = format!("/api/v1/projects/{project}/deployments");
     let statuses = format!("{integration}/statuses");
     let deploy = async |cancelled: usize| {

@@ -15,6 +15,7 @@ on_both!(
     a_commit_is_on_its_way_until_it_is_cancelled,
     what_a_repository_lacks_is_generated_and_nothing_is_overwritten,
     what_was_edited_stays_when_it_is_generated_anew,
+    a_deploy_key_is_made_shown_and_replaced,
 );
 
 fn source(project: &str) -> String {
@@ -69,6 +70,77 @@ async fn a_project_comes_from_a_repository_and_no_longer() {
     }
     assert_eq!(ada.delete(&source(&project)).await.status.as_u16(), 204);
     ada.get(&source(&project)).await.expect(404);
+}
+
+async fn a_deploy_key_is_made_shown_and_replaced() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let project = ada.project("shop", &[]).await;
+    let key = format!("{}/key", source(&project));
+    let host_keys = format!("{}/host-keys", source(&project));
+    ada.get(&key).await.expect(404);
+    // Its server's keys are published: nobody is called.
+    let url = json!({"url": "git@github.com:team/shop.git"});
+    let made = ada.post(&key, &url).await.expect(200);
+    assert_eq!(made["url"], "ssh://git@github.com/team/shop.git");
+    assert_eq!(made["host_keys_from"], "published");
+    let page = "https://github.com/team/shop/settings/keys";
+    assert_eq!(made["settings_page"], page);
+    let public = made["public_key"].as_str().unwrap();
+    assert!(public.starts_with("ssh-ed25519 AAAA") && public.ends_with(" towline-shop"));
+    assert_eq!(ada.get(&key).await.expect(200), made);
+    let accepted = ada.post(&host_keys, &url).await.expect(200);
+    assert_eq!(accepted, made);
+    let renewed = ada.post(&key, &url).await.expect(200);
+    assert_ne!(renewed["public_key"], made["public_key"]);
+    assert_ne!(renewed["fingerprint"], made["fingerprint"]);
+    let audit = ada.get("/api/v1/audit?limit=20").await;
+    for words in ["make_deploy_key", "renew_deploy_key", "accept_host_keys"] {
+        assert!(audit.text().contains(words), "{words}: {audit:?}");
+    }
+    for shown in [ada.get(&key).await.text(), audit.text()] {
+        assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+    }
+
+    let login = json!({"user": "git", "password": "x"});
+    let over_ssh = "ssh://git@127.0.0.1:1/x";
+    let table = [
+        (&key, json!({}), "no repository"),
+        (
+            &key,
+            json!({"url": "https://git.example.org/x"}),
+            "over ssh",
+        ),
+        (&key, json!({"url": "ssh://-oProxyCommand=id/x"}), "url"),
+        (
+            &key,
+            json!({"url": "ssh://git@10.0.0.1/x"}),
+            "may not be called",
+        ),
+        (&key, json!({"url": over_ssh}), "no host key"),
+        (&key, json!({"user": "x"}), "user"),
+        (&host_keys, json!({"url": over_ssh}), "no deploy key"),
+        (
+            &host_keys,
+            json!({"url": url["url"], "fingerprint": "SHA256:x"}),
+            "fingerprint",
+        ),
+        (&host_keys, json!({"key": "x"}), "key"),
+    ];
+    for (path, body, says) in table {
+        let answer = ada.post(path, &body).await;
+        assert!(answer.status.is_client_error(), "{body}: {answer:?}");
+        assert!(answer.text().contains(says), "{body}: {answer:?}");
+    }
+    let with_login = json!({"url": over_ssh, "login": login});
+    let refused = ada.put(&source(&project), &with_login).await;
+    assert!(
+        refused.text().contains("leave the login away"),
+        "{refused:?}"
+    );
+    assert_eq!(ada.get(&key).await.expect(200), renewed);
+    assert_eq!(ada.delete(&source(&project)).await.status.as_u16(), 204);
+    ada.get(&key).await.expect(404);
 }
 
 async fn a_commit_is_on_its_way_until_it_is_cancelled() {

@@ -330,7 +330,7 @@ async fn a_forge_that_asks_to_wait_is_waited_for(world: &World) {
     let project = world.project("shop").await;
     of_commit(world, &project, &host, Some(&hub)).await;
     let due = claim(world).await.unwrap();
-    let wait = Duration::from_secs(3000);
+    let wait = Duration::from_mins(50);
     assert!(ended(world, &due, Verdict::Again, Some(wait)).await);
     let waits = list(world, &hub).await.remove(0);
     assert_eq!(waits.state, "waiting");
@@ -339,7 +339,7 @@ async fn a_forge_that_asks_to_wait_is_waited_for(world: &World) {
     // Longer than it is tried at all is no reason to try it sooner or later than planned.
     later(world).await;
     let due = claim(world).await.unwrap();
-    let day = Duration::from_secs(2 * 24 * 3600);
+    let day = Duration::from_hours(48);
     assert!(ended(world, &due, Verdict::Again, Some(day)).await);
     let waits = list(world, &hub).await.remove(0);
     assert!(waits.next_attempt_at.unwrap() - Utc::now() < TimeDelta::minutes(5));

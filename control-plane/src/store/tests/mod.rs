@@ -22,6 +22,7 @@ mod backup;
 mod billing;
 mod builds_elsewhere;
 mod claims;
+mod deploy_keys;
 mod deployments;
 mod enrolment;
 pub(crate) mod explain;

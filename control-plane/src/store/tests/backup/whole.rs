@@ -18,7 +18,9 @@ use crate::store::password_resets::Maker;
 use crate::store::tests::integrations::connected;
 use crate::store::tests::sessions::{asker, begin};
 use crate::store::tests::world::{World, finished, on_both, succeeded, vault};
-use crate::store::{NewPlugin, NewSource, NewTemplate, NewWebhook, WebhookAddress};
+use crate::store::{
+    Former, NewDeployKey, NewPlugin, NewSource, NewTemplate, NewWebhook, WebhookAddress,
+};
 
 on_both!(
     all_rows_come_back_into_either_database,
@@ -61,6 +63,14 @@ async fn fill(world: &World) {
     };
     let sourced = world.project("sourced").await;
     store.set_source(tenant, sourced.id, new).await.unwrap();
+    let key = NewDeployKey {
+        url: "ssh://git@example.org/shop.git".to_owned(),
+        public_key: "ssh-ed25519 AAAA towline-sourced".to_owned(),
+        private_key: "a private key".to_owned().into(),
+        host_keys: vec!["example.org ssh-ed25519 AAAA".to_owned()],
+    };
+    let kept = store.keep_deploy_key(tenant, sourced.id, key, Former::Kept);
+    kept.await.unwrap();
     crate::store::tests::pushes::told(world, sourced.id, &["shop"]).await;
     let new = NewPlugin {
         name: "gate".to_owned(),
@@ -139,9 +149,9 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     assert_eq!(backup.digest().unwrap(), made.written);
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
-    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the second factor, and what a
-    // source is read by and its pushes are signed with.
-    assert_eq!(checked.sealed, 10);
+    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the second factor, and by
+    // what sources are read, a login and a deploy key, and their pushes signed.
+    assert_eq!(checked.sealed, 11);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
