@@ -14,7 +14,6 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::findings::Finding;
-use crate::domain::retry::Verdict;
 use crate::forges::ForgeError;
 use crate::ops::{NotLetIn, OpsError, UNREAD};
 use crate::passwords::PasswordError;
@@ -405,11 +404,8 @@ impl From<QuotaExceeded> for Problem {
 
 impl From<ForgeError> for Problem {
     fn from(error: ForgeError) -> Self {
-        let kind = match error.verdict() {
-            Verdict::Again => Kind::Unavailable,
-            _ => Kind::Conflict,
-        };
-        let problem = Self::new(kind, error.to_string()).remedy(error.remedy());
+        // As with a repository that cannot be read: it is not this server that is out of service.
+        let problem = Self::new(Kind::Conflict, error.to_string()).remedy(error.remedy());
         let problem = match error.wait() {
             Some(wait) => problem.retry_after(wait),
             None => problem,

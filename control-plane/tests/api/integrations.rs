@@ -128,7 +128,7 @@ async fn what_cannot_be_connected_is_refused() {
         (with("url", json!("ftp://example.org")), 422, "url"),
         (with("url", json!("http://10.0.0.1/")), 422, "url"),
         (with("url", json!("http://ada@127.0.0.1/")), 422, "url"),
-        (with("url", json!("http://127.0.0.1:1/")), 503, "url"),
+        (with("url", json!("http://127.0.0.1:1/")), 409, "url"),
         (with("depth", json!(1)), 422, "depth"),
     ];
     for (wish, status, field) in table {
@@ -185,7 +185,7 @@ async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
         ),
         (
             instead(403, &[("retry-after", "30")], "{}"),
-            503,
+            409,
             "wait for 30 seconds",
         ),
         (
@@ -194,10 +194,10 @@ async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
                 &[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", &soon)],
                 "{}",
             ),
-            503,
+            409,
             "asked too often",
         ),
-        (instead(429, &[], "slow down"), 503, "asked too often"),
+        (instead(429, &[], "slow down"), 409, "asked too often"),
         (
             instead(403, &[], r#"{"message": "Resource not accessible"}"#),
             409,
@@ -213,7 +213,7 @@ async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
             409,
             "422: Validation Failed",
         ),
-        (instead(500, &[], "oops"), 503, "answers 500"),
+        (instead(500, &[], "oops"), 409, "answers 500"),
         (
             instead(302, &[("location", &elsewhere_url)], ""),
             409,
@@ -230,7 +230,7 @@ async fn what_forges_refuse_is_told_and_the_token_goes_nowhere_else() {
             409,
             "cannot be read",
         ),
-        (instead(200, &[], &long), 503, "too long"),
+        (instead(200, &[], &long), 409, "too long"),
     ];
     for kind in FORGES {
         let one = connected(&ada, &forge, kind).await;
@@ -456,7 +456,7 @@ async fn hooks_are_installed_and_taken_away() {
         rotated["install_error"].as_str().unwrap().contains("500"),
         "{rotated}"
     );
-    ada.delete(&installation).await.expect(503);
+    ada.delete(&installation).await.expect(409);
     forge.instead(None);
     let gone = ada.delete(&installation).await;
     assert_eq!((gone.status.as_u16(), forge.hooks().len()), (204, 0));
