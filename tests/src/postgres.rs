@@ -13,9 +13,10 @@ use rustix::process::Signal;
 use crate::{
     disk::Disk,
     parts::Parts,
+    patience::wait_until,
     ports::free_address,
     process::{Process, give_to, guarded_as, output},
-    scratch::Scratch,
+    scratch::{Scratch, processes_of},
     shared::POSTGRES,
 };
 
@@ -146,6 +147,11 @@ impl Postgres {
     /// `kill -9` of the whole server, as a power cut does; panics for a shared one.
     pub fn kill(&mut self) {
         self.process().kill();
+        // Those that it has started see that soon, and hold its memory until then.
+        let data = self.own().scratch.join("data").display().to_string();
+        wait_until("the killed server's own processes to end", LIMIT, || {
+            processes_of(&data).is_empty().then_some(())
+        });
     }
 
     /// The fast shutdown, as a restart of the service does it.
