@@ -187,9 +187,9 @@ pub struct NewDeployment {
     /// What happens when it does not come up.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub on_failure: Option<&'static str>,
-    /// The id of the target whose host builds its images.
+    /// The id of the target whose host builds its images, or `label:` and a label.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub build_on: Option<Uuid>,
+    pub build_on: Option<String>,
 }
 
 /// What to remove where.

@@ -1,12 +1,14 @@
 //! Targets: where a deploy goes.
 
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{
-    More,
+    Client, More,
     reference::{Nameable, Standing},
 };
+use crate::exit::Failure;
 
 /// Where a deploy goes.
 #[derive(Debug, Deserialize, Serialize)]
@@ -35,8 +37,17 @@ pub struct Target {
     /// Why it is not ready.
     #[serde(default)]
     pub reason: Option<String>,
+    /// What its host is for.
+    #[serde(default)]
+    pub labels: Vec<String>,
     #[serde(flatten)]
     more: More,
+}
+
+/// Gives a target these labels in place of those that it has.
+pub async fn label(client: &Client, target: Uuid, labels: &[String]) -> Result<Target, Failure> {
+    let path = ["targets", &target.to_string(), "labels"];
+    client.put(&path, &json!({ "labels": labels })).await
 }
 
 impl Nameable for Target {

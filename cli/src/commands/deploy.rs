@@ -76,7 +76,8 @@ pub struct Deploy {
     /// Bring back what ran before when this does not come up
     #[arg(long)]
     roll_back_on_failure: bool,
-    /// Build the images on the host of this target, by name or id, instead of where they run; they are relayed from there
+    /// Build the images on the host of this target, by name or id, or on the idlest one of a label (`label:builder`), instead of
+    /// where they run; they are relayed from there
     #[arg(long, value_name = "TARGET")]
     build_on: Option<String>,
     /// Under the same key the same deployment is made only once, ever [default: a new key]
@@ -282,7 +283,8 @@ impl Deploy {
             commit: self.commit.clone(),
             on_failure: self.roll_back_on_failure.then_some("roll_back"),
             build_on: match &self.build_on {
-                Some(builder) => Some(api::find::<Target>(client, builder).await?.id),
+                Some(label) if label.starts_with("label:") => Some(label.clone()),
+                Some(builder) => Some(api::find::<Target>(client, builder).await?.id.to_string()),
                 None => None,
             },
         };

@@ -4,7 +4,10 @@ use clap::Subcommand;
 
 use super::{Session, agents::status};
 use crate::{
-    api::{self, targets::Target},
+    api::{
+        self,
+        targets::{self, Target},
+    },
     exit::{Exit, Failure},
     output::{
         Surface,
@@ -18,6 +21,13 @@ use crate::{
 pub enum Targets {
     /// List them
     Ls,
+    /// Say what a target's host is for: `builder` for one that builds for others
+    Label {
+        /// Its name or id
+        target: String,
+        /// All its labels from now on; without any it has none
+        labels: Vec<String>,
+    },
     /// Show one
     Show {
         /// Its name or id
@@ -35,6 +45,13 @@ impl Targets {
                 session
                     .output
                     .result(&targets, |surface| table(surface, &targets))?;
+            }
+            Self::Label { target, labels } => {
+                let target = api::find::<Target>(&client, &target).await?;
+                let labelled = targets::label(&client, target.id, &labels).await?;
+                session
+                    .output
+                    .result(&labelled, |surface| details(surface, &labelled))?;
             }
             Self::Show { target } => {
                 let target = api::find::<Target>(&client, &target).await?;
@@ -56,6 +73,7 @@ fn table(surface: Surface, targets: &[Target]) -> String {
             wraps("ready"),
             optional("engine"),
             optional("compose"),
+            optional("labels"),
         ],
     );
     for target in targets {
@@ -65,6 +83,7 @@ fn table(surface: Surface, targets: &[Target]) -> String {
             readiness(target),
             target.engine.as_deref().into(),
             target.compose.as_deref().into(),
+            Field::from(target.labels.join(" ")),
         ]);
     }
     rows.finish("There are no targets. `towline agents token NAME` begins the enrolment of a host.")
@@ -94,6 +113,7 @@ fn details(surface: Surface, target: &Target) -> String {
         ("reason", text(&target.reason)),
         ("engine", text(&target.engine)),
         ("compose", text(&target.compose)),
+        ("labels", target.labels.join(" ")),
     ];
     facts(surface, &list)
 }

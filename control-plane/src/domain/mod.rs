@@ -33,6 +33,7 @@ pub mod retry;
 pub mod rollback;
 pub mod scope;
 pub mod secrets;
+pub mod target_labels;
 pub mod totp;
 pub mod webhook;
 pub mod webhook_signature;

@@ -31,7 +31,7 @@ pub enum Permission {
     Deploy,
     /// To make and delete projects, their files and secrets.
     ChangeProjects,
-    /// To enrol and revoke agents.
+    /// To enrol, label and revoke hosts.
     ManageHosts,
     /// To make and end API keys.
     ManageKeys,
@@ -108,7 +108,7 @@ impl Permission {
             Self::ChangeProjects => {
                 "make and delete projects, change their files and secrets, connect forges and use what they reach"
             }
-            Self::ManageHosts => "make enrolment tokens, revoke agents",
+            Self::ManageHosts => "make enrolment tokens, label targets, revoke agents",
             Self::ManageKeys => "make and end API keys",
             Self::ManagePlugins => "make, change and delete plugins, which may veto deployments",
             Self::ManageMembers => "invite people, change their roles, let them go",

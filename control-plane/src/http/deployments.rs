@@ -50,7 +50,8 @@ impl From<store::Deployment> for Deployment {
     fn from(deployment: store::Deployment) -> Self {
         let untouched = deployment.status == JobState::Queued
             && deployment.attempts == 0
-            && deployment.rollback_of.is_none();
+            && deployment.rollback_of.is_none()
+            && deployment.build_id.is_none();
         let log = LogPlace {
             lines: deployment.log_lines.or(untouched.then_some(0)),
             url: format!("{API}/deployments/{}/log", deployment.id),
@@ -82,8 +83,8 @@ pub struct CreateDeployment {
     /// ran before.
     #[schema(value_type = Option<String>)]
     on_failure: Option<OnFailure>,
-    /// The id or name of a target whose host builds the images; they come to this one over the control plane. Without
-    /// it they are built where they run.
+    /// The id or name of a target whose host builds the images, or `label:` and a label, of which the idlest host that can
+    /// is chosen; they come to this one over the control plane. Without it they are built where they run.
     build_on: Option<String>,
 }
 

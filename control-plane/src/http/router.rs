@@ -173,6 +173,10 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
             hosts(),
         ))
         .merge(over(
+            Rule::of(Area::Targets, Permission::ManageHosts),
+            OpenApiRouter::new().routes(routes!(targets::set_labels)),
+        ))
+        .merge(over(
             Rule::of(Area::ApiKeys, Permission::ManageKeys),
             keys(),
         ))

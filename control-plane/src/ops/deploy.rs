@@ -7,6 +7,7 @@ use towline_shared::ids::ProjectId;
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, OnFailure, ProjectFile};
 
+use super::builder;
 use super::plugin::{about_deployment, ask, hooks_of};
 use super::source::{self, At};
 use super::submit::{
@@ -40,7 +41,7 @@ pub struct NewDeployment {
     pub commit: Option<String>,
     /// What happens when it does not come up; it is left as it is unless something else is said.
     pub on_failure: Option<OnFailure>,
-    /// The target, by id or name, whose host builds the images; the one that runs them unless another is named.
+    /// The target, by id or name, or by `label:` and a label, whose host builds the images; the one that runs them unless another is named.
     pub build_on: Option<String>,
 }
 
@@ -107,8 +108,8 @@ async fn judge_and_submit(
     let files = store.read_files(tenant, new.project).await?;
     let at = At::of(new.commit.as_deref(), new.branch.as_deref());
     refuse_unserved(&servant)?;
-    let builder = match &new.build_on {
-        Some(name) => Some(store.servant(tenant, name).await?),
+    let chosen = match &new.build_on {
+        Some(name) => Some(builder::find(store, tenant, &servant, name).await?),
         None => None,
     };
     let mut sourced = source::look(store, egress, tenant, &project, &files, at).await?;
@@ -120,13 +121,14 @@ async fn judge_and_submit(
     let view = sourced.as_ref().map_or(&files, |sourced| &sourced.view);
     let hosts = Hosts {
         runs: &servant,
-        builds: builder.as_ref(),
+        builds: chosen.as_ref(),
     };
     let compose_file = judge(&project, hosts, view)?.to_owned();
     let environment = new.environment.as_deref();
     let hooks = hooks_of(view, &compose_file);
     let question = about_deployment(hooks, tenant, &project, &servant, environment, None);
     let said = ask(store, egress, tenant, question).await?;
+    let notes = builder::warnings(store, tenant, &servant, chosen.as_ref()).await?;
     let submission = Submission {
         project: &project,
         target: servant.target.id,
@@ -144,8 +146,8 @@ async fn judge_and_submit(
         interruption,
         retry_of: None,
         rollback_of: None,
-        builder: builder.as_ref(),
-        notes: Vec::new(),
+        builder: chosen.as_ref(),
+        notes,
         said,
     };
     submit(store, tenant, submission, key, &servant).await

@@ -1,5 +1,6 @@
 //! Verbs with several writes or several callers.
 
+mod builder;
 mod by_provider;
 mod cancel;
 mod deploy;

@@ -96,6 +96,7 @@ pub mod sign_in_attempts;
 pub mod sources;
 pub mod status_sending;
 mod storage;
+mod target_labels;
 pub mod targets;
 pub mod teams;
 pub mod templates;

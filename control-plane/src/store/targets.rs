@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
+use sqlx::types::Json;
 use towline_shared::Fence;
 use towline_shared::ids::{AgentId, TargetId, TeamId};
 use towline_shared::protocol::v1::{Capabilities, Engine, Plugin};
@@ -36,12 +37,14 @@ pub struct Target {
     pub ready: Readiness,
     /// Why not, and what to do.
     pub reason: Option<String>,
+    /// What its host is for, in words of the team; `builder` is one that builds for others.
+    pub labels: Vec<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
 
 /// Whether a target takes deploys.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Readiness {
     /// It does.
@@ -54,11 +57,23 @@ pub enum Readiness {
 macro_rules! select_targets {
     ($rest:literal) => {
         concat!(
-            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, a.session_id, a.last_seen_at, a.revoked_at,
+            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, t.labels, a.session_id, a.last_seen_at, a.revoked_at,
                 a.capabilities
              FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
              ",
             $rest
+        )
+    };
+}
+
+macro_rules! labelled_targets {
+    ($has:literal) => {
+        concat!(
+            "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, t.labels, a.session_id, a.last_seen_at, a.revoked_at,
+                a.capabilities, (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id AND j.finished_at IS NULL) AS jobs
+             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id WHERE t.team_id = $1 AND ",
+            $has,
+            " ORDER BY t.name"
         )
     };
 }
@@ -73,6 +88,7 @@ struct Row {
     presence: Presence,
     #[sqlx(flatten)]
     capabilities: StoredCapabilities,
+    labels: Json<Vec<String>>,
     created_at: DateTime<Utc>,
 }
 
@@ -104,6 +120,7 @@ impl Row {
                 Readiness::NotReady
             },
             reason,
+            labels: self.labels.0,
             created_at: self.created_at,
         };
         Servant {
@@ -187,6 +204,51 @@ impl Store {
         )?;
         let row = row.ok_or(StoreError::NotFound(Resource::Target))?;
         Ok(row.into_servant(local_now()))
+    }
+}
+
+/// How busy a labelled target is: its jobs that have not ended.
+#[derive(sqlx::FromRow)]
+struct Labelled {
+    #[sqlx(flatten)]
+    row: Row,
+    jobs: i64,
+}
+
+impl Store {
+    /// The targets that have a label, the idlest first.
+    pub(crate) async fn labelled(&self, tenant: &Tenant, label: &str) -> Result<Vec<Servant>> {
+        let mut reader = self.main().read().await?;
+        let conn = reader.conn();
+        let sql = conn.pick(
+            labelled_targets!("EXISTS (SELECT 1 FROM json_each(t.labels) l WHERE l.value = $2)"),
+            labelled_targets!("t.labels @> to_jsonb(CAST($2 AS TEXT))"),
+        );
+        let rows = all!(conn, Labelled, sql, tenant.team().uuid(), label)?;
+        drop(reader);
+        let now = local_now();
+        let mut found: Vec<(i64, Servant)> = rows
+            .into_iter()
+            .map(|found| (found.jobs, found.row.into_servant(now)))
+            .collect();
+        found.sort_by_key(|(jobs, servant)| (servant.target.ready, *jobs));
+        Ok(found.into_iter().map(|(_, servant)| servant).collect())
+    }
+
+    /// Whether something that was deployed may run on a target.
+    pub(crate) async fn runs_something(&self, tenant: &Tenant, target: TargetId) -> Result<bool> {
+        let mut reader = self.main().read().await?;
+        let found = optional!(
+            reader.conn(),
+            (Uuid,),
+            "SELECT d.id FROM deployments d WHERE d.target_id = $1 AND d.team_id = $2 AND d.kind = 'deploy'
+                AND d.status = 'succeeded' AND NOT EXISTS (SELECT 1 FROM deployments n WHERE n.project_id = d.project_id
+                    AND n.target_id = d.target_id AND n.kind = 'remove' AND n.status = 'succeeded' AND n.id > d.id)
+             LIMIT 1",
+            target.uuid(),
+            tenant.team().uuid()
+        )?;
+        Ok(found.is_some())
     }
 }
 

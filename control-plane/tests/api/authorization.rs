@@ -128,6 +128,7 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/json",
             json!({"target": Uuid::now_v7()}).to_string().into_bytes(),
         ),
+        "/api/v1/targets/{id}/labels" => ("application/json", br#"{"labels":[]}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}/restore" => {
             ("application/json", br#"{"version":1}"#.to_vec())
@@ -412,7 +413,7 @@ fn whom(route: &Route) -> For {
         }
         ("projects", path) if path.ends_with("/members/{member}") => Permission::ManageMembers,
         ("plans", _) => return For::Administrators,
-        ("agents" | "enrolment-tokens", _) => Permission::ManageHosts,
+        ("agents" | "enrolment-tokens" | "targets", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
         ("integrations", _) => Permission::ChangeProjects,
         ("plugins" | "plugin-runs", _) => Permission::ManagePlugins,

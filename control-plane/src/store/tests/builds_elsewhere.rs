@@ -21,6 +21,8 @@ on_both!(
     deployments_of_a_project_keep_their_order,
     builders_and_runners_reach_their_own_images_alone,
     a_build_is_given_its_own_secrets_and_the_names_of_others,
+    the_idlest_host_of_a_label_builds,
+    hosts_that_build_and_serve_are_warned_of,
     hosts_that_cannot_build_are_refused
 );
 
@@ -40,14 +42,7 @@ async fn place(world: &World) -> Place {
     let project = world.project("web").await;
     world.upload(project.id, BUILT).await;
     let builder = world.host("builder").await;
-    let mut hello = hello();
-    hello.capabilities.policy.build = Permission::Allow;
-    let before = world.before(&builder).await;
-    let session = uuid::Uuid::now_v7();
-    let connected = world
-        .store
-        .agent_connected(builder.id, session, before, &hello);
-    connected.await.unwrap();
+    builds(world, &builder).await;
     Place {
         project,
         builder,
@@ -394,6 +389,91 @@ async fn a_build_is_given_its_own_secrets_and_the_names_of_others(world: &World)
     let (_, secrets) = given(&place.target).await;
     let expected = [("BOTH", "both, deployed"), ("PASSWORD", "for deploys")];
     assert_eq!(secrets, pairs(&expected));
+}
+
+/// Has a host be online and build.
+async fn builds(world: &World, host: &Host) {
+    let mut hello = hello();
+    hello.capabilities.policy.build = Permission::Allow;
+    let before = world.before(host).await;
+    let session = uuid::Uuid::now_v7();
+    let connected = world
+        .store
+        .agent_connected(host.id, session, before, &hello);
+    connected.await.unwrap();
+}
+
+async fn label(world: &World, host: &Host, labels: &[&str]) -> Vec<String> {
+    let labels = labels.iter().map(|label| (*label).to_owned()).collect();
+    let set = world
+        .store
+        .set_target_labels(&world.tenant, host.target, labels);
+    set.await.unwrap().labels
+}
+
+async fn the_idlest_host_of_a_label_builds(world: &World) {
+    let place = place(world).await;
+    let labelled = || NewDeployment {
+        build_on: Some("label:linux".to_owned()),
+        ..wish(&place)
+    };
+    let refused = async || match ask(world, labelled()).await {
+        Err(OpsError::Refused { message, .. }) => message,
+        other => panic!("{other:?}"),
+    };
+    assert!(refused().await.contains("no target has the label linux"));
+    label(world, &place.target, &["linux"]).await;
+    assert!(refused().await.contains("target is the target itself"));
+    let second = world.host("second").await;
+    assert_eq!(
+        label(world, &second, &["linux", "gpu"]).await,
+        ["gpu", "linux"]
+    );
+    assert!(refused().await.contains("second is not ready"));
+    builds(world, &second).await;
+    label(world, &place.builder, &["linux"]).await;
+    // The one has a build to do when the next is asked for.
+    let first = ask(world, labelled()).await.unwrap();
+    let next = ask(world, labelled()).await.unwrap();
+    let (first, next) = (build_of(world, &first).await, build_of(world, &next).await);
+    assert_ne!(first.target, next.target);
+    label(world, &second, &[]).await;
+    let last = ask(world, labelled()).await.unwrap();
+    assert_eq!(build_of(world, &last).await.target.name, "builder");
+    let stranger = world.stranger().await;
+    let set = world
+        .store
+        .set_target_labels(&stranger, second.target, vec!["x".to_owned()]);
+    assert!(set.await.is_err(), "another team's");
+}
+
+async fn hosts_that_build_and_serve_are_warned_of(world: &World) {
+    let place = place(world).await;
+    let log = async |deployment: &Deployment| {
+        let range = world.store.log_range(&world.tenant, deployment.id, 0, 10);
+        format!("{:?}", range.await.unwrap().lines)
+    };
+    let quiet = ask(world, wish(&place)).await.unwrap();
+    assert_eq!(log(&quiet).await, "[]");
+    let cancelled = ops::cancel(&world.store, &world.tenant, quiet.id).await;
+    cancelled.unwrap();
+    let serves = deployment(&place.project, &place.builder);
+    let serves = ask(world, serves).await.unwrap();
+    let attempt = world.claim(&place.builder).await.attempt;
+    let builder = place.builder.id;
+    world.store.accepted(builder, attempt).await.unwrap();
+    world.store.started(builder, attempt).await.unwrap();
+    end(world, &place.builder, attempt, succeeded()).await;
+    assert_eq!(log(&serves).await, "[]");
+    let told = ask(world, wish(&place)).await.unwrap();
+    let told = log(&told).await;
+    assert!(
+        told.contains("builder builds, and projects run there"),
+        "{told}"
+    );
+    label(world, &place.target, &["builder"]).await;
+    let told = log(&ask(world, wish(&place)).await.unwrap()).await;
+    assert!(told.contains("target has the label builder"), "{told}");
 }
 
 async fn hosts_that_cannot_build_are_refused(world: &World) {
