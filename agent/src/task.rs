@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use towline_shared::outcome::Step;
 use towline_shared::protocol::v1::Attempt;
-use towline_shared::spec::{JobSpec, Secret};
+use towline_shared::spec::{JobSpec, Secret, Terms};
 
 use crate::logs::LogSink;
 
@@ -15,8 +15,10 @@ use crate::logs::LogSink;
 pub struct Task {
     /// The job and the fence it runs under.
     pub attempt: Attempt,
-    /// What there is to do.
+    /// What there is to do: its work alone.
     pub spec: JobSpec,
+    /// Under which terms.
+    pub terms: Terms,
     /// The values that only this task sees; each must be masked in its log.
     pub secrets: Vec<Secret>,
     /// Whether a former process has begun it already.

@@ -1,11 +1,14 @@
 //! What a job is: an immutable specification with a digest.
 
+mod terms;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{JobId, ProjectId, ReleaseId, TargetId};
+pub use terms::{KEPT_RELEASES, MAX_KEPT_RELEASES, Term, Termed, TermedWork, Terms};
 
 /// The most bytes that the files of one project may have together.
 pub const MAX_PROJECT_BYTES: usize = 4 * 1024 * 1024;
@@ -47,6 +50,8 @@ pub enum Work {
     Relayed(Relayed),
     /// Tell what applying a release would change, and change nothing.
     Preview(Proposal),
+    /// Some of the above, under terms of the project.
+    Termed(Termed),
 }
 
 /// A compose project to apply.

@@ -117,9 +117,11 @@ impl Agent {
         let (opener, gate) = Gate::new(gate, cancel.clone());
         job.gate = Some(opener);
         job.cancel = cancel.clone();
+        let (spec, terms) = job.spec.clone().split();
         let task = Task {
             attempt,
-            spec: job.spec.clone(),
+            spec,
+            terms,
             secrets: job.secrets.clone(),
             start,
             dir: job.dir.clone(),

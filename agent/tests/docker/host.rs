@@ -25,7 +25,7 @@ use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Attempt;
 use towline_shared::spec::{
     Deploy, DeployRelease, FileMode, Interruption, JobSpec, OnFailure, PinnedImage, ProjectFile,
-    Proposal, Remove, Secret, VolumeFate, Work,
+    Proposal, Remove, Secret, Terms, VolumeFate, Work,
 };
 
 /// The image that `tests/setup` makes of busybox.
@@ -57,6 +57,7 @@ pub struct JobOptions {
     pub start: Start,
     pub deadline_s: u32,
     pub secrets: Vec<Secret>,
+    pub terms: Terms,
     pub gate: GateState,
     pub resume: std::collections::HashMap<String, ResumePoint>,
 }
@@ -68,6 +69,7 @@ impl Default for JobOptions {
             start: Start::Fresh,
             deadline_s: 60,
             secrets: Vec::new(),
+            terms: Terms::default(),
             gate: GateState::Open,
             resume: std::collections::HashMap::new(),
         }
@@ -364,6 +366,7 @@ impl Host {
                 interruption: Interruption::Resume,
                 deadline_s: options.deadline_s,
             },
+            terms: options.terms,
             secrets: options.secrets,
             start: options.start,
             dir,

@@ -3,7 +3,7 @@
 use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
 use towline_shared::spec::{
     Build, Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure,
-    ProjectFile, Proposal, Relayed, Remove, Submodules, VolumeFate, Work,
+    ProjectFile, Proposal, Relayed, Remove, Submodules, Term, Termed, TermedWork, VolumeFate, Work,
 };
 
 use super::samples::{Sample, id, pinned, spec};
@@ -66,7 +66,30 @@ pub(super) fn specs() -> Vec<Sample> {
             volumes,
         })
     };
+    let termed = |work| {
+        let terms = vec![Term::KeepReleases(7)];
+        job(Work::Termed(Termed { work, terms }), Interruption::Resume)
+    };
     vec![
+        spec(
+            "spec/termed-release",
+            termed(TermedWork::Release(release(
+                Submodules::Leave,
+                OnFailure::Leave,
+            ))),
+        ),
+        spec(
+            "spec/termed-build",
+            termed(TermedWork::Build(build.clone())),
+        ),
+        spec(
+            "spec/termed-relayed",
+            termed(TermedWork::Relayed(relayed.clone())),
+        ),
+        spec(
+            "spec/termed-preview",
+            termed(TermedWork::Preview(proposal.clone())),
+        ),
         spec(
             "spec/deploy",
             job(Work::Deploy(deploy.clone()), Interruption::Resume),

@@ -5,7 +5,7 @@ use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::preview::{ResourceChange, ResourceKind, ServiceChange};
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{Query, Reply, StreamRequest};
-use towline_shared::spec::{Interruption, OnFailure, Submodules, Work};
+use towline_shared::spec::{Interruption, OnFailure, Submodules, Term, TermedWork, Work};
 
 /// Lists the sample of each variant by a match without a rest, so that a new variant does not
 /// compile before it has one.
@@ -101,8 +101,13 @@ pub fn variants() -> Vec<&'static str> {
         Work {
             Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave",
             Work::Build(_) => "spec/build", Work::Relayed(_) => "spec/relayed",
-            Work::Preview(_) => "spec/preview",
+            Work::Preview(_) => "spec/preview", Work::Termed(_) => "spec/termed-release",
         }
+        TermedWork {
+            TermedWork::Release(_) => "spec/termed-release", TermedWork::Build(_) => "spec/termed-build",
+            TermedWork::Relayed(_) => "spec/termed-relayed", TermedWork::Preview(_) => "spec/termed-preview",
+        }
+        Term { Term::KeepReleases(_) => "spec/termed-release" }
         ServiceChange {
             ServiceChange::Added => "agent/finished-previewed", ServiceChange::Changed => "agent/finished-previewed",
             ServiceChange::Rebuilt => "agent/finished-previewed", ServiceChange::Unchanged => "agent/finished-previewed",

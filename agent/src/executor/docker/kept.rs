@@ -15,8 +15,6 @@ use towline_shared::spec::{Deploy, PinnedImage, VolumeFate};
 use super::job::Job;
 use crate::state_dir::write_durably;
 
-/// How many releases' images are kept for a project.
-const KEPT_RELEASES: usize = 5;
 /// What all names of our own begin with.
 const NAMESPACE: &str = "towline/";
 const IMAGES: &str = "images.json";
@@ -34,15 +32,15 @@ pub(super) struct Last {
 struct Releases(Vec<BTreeSet<(String, String)>>);
 
 impl Releases {
-    /// Notes what runs now.
-    fn note(&mut self, images: &[PinnedImage]) {
+    /// Notes what runs now, and forgets all but so many.
+    fn note(&mut self, images: &[PinnedImage], kept: u16) {
         let now: BTreeSet<_> = images
             .iter()
             .map(|image| (image.service.clone(), image.id.clone()))
             .collect();
         self.0.retain(|release| *release != now);
         self.0.insert(0, now);
-        self.0.truncate(KEPT_RELEASES);
+        self.0.truncate(usize::from(kept));
     }
 
     /// The names that keep all of them.
@@ -73,7 +71,7 @@ async fn keep_images(job: &Job<'_>, images: &[PinnedImage]) -> Result<(), String
     let path = job.folder.record(IMAGES);
     let before = read(&path);
     let mut releases = before.clone();
-    releases.note(images);
+    releases.note(images, job.task.terms.keep_releases());
     if releases == before {
         return Ok(());
     }
@@ -162,6 +160,7 @@ fn component(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use towline_shared::spec::KEPT_RELEASES;
 
     fn image(service: &str, id: &str) -> PinnedImage {
         PinnedImage {
@@ -176,12 +175,16 @@ mod tests {
     fn the_images_of_the_last_releases_are_kept() {
         let mut releases = Releases::default();
         for id in ["1", "2", "3", "4", "5", "6", "2"] {
-            releases.note(&[image("web", id), image("db", "d")]);
+            releases.note(&[image("web", id), image("db", "d")], KEPT_RELEASES);
         }
         let names: Vec<_> = releases.names("shop").into_iter().collect();
         let web = ["2", "3", "4", "5", "6"].map(|id| format!("towline/shop/web:{id}"));
         assert_eq!(names[0], "towline/shop/db:d");
         assert_eq!(names[1..], web, "the first has gone, the second ran again");
+        releases.note(&[image("web", "6"), image("db", "d")], 2);
+        let names: Vec<_> = releases.names("shop").into_iter().collect();
+        let web = ["2", "6"].map(|id| format!("towline/shop/web:{id}"));
+        assert_eq!(names[1..], web, "what runs, and what ran before it");
     }
 
     #[test]

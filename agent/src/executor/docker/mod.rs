@@ -164,6 +164,7 @@ async fn work(host: &Host, task: &Task) -> Outcome {
         Work::Build(build) => &build.deploy.compose_project,
         Work::Relayed(relayed) => &relayed.release.deploy.compose_project,
         Work::Preview(proposal) => &proposal.deploy.compose_project,
+        Work::Termed(_) => return unsplit(),
     };
     if !is_project_name(project) {
         return Outcome::Failed {
@@ -185,6 +186,7 @@ async fn work(host: &Host, task: &Task) -> Outcome {
             let removed = remove::run(&mut job, remove).await;
             removed.map(|()| Outcome::Succeeded { images: Vec::new() })
         }
+        Work::Termed(_) => return unsplit(),
     };
     match done {
         Ok(outcome) => outcome,
@@ -195,6 +197,14 @@ async fn work(host: &Host, task: &Task) -> Outcome {
             }
             end(&job, stop).await
         }
+    }
+}
+
+/// A task's work comes without its terms.
+fn unsplit() -> Outcome {
+    Outcome::Failed {
+        reason: FailureReason::Internal,
+        message: "the job's terms were not taken from its work".to_owned(),
     }
 }
 
