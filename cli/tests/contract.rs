@@ -10,6 +10,8 @@ mod plane;
 mod plugins;
 #[path = "contract/releases.rs"]
 mod releases;
+#[path = "contract/settings.rs"]
+mod settings;
 #[path = "contract/told.rs"]
 mod told;
 #[path = "contract/usage.rs"]

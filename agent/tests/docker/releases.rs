@@ -4,7 +4,7 @@ use towline_agent::task::Start;
 use towline_shared::ids::JobId;
 use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::policy::Permission;
-use towline_shared::spec::{PinnedImage, VolumeFate};
+use towline_shared::spec::{PinnedImage, Term, Terms, VolumeFate};
 
 use crate::host::{Host, IMAGE, JobOptions, Kind};
 use crate::registry::Registry;
@@ -88,6 +88,13 @@ async fn a_settled_image_runs_whatever_its_tag_names_today(kind: Kind) {
         2,
         "both are kept by a name of our own"
     );
+    let alone = JobOptions {
+        terms: Terms::new(vec![Term::KeepReleases(1)]),
+        ..JobOptions::default()
+    };
+    let alone = host.run(release(&second), alone).await;
+    assert_eq!(alone.succeeded(), second, "{:#?}", alone.texts());
+    assert_eq!(host.kept("web").len(), 1, "what runs, and nothing else");
     host.remove(VolumeFate::Delete).await.succeeded();
     assert!(host.kept("web").is_empty() && host.kept("db").is_empty());
     host.untag(&latest);

@@ -20,6 +20,9 @@ pub struct Project {
     pub id: Uuid,
     /// Its name.
     pub name: String,
+    /// For how many of its last releases its hosts keep images.
+    #[serde(default)]
+    pub keep_releases: Option<u16>,
     /// When it was made.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
@@ -149,6 +152,12 @@ pub async fn create_from(
     };
     let body = json!({ "name": name, "template": template, "parameters": parameters });
     client.post(&["projects"], &body).await
+}
+
+/// Changes what is decided of a project beside its files.
+pub async fn change(client: &Client, id: Uuid, keep_releases: u16) -> Result<Project, Failure> {
+    let change = json!({ "keep_releases": keep_releases });
+    client.patch(&["projects", &id.to_string()], &change).await
 }
 
 /// Takes a project away.

@@ -40,6 +40,14 @@ pub enum Projects {
         /// Its name or id
         project: String,
     },
+    /// Change what is decided of one beside its files
+    Set {
+        /// Its name or id
+        project: String,
+        /// For how many of its last releases hosts keep images, from their next deployment on
+        #[arg(long, value_name = "1-50", value_parser = clap::value_parser!(u16).range(1..=50))]
+        keep_releases: u16,
+    },
     /// Forget one; what runs on targets stays, take it away before with `towline remove`
     Rm {
         /// Its name or id
@@ -85,6 +93,19 @@ impl Projects {
                 session
                     .output
                     .result(&shown, |surface| details(surface, &project, files.as_ref()))?;
+            }
+            Self::Set {
+                project,
+                keep_releases,
+            } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                let project = projects::change(&client, project.id, keep_releases).await?;
+                session.output.result(&project, |_| {
+                    format!(
+                        "Hosts keep the images of the last {keep_releases} releases of {}, from their next deployment on.",
+                        project.name
+                    )
+                })?;
             }
             Self::Rm { project, yes } => {
                 let project = api::find::<Project>(&client, &project).await?;
@@ -133,6 +154,13 @@ fn details(surface: Surface, project: &Project, files: Option<&Upload>) -> Strin
             ("id", project.id.to_string()),
             ("created", moment(project.created_at)),
             ("compose file", compose_file.unwrap_or_default()),
+            (
+                "kept releases",
+                project
+                    .keep_releases
+                    .map(|kept| kept.to_string())
+                    .unwrap_or_default(),
+            ),
         ],
     );
     let Some(files) = files else { return text };

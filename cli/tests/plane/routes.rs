@@ -79,6 +79,8 @@ pub fn router(world: Shared) -> Router {
         .route("/subscriptions", get(subscriptions).post(grant))
         .route("/targets", get(targets))
         .route("/targets/{id}", get(target_by_id))
+        .route("/targets/{id}/labels", put(label_target))
+        .route("/projects/{id}", patch(change_project))
         .route("/targets/{id}/containers", get(offline))
         .route(
             "/targets/{id}/containers/{name}/logs",
@@ -289,6 +291,21 @@ async fn target_by_id(PathOf(id): PathOf<String>) -> Response {
         "remedy": "list the targets",
     });
     problem(StatusCode::NOT_FOUND, &document)
+}
+
+/// Tells what it was asked, too.
+async fn label_target(PathOf(id): PathOf<String>, Json(asked): Json<Value>) -> Json<Value> {
+    let mut labelled = target(&id, "web-1");
+    labelled["labels"] = asked["labels"].clone();
+    Json(labelled)
+}
+
+/// Tells what it was asked, too.
+async fn change_project(PathOf(id): PathOf<String>, Json(asked): Json<Value>) -> Json<Value> {
+    assert_eq!(id, PROJECT);
+    let mut changed = project("shop");
+    changed["keep_releases"] = asked["keep_releases"].clone();
+    Json(changed)
 }
 
 async fn offline() -> Response {

@@ -92,6 +92,31 @@ pub async fn show(
     Ok(Json(api.store.project(&tenant, project).await?))
 }
 
+/// What is to change of a project.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChangeProject {
+    /// For how many of its last releases its hosts keep images, so that going back is quick; 5 unless something else is
+    /// said. They follow at the next deployment.
+    #[schema(minimum = 1, maximum = 50)]
+    keep_releases: u16,
+}
+
+/// Changes what is decided of a project beside its files.
+#[utoipa::path(patch, path = "/projects/{id}", tag = "projects", operation_id = "change_project", request_body = ChangeProject,
+    params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = Project)))]
+pub async fn change(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+    Body(change): Body<ChangeProject>,
+) -> Result<Json<Project>, Problem> {
+    let changed = api
+        .store
+        .keep_releases(&tenant, project, change.keep_releases);
+    Ok(Json(changed.await?))
+}
+
 /// Takes a project away. What it has deployed stays where it runs.
 #[utoipa::path(delete, path = "/projects/{id}", tag = "projects", operation_id = "delete_project",
     params(("id" = Uuid, Path, description = "The project")), responses((status = NO_CONTENT)))]

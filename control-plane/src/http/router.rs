@@ -320,7 +320,7 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         routes!(file::read, file::write, file::delete).layer(DefaultBodyLimit::max(file::MAX_BODY));
     let one = OpenApiRouter::new()
         .routes(file)
-        .routes(routes!(projects::show, projects::delete))
+        .routes(routes!(projects::show, projects::change, projects::delete))
         .routes(routes!(source::show, source::set, source::forget))
         .routes(routes!(deploy_keys::show, deploy_keys::renew))
         .routes(routes!(deploy_keys::accept_host_keys))

@@ -29,6 +29,7 @@ mod sign_up;
 mod source;
 mod submit;
 mod template;
+mod terms;
 
 pub use by_provider::{
     Came, NotByProvider, Returned, Sent, confirm_to_link, give_code, return_from_provider,

@@ -9,7 +9,7 @@ use towline_shared::spec::{
     ProjectFile, Proposal, Relayed, Remove, SealedSpec, VolumeFate, Work,
 };
 
-use super::OpsError;
+use super::{OpsError, terms};
 use crate::domain::plugin::{Hook, Said, note_said};
 use crate::domain::webhook::WebhookEvent;
 use crate::store::audit::{self, Entry};
@@ -312,7 +312,7 @@ async fn insert(
     let spec = JobSpec {
         project,
         target,
-        work,
+        work: work.under(terms::of(submission.project)),
         interruption: submission.interruption,
         deadline_s: submission.deadline_s,
     };

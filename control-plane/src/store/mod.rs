@@ -73,6 +73,7 @@ mod previews;
 pub mod project_file;
 pub mod project_files;
 pub mod project_members;
+pub mod project_settings;
 pub mod projects;
 pub mod push_hooks;
 pub mod push_installations;

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use towline_shared::compose::find_compose_file;
 use towline_shared::ids::ProjectId;
-use towline_shared::spec::ProjectFile;
+use towline_shared::spec::{KEPT_RELEASES, ProjectFile};
 use utoipa::ToSchema;
 use uuid::Uuid;
 use zeroize::Zeroizing;
@@ -34,6 +34,9 @@ pub struct Project {
     pub status: String,
     /// Which of its files is the compose file.
     pub compose_file: Option<String>,
+    /// For how many of its last releases its hosts keep images, 1 to 50.
+    #[sqlx(try_from = "i32")]
+    pub keep_releases: u16,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it or its files last changed.
@@ -63,6 +66,7 @@ impl Beginning {
             name: name.to_owned(),
             status: status.to_owned(),
             compose_file: find_compose_file(&self.files).map(str::to_owned),
+            keep_releases: KEPT_RELEASES,
             created_at: now,
             updated_at: now,
         }
@@ -170,7 +174,7 @@ impl Store {
         let projects = all!(
             reader.conn(),
             Project,
-            "SELECT id, name, status, compose_file, created_at, updated_at FROM projects
+            "SELECT id, name, status, compose_file, keep_releases, created_at, updated_at FROM projects
              WHERE team_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
             tenant.team().uuid(),
             page.before(),
@@ -213,7 +217,7 @@ impl Store {
         let project = optional!(
             reader.conn(),
             Project,
-            "SELECT id, name, status, compose_file, created_at, updated_at FROM projects
+            "SELECT id, name, status, compose_file, keep_releases, created_at, updated_at FROM projects
              WHERE team_id = $1 AND (id = $2 OR name = $3) ORDER BY id LIMIT 1",
             tenant.team().uuid(),
             id,

@@ -128,6 +128,9 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/json",
             json!({"target": Uuid::now_v7()}).to_string().into_bytes(),
         ),
+        "/api/v1/projects/{id}" if route.method == "patch" => {
+            ("application/json", br#"{"keep_releases":5}"#.to_vec())
+        }
         "/api/v1/targets/{id}/labels" => ("application/json", br#"{"labels":[]}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}/restore" => {

@@ -54,10 +54,10 @@ impl Terms {
 
     /// For how many of the project's last releases the host keeps images.
     pub fn keep_releases(&self) -> u16 {
-        let kept = self.0.iter().map(|term| match term {
+        let mut kept = self.0.iter().map(|term| match term {
             Term::KeepReleases(kept) => *kept,
         });
-        kept.last()
+        kept.next_back()
             .unwrap_or(KEPT_RELEASES)
             .clamp(1, MAX_KEPT_RELEASES)
     }

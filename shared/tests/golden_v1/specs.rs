@@ -18,13 +18,13 @@ fn job(work: Work, interruption: Interruption) -> JobSpec {
     }
 }
 
-pub(super) fn specs() -> Vec<Sample> {
+fn deploy() -> Deploy {
     let file = |path: &str, mode| ProjectFile {
         path: path.into(),
         content: b"x: 1\n".into(),
         mode,
     };
-    let deploy = Deploy {
+    Deploy {
         release: id::<ReleaseId>(0x40),
         compose_project: "shop".into(),
         compose_file: "compose.yaml".into(),
@@ -33,66 +33,86 @@ pub(super) fn specs() -> Vec<Sample> {
             file("bin/go", FileMode::Executable),
         ],
         settle_ms: 500,
-    };
-    let source = |submodules| GitSource {
+    }
+}
+
+fn source(submodules: Submodules) -> GitSource {
+    GitSource {
         url: "https://git.example.com/shop.git".into(),
         user: "x".into(),
         commit: "c0ffee".into(),
         folder: "web".into(),
         submodules,
         host_keys: vec!["git.example.com ssh-ed25519 AAAA".into()],
-    };
-    let release = |submodules, on_failure| DeployRelease {
-        deploy: deploy.clone(),
+    }
+}
+
+fn release(submodules: Submodules, on_failure: OnFailure) -> DeployRelease {
+    DeployRelease {
+        deploy: deploy(),
         images: vec![pinned()],
         source: Some(source(submodules)),
         on_failure,
-    };
-    let build = Build {
-        deploy: deploy.clone(),
+    }
+}
+
+fn build() -> Build {
+    Build {
+        deploy: deploy(),
         source: Some(source(Submodules::Leave)),
-    };
-    let proposal = Proposal {
-        deploy: deploy.clone(),
+    }
+}
+
+fn proposal() -> Proposal {
+    Proposal {
+        deploy: deploy(),
         source: Some(source(Submodules::Leave)),
-    };
-    let relayed = Relayed {
+    }
+}
+
+fn relayed() -> Relayed {
+    Relayed {
         release: release(Submodules::Leave, OnFailure::Leave),
         build: id::<JobId>(0x50),
+    }
+}
+
+pub(super) fn specs() -> Vec<Sample> {
+    [plain(), termed()].into_iter().flatten().collect()
+}
+
+/// The same under terms.
+fn termed() -> Vec<Sample> {
+    let termed = |work| {
+        let terms = vec![Term::KeepReleases(7)];
+        job(Work::Termed(Termed { work, terms }), Interruption::Resume)
     };
+    let leave = release(Submodules::Leave, OnFailure::Leave);
+    vec![
+        spec("spec/termed-release", termed(TermedWork::Release(leave))),
+        spec("spec/termed-build", termed(TermedWork::Build(build()))),
+        spec(
+            "spec/termed-relayed",
+            termed(TermedWork::Relayed(relayed())),
+        ),
+        spec(
+            "spec/termed-preview",
+            termed(TermedWork::Preview(proposal())),
+        ),
+    ]
+}
+
+fn plain() -> Vec<Sample> {
     let remove = |volumes| {
         Work::Remove(Remove {
             compose_project: "shop".into(),
             volumes,
         })
     };
-    let termed = |work| {
-        let terms = vec![Term::KeepReleases(7)];
-        job(Work::Termed(Termed { work, terms }), Interruption::Resume)
-    };
     vec![
         spec(
-            "spec/termed-release",
-            termed(TermedWork::Release(release(
-                Submodules::Leave,
-                OnFailure::Leave,
-            ))),
-        ),
-        spec(
-            "spec/termed-build",
-            termed(TermedWork::Build(build.clone())),
-        ),
-        spec(
-            "spec/termed-relayed",
-            termed(TermedWork::Relayed(relayed.clone())),
-        ),
-        spec(
-            "spec/termed-preview",
-            termed(TermedWork::Preview(proposal.clone())),
-        ),
-        spec(
             "spec/deploy",
-            job(Work::Deploy(deploy.clone()), Interruption::Resume),
+            job(Work::Deploy(deploy()), Interruption::Resume),
         ),
         spec(
             "spec/release-leave",
@@ -110,15 +130,15 @@ pub(super) fn specs() -> Vec<Sample> {
         ),
         spec(
             "spec/build",
-            job(Work::Build(build), Interruption::RequeueIfNotStarted),
+            job(Work::Build(build()), Interruption::RequeueIfNotStarted),
         ),
         spec(
             "spec/relayed",
-            job(Work::Relayed(relayed), Interruption::Resume),
+            job(Work::Relayed(relayed()), Interruption::Resume),
         ),
         spec(
             "spec/preview",
-            job(Work::Preview(proposal), Interruption::Resume),
+            job(Work::Preview(proposal()), Interruption::Resume),
         ),
         spec(
             "spec/remove-keep",

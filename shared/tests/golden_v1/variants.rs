@@ -23,6 +23,10 @@ macro_rules! variants {
 
 /// The name of the sample that each variant must have.
 pub fn variants() -> Vec<&'static str> {
+    [of_messages(), of_specifications()].concat()
+}
+
+fn of_messages() -> Vec<&'static str> {
     variants! {
         FromAgent {
             FromAgent::Hello(_) => "agent/hello", FromAgent::Heartbeat(_) => "agent/heartbeat",
@@ -98,16 +102,6 @@ pub fn variants() -> Vec<&'static str> {
             GoodbyeReason::Revoked => "server/goodbye-revoked",
             GoodbyeReason::Protocol => "server/goodbye-protocol",
         }
-        Work {
-            Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave",
-            Work::Build(_) => "spec/build", Work::Relayed(_) => "spec/relayed",
-            Work::Preview(_) => "spec/preview", Work::Termed(_) => "spec/termed-release",
-        }
-        TermedWork {
-            TermedWork::Release(_) => "spec/termed-release", TermedWork::Build(_) => "spec/termed-build",
-            TermedWork::Relayed(_) => "spec/termed-relayed", TermedWork::Preview(_) => "spec/termed-preview",
-        }
-        Term { Term::KeepReleases(_) => "spec/termed-release" }
         ServiceChange {
             ServiceChange::Added => "agent/finished-previewed", ServiceChange::Changed => "agent/finished-previewed",
             ServiceChange::Rebuilt => "agent/finished-previewed", ServiceChange::Unchanged => "agent/finished-previewed",
@@ -119,6 +113,21 @@ pub fn variants() -> Vec<&'static str> {
         ResourceChange {
             ResourceChange::Added => "agent/finished-previewed", ResourceChange::Unused => "agent/finished-previewed",
         }
+    }
+}
+
+fn of_specifications() -> Vec<&'static str> {
+    variants! {
+        Work {
+            Work::Deploy(_) => "spec/deploy", Work::Remove(_) => "spec/remove-keep", Work::Release(_) => "spec/release-leave",
+            Work::Build(_) => "spec/build", Work::Relayed(_) => "spec/relayed",
+            Work::Preview(_) => "spec/preview", Work::Termed(_) => "spec/termed-release",
+        }
+        TermedWork {
+            TermedWork::Release(_) => "spec/termed-release", TermedWork::Build(_) => "spec/termed-build",
+            TermedWork::Relayed(_) => "spec/termed-relayed", TermedWork::Preview(_) => "spec/termed-preview",
+        }
+        Term { Term::KeepReleases(_) => "spec/termed-release" }
         Submodules { Submodules::Leave => "spec/release-leave", Submodules::Take => "spec/release-take" }
         OnFailure { OnFailure::Leave => "spec/release-leave", OnFailure::RollBack => "spec/release-take" }
         Interruption {

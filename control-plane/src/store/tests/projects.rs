@@ -1,6 +1,6 @@
 //! Projects, their files and secrets.
 
-use towline_shared::spec::{FileMode, ProjectFile};
+use towline_shared::spec::{FileMode, KEPT_RELEASES, ProjectFile, Work};
 
 use super::world::{COMPOSE, World, file, finished, on_both, succeeded};
 use crate::ops::{self, NewRemoval};
@@ -11,6 +11,7 @@ on_both!(
     a_name_is_taken_once,
     secrets_are_written_and_not_read,
     a_project_in_use_is_not_deleted,
+    hosts_are_told_how_many_releases_to_keep,
 );
 
 async fn files_are_replaced_as_a_whole(world: &World) {
@@ -163,4 +164,35 @@ async fn a_project_in_use_is_not_deleted(world: &World) {
             .is_empty()
     );
     store.prune().await.unwrap();
+}
+
+async fn hosts_are_told_how_many_releases_to_keep(world: &World) {
+    let (store, tenant) = (&world.store, &world.tenant);
+    let (project, host) = (world.project("web").await, world.host("shop").await);
+    assert_eq!(project.keep_releases, KEPT_RELEASES);
+    for wrong in [0, 51] {
+        let refused = store.keep_releases(tenant, project.id, wrong).await;
+        assert!(
+            matches!(
+                refused,
+                Err(StoreError::Invalid {
+                    field: "keep_releases",
+                    ..
+                })
+            ),
+            "{refused:?}"
+        );
+    }
+    let stranger = world.stranger().await;
+    let refused = store.keep_releases(&stranger, project.id, 7).await;
+    assert!(matches!(
+        refused,
+        Err(StoreError::NotFound(Resource::Project))
+    ));
+    let changed = store.keep_releases(tenant, project.id, 7).await.unwrap();
+    assert_eq!(changed.keep_releases, 7);
+    world.deploy(&project, &host).await;
+    let spec = world.claim(&host).await.spec.open().unwrap();
+    assert!(matches!(spec.work, Work::Termed(_)));
+    assert_eq!(spec.split().1.keep_releases(), 7);
 }
