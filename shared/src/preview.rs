@@ -87,19 +87,6 @@ pub enum ResourceChange {
     Unused,
 }
 
-impl ServiceChange {
-    /// The name in the API and the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Added => "added",
-            Self::Changed => "changed",
-            Self::Rebuilt => "rebuilt",
-            Self::Unchanged => "unchanged",
-            Self::Removed => "removed",
-        }
-    }
-}
-
 impl Preview {
     /// The same within the limits of a message: what is too much is counted instead.
     #[must_use]

@@ -40,12 +40,16 @@ pub(super) fn own_folder(
     let folder = tempfile::Builder::new()
         .prefix("towline-repository-")
         .tempdir_in(parent)?;
-    let mut filled = fill(folder.path())?;
-    filled.push(folder.path().to_path_buf());
+    let filled = fill(folder.path())?;
     if is_root() {
         let (user, group) = (Uid::from_raw(NOBODY), Gid::from_raw(NOBODY));
-        // The folder comes last, and what is in a folder before that: until then nobody else reaches any of it.
-        for path in filled.iter().rev().skip(1).chain(filled.last()) {
+        // What is in a folder goes before that, and all of it last: until then nobody else reaches any of it.
+        for path in filled
+            .iter()
+            .rev()
+            .map(PathBuf::as_path)
+            .chain([folder.path()])
+        {
             rustix::fs::chown(path, Some(user), Some(group))?;
         }
     }

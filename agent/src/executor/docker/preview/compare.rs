@@ -312,19 +312,12 @@ mod tests {
     }
 
     fn changes(preview: &Preview) -> Vec<(&str, ServiceChange, Vec<&str>)> {
-        let of = |service: &PreviewedService| {
-            let keys = &preview
-                .services
-                .iter()
-                .find(|other| *other == service)
-                .unwrap()
-                .keys;
-            keys.iter().map(|key| key.key.as_str()).collect::<Vec<_>>()
-        };
-        preview
-            .services
-            .iter()
-            .map(|service| (service.service.as_str(), service.change, of(service)))
+        let services = preview.services.iter();
+        services
+            .map(|one| {
+                let keys = one.keys.iter().map(|key| key.key.as_str()).collect();
+                (one.service.as_str(), one.change, keys)
+            })
             .collect()
     }
 
