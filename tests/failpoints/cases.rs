@@ -15,6 +15,8 @@ pub enum Way {
     Commit,
     /// A deploy that brings what an unhealthy service lacks.
     Repair,
+    /// A deploy whose new container runs before the old one stops.
+    HandOver,
     /// A deploy whose agent or control plane has died once already.
     Again,
     /// Taking a project away.
@@ -64,7 +66,7 @@ impl Case {
 }
 
 /// Points that are passed once, by way. The slow ways come first, so that nobody waits for them at the end.
-const ONCE: [(Way, &[&str]); 19] = [
+const ONCE: [(Way, &[&str]); 20] = [
     (Way::Unseen, &["plane: committed a loss of sight"]),
     (Way::Long, &["plane: renewed leases"]),
     (
@@ -100,6 +102,14 @@ const ONCE: [(Way, &[&str]); 19] = [
     (
         Way::Repair,
         &["agent: saw compose end", "agent: started a container"],
+    ),
+    (
+        Way::HandOver,
+        &[
+            "agent: started a container",
+            "agent: stopped a former container",
+            "agent: took a former container away",
+        ],
     ),
     (
         Way::Again,

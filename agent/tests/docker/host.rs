@@ -206,7 +206,7 @@ impl Host {
     }
 
     /// Asks the engine, as only a test may: gives the answer's body, if it did what was asked.
-    fn engine(&self, method: &str, path: &str) -> Option<String> {
+    pub fn engine(&self, method: &str, path: &str) -> Option<String> {
         let socket = self.config.host.trim_start_matches("unix://");
         let answer = Command::new("curl")
             .args([

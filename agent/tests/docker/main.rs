@@ -3,6 +3,7 @@
 
 mod builds;
 mod deploys;
+mod handovers;
 mod host;
 mod interruptions;
 mod previews;

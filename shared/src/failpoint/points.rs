@@ -31,7 +31,7 @@ const fn point(name: &'static str, behind: Behind) -> Point {
 use Behind::{Answer, Commit, Disk, Engine, Send};
 
 /// All failpoints on the ways of deploy, build, remove, cancel, enrol and renew.
-pub const POINTS: [Point; 69] = [
+pub const POINTS: [Point; 71] = [
     // The control plane: what people ask for.
     point("plane: committed a submission", Commit),
     point("plane: committed a cancel", Commit),
@@ -101,6 +101,8 @@ pub const POINTS: [Point; 69] = [
     point("agent: hashed the services", Engine),
     point("agent: looked for an image", Engine),
     point("agent: started a container", Engine),
+    point("agent: stopped a former container", Engine),
+    point("agent: took a former container away", Engine),
     point("agent: removed a container", Engine),
     point("agent: removed a network", Engine),
     point("agent: removed a volume", Engine),

@@ -61,6 +61,24 @@ pub fn repair(stage: &mut Stage<'_>, case: &Case) {
     stage.story.engine.remove_project(&project.name);
 }
 
+/// The new container is made beside the old one, which serves until then and is gone in the end.
+pub fn hand_over(stage: &mut Stage<'_>, case: &Case) {
+    let (first, second, expected) = projects::handing();
+    let project = stage.project(&first);
+    let target = stage.story.agent.name().to_owned();
+    let mut serving = Order::deployment(&project.id, &target);
+    serving.place(&stage.story.api);
+    serving.wait(&stage.story.api, "succeeded");
+    stage.replace_files(&project, &second);
+    let mut order = Order::deployment(&project.id, &target);
+    stage.arm(case, Company::Both);
+    stage.until_death(|stage| order.place(&stage.story.api));
+    stage.recover();
+    order.place_again(&stage.story.api);
+    rest::deployed(stage, &order, &project, &expected);
+    stage.story.engine.remove_project(&project.name);
+}
+
 /// The process dies once in the middle, and once more at the point on the way back.
 pub fn again(stage: &mut Stage<'_>, case: &Case) {
     stage.reconnect();

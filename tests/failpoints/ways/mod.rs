@@ -18,6 +18,7 @@ pub fn walk(stage: &mut Stage<'_>, case: &Case) {
         Way::Deploy | Way::Large | Way::Build => deploy::walk(stage, case),
         Way::Commit => deploy::commit(stage, case),
         Way::Repair => deploy::repair(stage, case),
+        Way::HandOver => deploy::hand_over(stage, case),
         Way::Again => deploy::again(stage, case),
         Way::Remove => remove::walk(stage, case),
         Way::Sweep => remove::sweep(stage, case),

@@ -23,6 +23,7 @@ fn both_services() -> Expected {
             ("talk-1", numbered()),
         ],
         is_counted: true,
+        replaced: 0,
     }
 }
 
@@ -67,6 +68,7 @@ pub fn built(page: &str) -> (ComposeFolder, Expected) {
     let expected = Expected {
         printed: vec![("web-1", vec![page.to_owned()])],
         is_counted: false,
+        replaced: 0,
     };
     (folder, expected)
 }
@@ -83,6 +85,21 @@ pub fn endless_build() -> ComposeFolder {
 pub fn endless() -> ComposeFolder {
     let never = "healthcheck: {test: [\"CMD\", \"false\"], interval: 60s, retries: 9}";
     ComposeFolder::of(&[Service::idle("web").line(never)])
+}
+
+/// A service whose new container runs before the old one stops, and its next release.
+pub fn handing() -> (ComposeFolder, ComposeFolder, Expected) {
+    let folder = |page: &str| {
+        let first = "deploy: {update_config: {order: start-first}}";
+        let script = format!("echo {page}; exec sleep 1000000");
+        ComposeFolder::of(&[Service::script("web", &script).line(first)])
+    };
+    let expected = Expected {
+        printed: vec![("web-2", vec!["second".to_owned()])],
+        is_counted: false,
+        replaced: 1,
+    };
+    (folder("first"), folder("second"), expected)
 }
 
 /// A service that lacks what only the next release brings, which is the second folder.
@@ -102,6 +119,7 @@ pub fn lacking() -> (ComposeFolder, ComposeFolder, Expected) {
             ("web-1", Vec::new()),
         ],
         is_counted: true,
+        replaced: 0,
     };
     (first, second, expected)
 }

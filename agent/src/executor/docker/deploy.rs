@@ -5,6 +5,7 @@
 
 mod apply;
 mod build;
+mod hand_over;
 mod settle;
 mod verify;
 
@@ -55,6 +56,8 @@ struct Deployment<'j, 'a> {
     model: Arc<Model>,
     images: Images,
     watch: Watch,
+    /// The containers that serve until new ones do.
+    giving_way: HashSet<String>,
     before: Restarts,
     engine_lost: Option<DateTime<Utc>>,
     /// How often it seemed to lose an engine that answers all the while.
@@ -150,6 +153,7 @@ async fn bring(
         model,
         images,
         watch,
+        giving_way: HashSet::new(),
         before,
         engine_lost: None,
         false_outages: 0,
@@ -370,6 +374,20 @@ impl Deployment<'_, '_> {
             self.mind_outage(words).await?;
             return Ok(Phase::Outage(None));
         }
+        let (wanted, containers) = match self.compared().await? {
+            Phase::Done(compared) => compared,
+            Phase::Outage(words) => return Ok(Phase::Outage(words)),
+        };
+        Ok(Phase::Done(survey::left(
+            &self.model.services,
+            &wanted,
+            &containers,
+            self.past(&self.watch.stopped()),
+        )))
+    }
+
+    /// What the services must be made of, and what there is.
+    async fn compared(&mut self) -> Result<Phase<(HashMap<String, Wanted>, Vec<Observed>)>, Stop> {
         let home = self.job.folder.files();
         let hashes = hashes(&self.compose, &home, &home, &self.model.text);
         let hashes = self.job.bounded(hashes).await??;
@@ -394,12 +412,7 @@ impl Deployment<'_, '_> {
             let hash = hashes.get(&service.name).cloned().unwrap_or_default();
             wanted.insert(service.name.clone(), Wanted { hash, image_id });
         }
-        Ok(Phase::Done(survey::left(
-            &self.model.services,
-            &wanted,
-            &containers,
-            self.past(&self.watch.stopped()),
-        )))
+        Ok(Phase::Done((wanted, containers)))
     }
 
     fn past<'s>(&self, stopped: &'s HashSet<String>) -> Past<'s> {
@@ -445,6 +458,18 @@ impl Deployment<'_, '_> {
         self.job
             .bounded(self.job.host.engine.observe(self.job.project))
             .await
+    }
+
+    /// What there is and stays.
+    async fn standing(&self) -> Result<Phase<Vec<Observed>>, Stop> {
+        match self.observe().await? {
+            Ok(mut containers) => {
+                containers.retain(|container| !self.giving_way.contains(&container.id));
+                Ok(Phase::Done(containers))
+            }
+            Err(error) if error.is_outage() => Ok(Phase::Outage(None)),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Waits until something happens, or until this time, or for a moment.

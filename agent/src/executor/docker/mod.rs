@@ -10,7 +10,7 @@
 //! - `build`, `publish`, `receive`: images that one host builds and another runs; `archive` is how engines pack them
 //! - `preview`: what a release would change
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
-//! - `verdict`, `survey`, `failure`: pure judgements of what the engine and compose show
+//! - `verdict`, `survey`, `handover`, `failure`: pure judgements of what the engine and compose show
 //! - `watch`: events and logs while a job works
 //! - `engine`: the engine's API, the only place that knows it
 
@@ -22,6 +22,7 @@ mod engine;
 mod facts;
 mod failure;
 mod folder;
+mod handover;
 mod host;
 mod job;
 mod kept;

@@ -1,5 +1,7 @@
 //! The resolved model of a project: what is judged, and then applied as it was judged.
 
+mod succession;
+
 use std::collections::{BTreeMap, HashMap};
 use std::path::Path;
 
@@ -10,6 +12,7 @@ use towline_shared::spec::ProjectFile;
 
 use super::folder::{Access, Mount};
 use super::labels;
+pub(super) use succession::Succession;
 
 /// A project, resolved and ready to be applied.
 #[derive(Clone, Debug)]
@@ -36,6 +39,7 @@ pub(super) struct Service {
     /// What it waits for before it starts.
     pub needs: Vec<Need>,
     pub duty: Duty,
+    pub succession: Succession,
 }
 
 /// What a service is for, as far as its project says.
@@ -177,7 +181,7 @@ fn entries_mut<'a>(
 
 fn services(model: &Value) -> Vec<Service> {
     let mut services: Vec<Service> = entries(model, "services")
-        .map(|(name, service)| service_of(&model["name"], name, service))
+        .map(|(name, service)| service_of(model, name, service))
         .collect();
     let needs = services.iter().flat_map(|service| &service.needs);
     let completing: Vec<String> = needs
@@ -193,12 +197,12 @@ fn services(model: &Value) -> Vec<Service> {
     services
 }
 
-fn service_of(project: &Value, name: &str, service: &Value) -> Service {
+fn service_of(model: &Value, name: &str, service: &Value) -> Service {
     let replicas = [&service["deploy"]["replicas"], &service["scale"]]
         .into_iter()
         .find_map(Value::as_u64)
         .unwrap_or(1);
-    let built = || format!("{}-{name}", project.as_str().unwrap_or_default());
+    let built = || format!("{}-{name}", model["name"].as_str().unwrap_or_default());
     let image = service["image"].as_str().map_or_else(built, str::to_owned);
     Service {
         name: name.to_owned(),
@@ -211,6 +215,7 @@ fn service_of(project: &Value, name: &str, service: &Value) -> Service {
             Source::Build
         },
         duty: Duty::Serve,
+        succession: succession::of(model, name, service),
         needs: service["depends_on"]
             .as_object()
             .into_iter()

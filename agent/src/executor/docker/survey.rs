@@ -109,7 +109,7 @@ fn of<'a>(
 }
 
 impl Wanted {
-    fn is_met_by(&self, container: &Observed) -> bool {
+    pub fn is_met_by(&self, container: &Observed) -> bool {
         let image = self.image_id.as_ref();
         self.hash == container.config_hash && image.is_none_or(|image| *image == container.image_id)
     }

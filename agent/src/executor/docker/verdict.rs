@@ -201,7 +201,7 @@ fn ending(container: &Observed) -> String {
 #[cfg(test)]
 pub(super) mod tests {
     use super::super::engine::RestartPolicy;
-    use super::super::model::{Duty, Source};
+    use super::super::model::{Duty, Source, Succession};
     use super::*;
 
     pub(in super::super) fn at(second: i64) -> DateTime<Utc> {
@@ -227,6 +227,7 @@ pub(super) mod tests {
             health_patience: TimeDelta::seconds(4),
             is_out_of_memory: false,
             image_id: "sha256:1".into(),
+            unnamed_volumes: 0,
         };
         change(&mut container);
         container
@@ -241,6 +242,7 @@ pub(super) mod tests {
             source: Source::Image,
             needs: Vec::new(),
             duty: Duty::Serve,
+            succession: Succession::StopFirst,
         }
     }
 

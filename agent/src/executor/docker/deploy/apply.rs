@@ -10,15 +10,19 @@ use super::super::model::Source;
 use super::super::stop::Stop;
 use super::super::survey::{self, Left};
 use super::super::verdict::{self, Failure, Standing};
+use super::hand_over::Handed;
 use super::{Attention, Deployment, Phase};
 
 impl Deployment<'_, '_> {
     pub(super) async fn apply(&mut self, left: &Left) -> Result<Phase<()>, Stop> {
         match left {
             Left::Nothing => Ok(Phase::Done(())),
-            Left::Everything => self.apply_all().await,
             Left::Start(containers) => self.start(containers).await,
-            Left::Make => self.make_and_start().await,
+            Left::Everything | Left::Make => match (self.hand_over().await?, left) {
+                (Phase::Outage(words), _) => Ok(Phase::Outage(words)),
+                (Phase::Done(Handed::Nothing), Left::Everything) => self.apply_all().await,
+                (Phase::Done(_), _) => self.make_and_start().await,
+            },
         }
     }
 
@@ -34,7 +38,10 @@ impl Deployment<'_, '_> {
             {
                 self.make_and_start().await
             }
-            Ok(_) => self.have_compose(&["up", "--detach"]).await,
+            Ok(_) => {
+                self.have_compose(&["up", "--detach", "--remove-orphans"])
+                    .await
+            }
             Err(error) if error.is_outage() => Ok(Phase::Outage(None)),
             Err(error) => Err(error.into()),
         }
@@ -42,7 +49,7 @@ impl Deployment<'_, '_> {
 
     /// Makes what is missing by compose, and starts here what has not run yet, each in its turn.
     async fn make_and_start(&mut self) -> Result<Phase<()>, Stop> {
-        if let Phase::Outage(words) = self.have_compose(&["create"]).await? {
+        if let Phase::Outage(words) = self.have_compose(&["create", "--remove-orphans"]).await? {
             return Ok(Phase::Outage(words));
         }
         let containers = match self.observe().await? {
@@ -55,10 +62,10 @@ impl Deployment<'_, '_> {
         self.start(&made).await
     }
 
-    /// Has compose make all containers, or make and start them.
-    async fn have_compose(&mut self, what: &[&str]) -> Result<Phase<()>, Stop> {
+    /// Has compose make containers, or make and start them.
+    pub(super) async fn have_compose(&mut self, what: &[&str]) -> Result<Phase<()>, Stop> {
         self.job.waiting_for = format!("`docker compose {}` to end", what[0]);
-        let arguments = [what, &["--remove-orphans", "--no-build"]].concat();
+        let arguments = [what, &["--no-build"]].concat();
         let ended = self.compose(&arguments, Attention::Containers).await?;
         let Some(exit) = ended.failure() else {
             return Ok(Phase::Done(()));
@@ -123,14 +130,13 @@ impl Deployment<'_, '_> {
     }
 
     /// Starts containers that are made already, each when what it needs is there.
-    async fn start(&mut self, containers: &[String]) -> Result<Phase<()>, Stop> {
+    pub(super) async fn start(&mut self, containers: &[String]) -> Result<Phase<()>, Stop> {
         let since = self.recovering_since().await?;
         let mut left = containers.to_vec();
         while !left.is_empty() {
-            let observed = match self.observe().await? {
-                Ok(observed) => observed,
-                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
-                Err(error) => return Err(error.into()),
+            let observed = match self.standing().await? {
+                Phase::Done(observed) => observed,
+                Phase::Outage(words) => return Ok(Phase::Outage(words)),
             };
             self.watch.follow(&observed);
             let others: Vec<Observed> = observed

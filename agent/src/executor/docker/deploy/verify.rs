@@ -1,9 +1,12 @@
 //! Waiting until the services run.
 
+use std::sync::Arc;
+
 use chrono::TimeDelta;
 use towline_shared::outcome::Step;
 
 use super::super::engine::Observed;
+use super::super::model::Service;
 use super::super::stop::Stop;
 use super::super::survey;
 use super::super::verdict::{self, Standing};
@@ -13,13 +16,25 @@ impl Deployment<'_, '_> {
     /// Waits for the verdict; success needs every service to run as it should.
     pub(super) async fn verify(&mut self) -> Result<Phase<Vec<Observed>>, Stop> {
         self.job.task.progress.begin(Step::Verifying).await?;
+        let model = Arc::clone(&self.model);
+        let standing = self.stand(&model.services).await?;
+        if let Phase::Done(containers) = &standing {
+            self.job.bounded(self.watch.drain(containers)).await?;
+        }
+        Ok(standing)
+    }
+
+    /// Waits for the verdict on these services. What gives way is not judged.
+    pub(super) async fn stand(
+        &mut self,
+        services: &[Service],
+    ) -> Result<Phase<Vec<Observed>>, Stop> {
         let since = self.recovering_since().await?;
         let settle = TimeDelta::milliseconds(i64::from(self.deploy.settle_ms));
         loop {
-            let containers = match self.observe().await? {
-                Ok(containers) => containers,
-                Err(error) if error.is_outage() => return Ok(Phase::Outage(None)),
-                Err(error) => return Err(error.into()),
+            let containers = match self.standing().await? {
+                Phase::Done(containers) => containers,
+                Phase::Outage(words) => return Ok(Phase::Outage(words)),
             };
             self.watch.follow(&containers);
             if let Some(source) = self.stopped(&containers) {
@@ -28,11 +43,8 @@ impl Deployment<'_, '_> {
                 ))));
             }
             let terms = self.terms(settle, since);
-            match verdict::judge(&self.model.services, &containers, terms) {
-                Standing::Ready => {
-                    self.job.bounded(self.watch.drain(&containers)).await?;
-                    return Ok(Phase::Done(containers));
-                }
+            match verdict::judge(services, &containers, terms) {
+                Standing::Ready => return Ok(Phase::Done(containers)),
                 Standing::Failed(failure) => return Err(self.tell(failure).await),
                 Standing::Wait { until, what } => {
                     self.job.waiting_for = what;

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use bollard::models::{
     ContainerInspectResponse, ContainerStateStatusEnum, ContainerSummary as Listed, HealthConfig,
-    HealthStatusEnum, PortSummary, RestartPolicyNameEnum,
+    HealthStatusEnum, MountPoint, PortSummary, RestartPolicyNameEnum,
 };
 use bollard::query_parameters::ListContainersOptionsBuilder;
 use chrono::{DateTime, TimeDelta, Utc};
@@ -45,6 +45,8 @@ pub(in crate::executor::docker) struct Observed {
     pub health_patience: TimeDelta,
     pub is_out_of_memory: bool,
     pub image_id: String,
+    /// How many volumes it has that were made for it alone.
+    pub unnamed_volumes: usize,
 }
 
 /// Where a container is in its life.
@@ -262,7 +264,19 @@ fn observed(detail: ContainerInspectResponse) -> Observed {
         health_patience: health_patience(&config.healthcheck.unwrap_or_default()),
         is_out_of_memory: state.oom_killed.unwrap_or_default(),
         image_id: detail.image.unwrap_or_default(),
+        unnamed_volumes: detail
+            .mounts
+            .iter()
+            .flatten()
+            .filter(|mount| is_unnamed(mount))
+            .count(),
     }
+}
+
+/// The engine gives a volume without a name a random one, of 64 hexadecimal digits.
+fn is_unnamed(mount: &MountPoint) -> bool {
+    let name = mount.name.as_deref().unwrap_or_default();
+    name.len() == 64 && name.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
 
 /// The engine's own defaults stand where a check says nothing.

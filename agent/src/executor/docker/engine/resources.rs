@@ -1,14 +1,18 @@
 //! What a compose project leaves in the engine, and taking it away.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use bollard::query_parameters::{
     ListNetworksOptionsBuilder, ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder,
-    RemoveVolumeOptions, StartContainerOptions,
+    RemoveVolumeOptions, StartContainerOptions, StopContainerOptions,
 };
 
 use super::super::labels;
 use super::{Engine, EngineError};
+
+/// The longest time that an engine may take to stop a container: its project may want it to have very long.
+const STOP_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// A network or volume of a project.
 #[derive(Clone, Debug)]
@@ -51,6 +55,13 @@ impl Engine {
         let client = self.client().await?;
         self.call(client.start_container(id, None::<StartContainerOptions>))
             .await
+    }
+
+    /// Stops a container as it wants to be stopped: by its own signal, within its own time.
+    pub async fn stop_container(&self, id: &str) -> Result<(), EngineError> {
+        let client = self.client().await?;
+        let stopped = client.stop_container(id, None::<StopContainerOptions>);
+        absent_is_fine(self.limited(STOP_TIMEOUT, stopped).await)
     }
 
     pub async fn remove_container(&self, id: &str) -> Result<(), EngineError> {
