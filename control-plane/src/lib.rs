@@ -11,6 +11,7 @@ pub mod error;
 pub mod forges;
 pub mod generate;
 pub mod http;
+pub mod install;
 pub mod job;
 pub mod logs;
 pub mod mail;

@@ -24,6 +24,7 @@ use crate::config::{Config, PublicUrl};
 use crate::egress::{self, Egress, PlainHttp, Policy};
 use crate::error::StartError;
 use crate::http::{self, Api, ApiParts, Limits};
+use crate::install::Binaries;
 use crate::notifications::Notifications;
 use crate::outbox;
 use crate::plugins::Plugins;
@@ -133,6 +134,7 @@ async fn run(
         stopping: stopping.clone(),
         url: listeners.url.clone(),
         agent_address: listeners.agent_address.clone(),
+        binaries: Binaries::new(config.agents.binaries.clone()),
         mailer: notifications.mailer.clone(),
         chat_hosts: config.egress.chat_hosts.clone(),
         sign_up: config.accounts.sign_up,

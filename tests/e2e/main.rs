@@ -19,6 +19,7 @@ mod evil;
 mod failures;
 mod hosts;
 mod identity;
+mod installs;
 mod languages;
 mod links;
 mod logs;

@@ -25,6 +25,7 @@ pub mod engine;
 pub mod events;
 pub mod frozen_v1;
 pub mod git_server;
+pub mod guest;
 pub mod link;
 pub mod parts;
 pub mod patience;

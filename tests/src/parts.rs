@@ -128,6 +128,22 @@ impl Parts {
         self.whole("schemathesis").join("bin/schemathesis")
     }
 
+    /// Where all of it is.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// An engine's own command line.
+    pub fn docker(&self, kind: EngineKind) -> PathBuf {
+        self.root
+            .join(format!("docker-{}/usr/bin/docker", kind.name()))
+    }
+
+    /// A busybox of its own, without libraries.
+    pub fn busybox(&self) -> PathBuf {
+        self.root.join("docker-old/bin/busybox")
+    }
+
     /// tini: process 1 of an engine's namespaces.
     pub fn init(&self) -> PathBuf {
         self.root.join("docker-old/usr/bin/tini-static")

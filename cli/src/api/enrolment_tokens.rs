@@ -24,9 +24,12 @@ pub struct Enrolment {
     pub token: String,
     /// When it ends.
     pub expires_at: DateTime<Utc>,
-    /// What to run on the host.
+    /// What to run on a host that has the agent.
     #[serde(default)]
     pub command: Option<String>,
+    /// What to run on one that has not.
+    #[serde(default)]
+    pub install: Option<String>,
     #[serde(flatten)]
     more: More,
 }

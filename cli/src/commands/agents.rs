@@ -97,16 +97,28 @@ fn instructions(surface: Surface, token: &Enrolment) -> String {
         .command
         .clone()
         .unwrap_or_else(|| format!("towline-agent enroll --token {}", token.token));
+    let ends = age(Some(token.expires_at), Utc::now());
     let text = format!(
-        "Run this on the host that shall become {}; the token works once and ends {}:",
+        "Run this as root on the host that shall become {}; the token works once and ends {ends}:",
         token.name,
-        age(Some(token.expires_at), Utc::now()),
     );
-    format!(
+    let (first, second) = match &token.install {
+        Some(install) => (install, Some(&command)),
+        None => (&command, None),
+    };
+    let mut text = format!(
         "{}\n\n  {}\n",
         plain::for_reader(&text, surface.reader),
-        plain::for_reader(&command, surface.reader)
-    )
+        plain::for_reader(first, surface.reader)
+    );
+    if let Some(second) = second {
+        let second = plain::for_reader(second, surface.reader);
+        text.push_str(&format!(
+            "\nIt installs the agent and starts it; add --install-docker where Docker is missing, or --dry-run to see what it would do.\n\
+             Where the agent is installed already:\n\n  {second}\n"
+        ));
+    }
+    text
 }
 
 fn table(surface: Surface, agents: &[Agent]) -> String {

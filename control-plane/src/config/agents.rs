@@ -2,11 +2,14 @@
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use towline_pki::ServerName;
 
+/// Where packages put what programs of every architecture may want.
+const DEFAULT_BINARIES: &str = "/usr/local/share/towline";
 const DEFAULT_LISTEN: SocketAddr = SocketAddr::new(IpAddr::V6(Ipv6Addr::UNSPECIFIED), 8444);
 
 /// Where agents connect.
@@ -18,6 +21,8 @@ pub struct AgentListener {
     /// Its address as agents write it; made of the public address's host when not given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub address: Option<HostPort>,
+    /// The folder of the agents that hosts fetch, each as `towline-agent-` and its architecture.
+    pub binaries: PathBuf,
 }
 
 /// What one source says about the agent listener.
@@ -40,6 +45,14 @@ pub struct AgentSettings {
         value_name = "HOST:PORT"
     )]
     pub address: Option<HostPort>,
+    /// Folder of the agents that hosts fetch, as towline-agent-x86_64 [default: /usr/local/share/towline]
+    #[arg(
+        id = "agent_binaries",
+        long = "agent-binaries",
+        env = "TOWLINE_AGENT_BINARIES",
+        value_name = "DIR"
+    )]
+    pub binaries: Option<PathBuf>,
 }
 
 impl AgentSettings {
@@ -47,6 +60,7 @@ impl AgentSettings {
         Self {
             listen: self.listen.or(below.listen),
             address: self.address.or(below.address),
+            binaries: self.binaries.or(below.binaries),
         }
     }
 
@@ -54,6 +68,7 @@ impl AgentSettings {
         AgentListener {
             listen: self.listen.unwrap_or(DEFAULT_LISTEN),
             address: self.address,
+            binaries: self.binaries.unwrap_or_else(|| DEFAULT_BINARIES.into()),
         }
     }
 }

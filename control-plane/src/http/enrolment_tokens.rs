@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::input::{Body, Id, Query};
+use super::install;
 use super::page::PageQuery;
 use super::problem::Problem;
 use super::state::Api;
@@ -40,8 +41,10 @@ pub struct MadeToken {
     token: String,
     /// When it ends.
     expires_at: DateTime<Utc>,
-    /// What to run on the host.
+    /// What to run on a host that has the agent.
     command: String,
+    /// What to run, as root, on one that has not: it fetches the script and the agent from here, and checks both.
+    install: String,
 }
 
 /// The team's tokens, without their secrets.
@@ -82,10 +85,12 @@ pub async fn create(
         minted.token.ca = pin;
     }
     let token = minted.token.to_string();
+    let script = install::script_of(&api).await?;
     let made = MadeToken {
         id: minted.id.uuid(),
         name: minted.name,
         command: format!("towline-agent enroll --token {token}"),
+        install: crate::install::command(&api.url, &script, &token),
         token,
         expires_at: minted.expires_at,
     };

@@ -26,6 +26,7 @@ mod generation;
 mod health;
 mod identities;
 mod input;
+mod install;
 mod installation;
 mod integrations;
 mod invitations;

@@ -14,7 +14,7 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deploy_keys, deployment_log,
-    deployments, enrolment, enrolment_tokens, file, files, generation, health, identities,
+    deployments, enrolment, enrolment_tokens, file, files, generation, health, identities, install,
     installation, integrations, invitations, linger, me, members, metrics, notification_channels,
     notification_rules, notifications, openapi, password_resets, plans, plugins, previews,
     project_members, projects, pushes, reference, releases, request, secrets, sessions, setup,
@@ -64,6 +64,8 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(health::alive))
         .routes(routes!(health::ready))
         .routes(routes!(health::process_metrics))
+        .routes(routes!(install::script))
+        .routes(routes!(install::agent))
         .routes(routes!(setup::page))
         .routes(routes!(setup::join_page))
         .routes(routes!(setup::reset_page))

@@ -14,6 +14,7 @@ use crate::agents::Registry;
 use crate::config::{HostPort, PublicUrl, SignUp};
 use crate::domain::rate::Rates;
 use crate::egress::Egress;
+use crate::install::Binaries;
 use crate::mail::Mailer;
 use crate::notifications::Notifications;
 use crate::passwords::Passwords;
@@ -68,6 +69,8 @@ pub struct ApiParts {
     pub url: PublicUrl,
     /// The agent listener's address, as agents write it.
     pub agent_address: HostPort,
+    /// The agents that hosts fetch.
+    pub binaries: Binaries,
     /// Whether people may make accounts for themselves.
     pub sign_up: SignUp,
     /// At whom people may sign in, too.

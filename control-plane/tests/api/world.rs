@@ -18,6 +18,7 @@ use towline_server::agents::{self, Registry};
 use towline_server::config::SignUp;
 use towline_server::egress::{Egress, PlainHttp, Policy};
 use towline_server::http::{Api, ApiParts, router};
+use towline_server::install::Binaries;
 use towline_server::notifications::Notifications;
 use towline_server::outbox;
 use towline_server::plugins::Plugins;
@@ -112,6 +113,7 @@ impl World {
             stopping: stopping.clone(),
             url: "https://plane.example:8443".parse().unwrap(),
             agent_address: agent_address.to_string().parse().unwrap(),
+            binaries: Binaries::new(folder.path().join("agents")),
             sign_up: SignUp::Closed,
             providers: Providers::default(),
             stripe: None,
