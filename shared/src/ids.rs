@@ -99,6 +99,8 @@ ids! {
     PushId,
     /// Where a forge tells of pushes to a project's repository.
     PushHookId,
+    /// A registry that a team has a login of.
+    RegistryId,
     /// The immutable snapshot a deployment applies.
     ReleaseId,
     /// A write-only value of a project.

@@ -79,6 +79,8 @@ pub enum FailureReason {
     BuildFailed,
     /// Images could not be brought from one host to another.
     RelayFailed,
+    /// Images that were built could not be pushed to a registry.
+    PushFailed,
 }
 
 impl FailureReason {
@@ -100,6 +102,7 @@ impl FailureReason {
             Self::SourceUnavailable => "source_unavailable",
             Self::BuildFailed => "build_failed",
             Self::RelayFailed => "relay_failed",
+            Self::PushFailed => "push_failed",
         }
     }
 }
@@ -120,7 +123,7 @@ pub enum Step {
     Building,
     /// A commit is fetched from its repository.
     Cloning,
-    /// Images go to the control plane.
+    /// Images go to the control plane, or to a registry.
     Publishing,
     /// Images come from the control plane.
     Receiving,

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::ids::{JobId, ProjectId, ReleaseId, TargetId};
-pub use terms::{KEPT_RELEASES, MAX_KEPT_RELEASES, Term, Termed, TermedWork, Terms};
+pub use terms::{
+    KEPT_RELEASES, MAX_KEPT_RELEASES, MAX_REGISTRIES, PushTo, REGISTRY_PASSWORD, RegistryLogin,
+    Term, Termed, TermedWork, Terms,
+};
 
 /// The most bytes that the files of one project may have together.
 pub const MAX_PROJECT_BYTES: usize = 4 * 1024 * 1024;

@@ -12,6 +12,11 @@ pub const KEPT_RELEASES: u16 = 5;
 /// The most releases whose images a host keeps for a project.
 pub const MAX_KEPT_RELEASES: u16 = 50;
 
+/// What the names of secrets begin with that are passwords of registries; no project may have a secret of such a name.
+pub const REGISTRY_PASSWORD: &str = "TOWLINE_REGISTRY_";
+/// The most registries that a job is given logins of.
+pub const MAX_REGISTRIES: usize = 20;
+
 /// Work under terms.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Termed {
@@ -39,6 +44,28 @@ pub enum TermedWork {
 pub enum Term {
     /// The host keeps the images of so many of the project's last releases: 1 to [`MAX_KEPT_RELEASES`].
     KeepReleases(u16),
+    /// Images come from, and go to, this registry by a login of the team's.
+    Registry(RegistryLogin),
+    /// The images that the job builds go to a registry.
+    Push(PushTo),
+}
+
+/// Who a job is at a registry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegistryLogin {
+    /// Its host, with its port where that is not the usual one: as names of images begin; `docker.io` for Docker Hub.
+    pub registry: String,
+    /// Who logs in.
+    pub user: String,
+    /// The name of the secret that is the password. It begins with [`REGISTRY_PASSWORD`].
+    pub secret: String,
+}
+
+/// Where images go that were built.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PushTo {
+    /// What their names begin with (`registry.example.com/acme/shop`); the service's name follows.
+    pub repository: String,
 }
 
 /// All that a project asks for.
@@ -54,12 +81,29 @@ impl Terms {
 
     /// For how many of the project's last releases the host keeps images.
     pub fn keep_releases(&self) -> u16 {
-        let mut kept = self.0.iter().map(|term| match term {
-            Term::KeepReleases(kept) => *kept,
+        let mut kept = self.0.iter().filter_map(|term| match term {
+            Term::KeepReleases(kept) => Some(*kept),
+            _ => None,
         });
         kept.next_back()
             .unwrap_or(KEPT_RELEASES)
             .clamp(1, MAX_KEPT_RELEASES)
+    }
+
+    /// Who the job is at registries.
+    pub fn registries(&self) -> impl Iterator<Item = &RegistryLogin> {
+        self.0.iter().filter_map(|term| match term {
+            Term::Registry(login) => Some(login),
+            _ => None,
+        })
+    }
+
+    /// Where images go that the job builds.
+    pub fn push(&self) -> Option<&PushTo> {
+        self.0.iter().find_map(|term| match term {
+            Term::Push(to) => Some(to),
+            _ => None,
+        })
     }
 }
 
@@ -175,6 +219,29 @@ mod tests {
         }
         let whole = Work::Deploy(deploy()).under(Terms::new(vec![Term::KeepReleases(7)]));
         assert!(matches!(spec(whole).split().0.work, Work::Release(_)));
+    }
+
+    #[test]
+    fn logins_and_where_images_go_are_found_among_the_others() {
+        let login = |registry: &str| RegistryLogin {
+            registry: registry.into(),
+            user: "ada".into(),
+            secret: format!("{REGISTRY_PASSWORD}1"),
+        };
+        let to = PushTo {
+            repository: "ghcr.io/acme/shop".into(),
+        };
+        let terms = Terms::new(vec![
+            Term::Registry(login("ghcr.io")),
+            Term::KeepReleases(7),
+            Term::Push(to.clone()),
+            Term::Registry(login("quay.io")),
+        ]);
+        assert_eq!(terms.keep_releases(), 7);
+        assert_eq!(terms.push(), Some(&to));
+        let all: Vec<_> = terms.registries().cloned().collect();
+        assert_eq!(all, [login("ghcr.io"), login("quay.io")]);
+        assert_eq!(Terms::default().push(), None);
     }
 
     #[test]

@@ -308,6 +308,10 @@ fn failures() -> Vec<Sample> {
             "agent/failed-relay-failed",
             failed(FailureReason::RelayFailed),
         ),
+        agent(
+            "agent/failed-push-failed",
+            failed(FailureReason::PushFailed),
+        ),
     ]
 }
 

@@ -3,7 +3,8 @@
 use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
 use towline_shared::spec::{
     Build, Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure,
-    ProjectFile, Proposal, Relayed, Remove, Submodules, Term, Termed, TermedWork, VolumeFate, Work,
+    ProjectFile, Proposal, PushTo, RegistryLogin, Relayed, Remove, Submodules, Term, Termed,
+    TermedWork, VolumeFate, Work,
 };
 
 use super::samples::{Sample, id, pinned, spec};
@@ -87,8 +88,22 @@ fn termed() -> Vec<Sample> {
         let terms = vec![Term::KeepReleases(7)];
         job(Work::Termed(Termed { work, terms }), Interruption::Resume)
     };
+    let pushing = Work::Termed(Termed {
+        work: TermedWork::Build(build()),
+        terms: vec![
+            Term::Registry(RegistryLogin {
+                registry: "ghcr.io".into(),
+                user: "ada".into(),
+                secret: "TOWLINE_REGISTRY_1".into(),
+            }),
+            Term::Push(PushTo {
+                repository: "ghcr.io/acme/shop".into(),
+            }),
+        ],
+    });
     let leave = release(Submodules::Leave, OnFailure::Leave);
     vec![
+        spec("spec/termed-push", job(pushing, Interruption::Resume)),
         spec("spec/termed-release", termed(TermedWork::Release(leave))),
         spec("spec/termed-build", termed(TermedWork::Build(build()))),
         spec(

@@ -78,6 +78,7 @@ fn of_messages() -> Vec<&'static str> {
             FailureReason::SourceUnavailable => "agent/failed-source-unavailable",
             FailureReason::BuildFailed => "agent/failed-build-failed",
             FailureReason::RelayFailed => "agent/failed-relay-failed",
+            FailureReason::PushFailed => "agent/failed-push-failed",
         }
         HeldPhase {
             HeldPhase::Accepted => "agent/hello", HeldPhase::Running => "agent/hello",
@@ -127,7 +128,10 @@ fn of_specifications() -> Vec<&'static str> {
             TermedWork::Release(_) => "spec/termed-release", TermedWork::Build(_) => "spec/termed-build",
             TermedWork::Relayed(_) => "spec/termed-relayed", TermedWork::Preview(_) => "spec/termed-preview",
         }
-        Term { Term::KeepReleases(_) => "spec/termed-release" }
+        Term {
+            Term::KeepReleases(_) => "spec/termed-release", Term::Registry(_) => "spec/termed-push",
+            Term::Push(_) => "spec/termed-push",
+        }
         Submodules { Submodules::Leave => "spec/release-leave", Submodules::Take => "spec/release-take" }
         OnFailure { OnFailure::Leave => "spec/release-leave", OnFailure::RollBack => "spec/release-take" }
         Interruption {

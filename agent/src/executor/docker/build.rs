@@ -7,11 +7,13 @@ use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::spec::{Build, PinnedImage};
 
 use super::child::Compose;
+use super::deploy::build::taken_away;
 use super::deploy::{on_model, prepare, private_dotenv};
 use super::failure::{self, Failed};
 use super::job::{Effects, FALSE_OUTAGES, Interrupted, Job};
 use super::model::{Model, Source};
 use super::publish::{self, Built};
+use super::push::{self, Pushed};
 use super::source;
 use super::stop::Stop;
 
@@ -19,6 +21,7 @@ use super::stop::Stop;
 pub(super) async fn run(job: &mut Job<'_>, build: &Build) -> Result<Vec<PinnedImage>, Stop> {
     let turn = job.host.turn(job.project);
     let _turn = job.bounded(turn.lock()).await?;
+    push::refuse(job)?;
     let (deploy, tree) = source::over(job, &build.deploy, build.source.as_ref()).await?;
     job.task.progress.begin(Step::Preparing).await?;
     let mut compose = job.compose()?;
@@ -34,8 +37,34 @@ pub(super) async fn run(job: &mut Job<'_>, build: &Build) -> Result<Vec<PinnedIm
     job.effects = Effects::Made;
     build_all(job, &compose, &resolved.model).await?;
     let images = built(job, &resolved.model).await?;
+    push_all(job, build, &images).await?;
     job.task.progress.begin(Step::Publishing).await?;
-    publish::run(job, &images).await
+    let mut images = publish::run(job, &images).await?;
+    Pushed::of(job).tell(&mut images);
+    Ok(images)
+}
+
+/// Pushes them, where the project says so. An engine that went away meanwhile is waited for.
+async fn push_all(job: &mut Job<'_>, build: &Build, images: &[Built]) -> Result<(), Stop> {
+    let commit = build.source.as_ref().map(|source| source.commit.as_str());
+    let tag = push::tag(commit, build.deploy.release);
+    let images: Vec<push::Built> = images
+        .iter()
+        .map(|built| push::Built {
+            service: built.service.clone(),
+            reference: built.reference.clone(),
+            id: built.image.id.clone(),
+        })
+        .collect();
+    let mut outages = 0;
+    while let Err(error) = push::run(job, &tag, &images).await? {
+        outages += 1;
+        if outages > FALSE_OUTAGES {
+            return Err(error.into());
+        }
+        job.engine_back().await?;
+    }
+    Ok(())
 }
 
 /// Has compose build whatever the model builds. An engine that went away meanwhile is waited for.
@@ -89,13 +118,7 @@ async fn built(job: &Job<'_>, model: &Model) -> Result<Vec<Built>, Stop> {
     for service in services.filter(|service| service.source == Source::Build) {
         let image = job.bounded(job.host.engine.image(&service.image)).await??;
         let Some(image) = image else {
-            return Err(Stop::failed(
-                FailureReason::ComposeFailed,
-                format!(
-                    "{} was built, and the engine does not have it; somebody takes images away on this host",
-                    service.image
-                ),
-            ));
+            return Err(taken_away(&service.image));
         };
         built.push(Built {
             service: service.name.clone(),

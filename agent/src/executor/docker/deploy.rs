@@ -4,7 +4,7 @@
 //! an engine's, leads back to looking at the engine and doing what is left.
 
 mod apply;
-mod build;
+pub(super) mod build;
 mod hand_over;
 mod settle;
 mod verify;
@@ -25,6 +25,7 @@ use super::engine::{EngineError, Observed};
 use super::job::{Effects, Ended, FALSE_OUTAGES, Interrupted, Job};
 use super::kept;
 use super::model::{Model, Source};
+use super::push;
 use super::resolve::{Request, Resolved};
 use super::source::{self, Tree};
 use super::stop::Stop;
@@ -49,6 +50,8 @@ const HASHES_TIMEOUT: Duration = Duration::from_mins(1);
 struct Deployment<'j, 'a> {
     job: &'j mut Job<'a>,
     deploy: &'j Deploy,
+    /// The commit that it is built from.
+    source: Option<&'j GitSource>,
     /// What services run, whatever their references name today.
     pins: &'j [PinnedImage],
     settled: Settled,
@@ -71,6 +74,8 @@ struct Deployment<'j, 'a> {
 enum Images {
     /// Some are to be built.
     Due,
+    /// All are there, and are not at the registry that they go to.
+    Unpushed,
     /// All are there, as far as they are built here.
     Built,
 }
@@ -106,7 +111,7 @@ pub(super) async fn run(
         files: tree.files.clone(),
         ..deploy.clone()
     };
-    bring(job, &whole, pins, Some(&tree)).await
+    bring(job, &whole, pins, Some((source, &tree))).await
 }
 
 /// Brings a project, all of whose files are known, to its state.
@@ -114,12 +119,17 @@ async fn bring(
     job: &mut Job<'_>,
     deploy: &Deploy,
     pins: &[PinnedImage],
-    tree: Option<&Tree>,
+    from: Option<(&GitSource, &Tree)>,
 ) -> Result<Vec<PinnedImage>, Stop> {
+    let (source, tree) = from.unzip();
     job.task.progress.begin(Step::Preparing).await?;
     let mut compose = job.compose()?;
     let resolved = prepare(job, deploy, &compose, tree).await?;
     reach("agent: resolved a project");
+    let model = settle::judged(Arc::clone(&resolved.model), pins);
+    if model.has_builds() {
+        push::refuse(job)?;
+    }
     job.open().await?;
     for warning in &resolved.warnings {
         job.note(warning).await;
@@ -134,7 +144,6 @@ async fn bring(
         log: job.task.log.clone(),
         masker: job.masker.clone(),
     });
-    let model = settle::judged(resolved.model, pins);
     if matches!(job.task.spec.work, Work::Relayed(_)) {
         refuse_builds(&model)?;
     }
@@ -147,6 +156,7 @@ async fn bring(
     let mut deployment = Deployment {
         job,
         deploy: lasting.as_ref().unwrap_or(deploy),
+        source,
         pins,
         settled: Settled::Due,
         compose,
@@ -260,7 +270,9 @@ impl Deployment<'_, '_> {
     async fn take_up(&mut self) -> Result<Left, Stop> {
         if !matches!(
             self.job.start,
-            Start::Resumed(Some(Step::Applying | Step::Building | Step::Verifying))
+            Start::Resumed(Some(
+                Step::Applying | Step::Building | Step::Publishing | Step::Verifying
+            ))
         ) {
             return Ok(Left::Everything);
         }

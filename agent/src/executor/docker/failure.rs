@@ -68,6 +68,10 @@ pub(super) fn explain(output: &[String], exit: &str) -> Failed {
         "no such image",
         "dial tcp",
         "Client.Timeout exceeded",
+        "no basic auth credentials",
+        "unauthorized: ",
+        "authentication required",
+        "received unexpected HTTP status",
     ];
     if let Some(line) = any(&missing) {
         return Failed::ImageMissing {
@@ -122,10 +126,14 @@ pub(super) fn image_missing(images: &[String], words: &str) -> Stop {
         [image] => format!("the image {image} is"),
         images => format!("the images {} are", images.join(", ")),
     };
-    let message = format!(
-        "{which} not on the host and cannot be pulled: {words}. Check name and tag, push it to a registry the host can reach \
-         (`docker login` on the host, if it asks for one), or bring it there by `docker save` and `docker load`"
-    );
+    let advice = if words.contains("unexpected HTTP status: 5") {
+        "The registry itself has failed: look at its log, then retry"
+    } else {
+        "Check name and tag, push it to a registry the host can reach (where that asks who it is, `towline registries add` \
+         gives the team's login, and `docker login` on the host one of its own), or bring it there by `docker save` and \
+         `docker load`"
+    };
+    let message = format!("{which} not on the host and cannot be pulled: {words}. {advice}");
     Stop::failed(FailureReason::ComposeFailed, message)
 }
 
@@ -210,6 +218,16 @@ mod tests {
                 "Error response from daemon: Get \"https://registry/v2/\": dial tcp: lookup registry: no such host",
                 ComposeFailed,
                 "an image is not on the host",
+            ),
+            (
+                "Error response from daemon: Head \"http://127.0.0.1:5/v2/shop/manifests/1\": no basic auth credentials",
+                ComposeFailed,
+                "`towline registries add`",
+            ),
+            (
+                "Error response from daemon: received unexpected HTTP status: 500 Internal Server Error",
+                ComposeFailed,
+                "The registry itself has failed",
             ),
             (
                 "write /x: no space left on device",

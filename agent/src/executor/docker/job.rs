@@ -23,6 +23,7 @@ use super::engine::Observed;
 use super::folder::ProjectFolder;
 use super::host::Host;
 use super::lines::Lines;
+use super::logins::{self, Login};
 use super::stop::Stop;
 use super::verdict::{self, Failure, Restarts};
 use super::watch::Watch;
@@ -244,7 +245,7 @@ impl<'a> Job<'a> {
         Ok(Compose {
             plugin,
             docker_host: self.host.engine.host().to_owned(),
-            docker_config: self.host.docker_config.clone(),
+            docker_config: self.docker_config()?,
             project: self.project.to_owned(),
             job: self.task.attempt.job,
             secrets: self.own_secrets(),
@@ -261,11 +262,22 @@ impl<'a> Job<'a> {
         policy
     }
 
-    /// The project's secrets. By what its repository is read, nothing of it sees.
+    /// The team's logins of registries.
+    pub fn logins(&self) -> Vec<Login> {
+        logins::of(&self.task.terms, &self.task.secrets)
+    }
+
+    /// What compose takes for the docker command line's own folder.
+    fn docker_config(&self) -> Result<PathBuf, Stop> {
+        let folder = logins::folder(&self.task.dir, &self.host.docker_config, &self.logins());
+        folder.map_err(|error| Stop::internal("cannot write the job's folder", &error))
+    }
+
+    /// The project's secrets. By what its repository and registries are read, nothing of it sees.
     fn own_secrets(&self) -> Vec<Secret> {
         let secrets = self.task.secrets.iter();
         secrets
-            .filter(|secret| secret.name != SOURCE_PASSWORD)
+            .filter(|secret| secret.name != SOURCE_PASSWORD && !logins::is_password(secret))
             .cloned()
             .collect()
     }

@@ -139,7 +139,7 @@ pub(super) fn is_ours(name: &str) -> bool {
 }
 
 /// A part of an image's name, which allows less than names of projects and services do.
-fn component(name: &str) -> String {
+pub(super) fn component(name: &str) -> String {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     let parts = || name.split(['-', '_', '.']);
     if parts().all(|part| !part.is_empty() && part.chars().all(is_plain)) {

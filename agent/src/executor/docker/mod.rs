@@ -8,6 +8,7 @@
 //! - `folder`: where a project's files live on the host
 //! - `deploy`, `remove`: the two kinds of work, on `job`, which has their limits and runs `child`ren
 //! - `build`, `publish`, `receive`: images that one host builds and another runs; `archive` is how engines pack them
+//! - `logins`, `push`: a team's logins of registries, and images that go to one
 //! - `preview`: what a release would change
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
 //! - `verdict`, `survey`, `handover`, `failure`: pure judgements of what the engine and compose show
@@ -28,10 +29,12 @@ mod job;
 mod kept;
 mod labels;
 mod lines;
+mod logins;
 mod model;
 mod plugin;
 mod preview;
 mod publish;
+mod push;
 mod receive;
 mod release;
 mod remove;
@@ -189,7 +192,7 @@ async fn work(host: &Host, task: &Task) -> Outcome {
         }
         Work::Termed(_) => return unsplit(),
     };
-    match done {
+    let outcome = match done {
         Ok(outcome) => outcome,
         Err(stop) => {
             // A job that was resumed may end before it has come to the compose that a former process left at work.
@@ -198,7 +201,9 @@ async fn work(host: &Host, task: &Task) -> Outcome {
             }
             end(&job, stop).await
         }
-    }
+    };
+    logins::forget(&task.dir);
+    outcome
 }
 
 /// A task's work comes without its terms.

@@ -13,6 +13,7 @@ use towline_shared::spec::PinnedImage;
 use super::super::engine::{EngineError, Observed};
 use super::super::kept;
 use super::super::model::Model;
+use super::super::push::Pushed;
 use super::super::stop::Stop;
 use super::{Attention, Deployment, Phase, Settled};
 
@@ -169,7 +170,7 @@ impl Deployment<'_, '_> {
             digests.retain(|digest| !kept::is_ours(digest));
             digests.sort();
             digests.dedup();
-            digests.truncate(TOLD_DIGESTS);
+            digests.truncate(TOLD_DIGESTS - 1);
             ran.push(PinnedImage {
                 service: service.name.clone(),
                 reference: service.reference.clone(),
@@ -177,6 +178,7 @@ impl Deployment<'_, '_> {
                 digests,
             });
         }
+        Pushed::of(self.job).tell(&mut ran);
         Ok(ran)
     }
 }

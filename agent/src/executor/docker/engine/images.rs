@@ -4,13 +4,16 @@ use std::collections::HashMap;
 use std::io;
 use std::time::Duration;
 
+use bollard::auth::DockerCredentials;
+use bollard::errors::Error;
 use bollard::query_parameters::{
-    ImportImageOptionsBuilder, ListImagesOptions, ListImagesOptionsBuilder, RemoveImageOptions,
-    TagImageOptionsBuilder,
+    ImportImageOptionsBuilder, ListImagesOptions, ListImagesOptionsBuilder,
+    PushImageOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
 };
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _, TryStreamExt as _};
 
+use super::super::logins::Login;
 use super::{Engine, EngineError};
 
 /// How long an engine may read or write an archive of images before it says anything; the job's own time ends it
@@ -28,6 +31,17 @@ pub(in crate::executor::docker) struct Image {
     pub layers: Vec<String>,
     /// What it takes on the disk, in bytes.
     pub size: u64,
+}
+
+/// Why an image was not pushed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(in crate::executor::docker) enum PushError {
+    /// The engine's own trouble.
+    #[error(transparent)]
+    Engine(EngineError),
+    /// What the engine tells of the registry.
+    #[error("{0}")]
+    Registry(String),
 }
 
 impl Engine {
@@ -109,6 +123,37 @@ impl Engine {
             told.map_err(|error| self.explain(&error))?;
         }
         Ok(())
+    }
+
+    /// Has a name's image go to its registry; gives the engine's words while it does.
+    pub async fn push(
+        &self,
+        name: &str,
+        tag: &str,
+        login: &Login,
+    ) -> Result<impl Stream<Item = Result<String, PushError>> + Send + use<>, EngineError> {
+        let client = self.client().await?.with_timeout(TRANSFER_TIMEOUT);
+        let options = PushImageOptionsBuilder::new().tag(tag).build();
+        let credentials = DockerCredentials {
+            username: Some(login.user.clone()),
+            password: Some(login.password.clone()),
+            serveraddress: Some(login.key().to_owned()),
+            ..DockerCredentials::default()
+        };
+        let engine = self.clone();
+        let told = client.push_image(name, Some(options), Some(credentials));
+        Ok(told.map(move |told| match told {
+            Ok(told) => Ok(told.status.unwrap_or_default()),
+            Err(error) => Err(engine.of_push(&error)),
+        }))
+    }
+
+    fn of_push(&self, error: &Error) -> PushError {
+        match (error, self.explain(error)) {
+            (Error::DockerStreamError { error }, _) => PushError::Registry(error.clone()),
+            (_, EngineError::Refused { message, .. }) => PushError::Registry(message),
+            (_, error) => PushError::Engine(error),
+        }
     }
 
     /// Takes a name from an image. One that has no other name, and that no container is made of, goes with it.

@@ -20,7 +20,7 @@ use tokio::sync::Mutex;
 pub(super) use containers::RestartPolicy;
 pub(super) use containers::{Container, Fate, Observed, Phase};
 pub(super) use events::EventKind;
-pub(super) use images::Image;
+pub(super) use images::{Image, PushError};
 pub(super) use logs::{LogPiece, LogQuery};
 pub(super) use resources::Resource;
 
