@@ -9,8 +9,8 @@ use crate::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
         files, generate, identities, installation, integrations, join, keys, login, logout, logs,
         members, notifications, password, pipelines, plans, plugins, projects, ps, pushes,
-        releases, remove, retry, rollback, secrets, sessions, setup, source, targets, teams,
-        templates, top, usage, users, webhooks, whoami,
+        registries, releases, remove, retry, rollback, secrets, sessions, setup, source, targets,
+        teams, templates, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -118,6 +118,9 @@ pub enum Command {
     /// Accounts at GitHub, GitLab and Bitbucket, and the repositories that they reach
     #[command(subcommand)]
     Integrations(integrations::Integrations),
+    /// Registries that deployments and builds log in to
+    #[command(subcommand)]
+    Registries(registries::Registries),
     /// The repository that a project comes from
     #[command(subcommand)]
     Source(source::Source),

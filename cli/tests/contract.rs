@@ -8,6 +8,8 @@ mod integrations;
 mod plane;
 #[path = "contract/plugins.rs"]
 mod plugins;
+#[path = "contract/registries.rs"]
+mod registries;
 #[path = "contract/releases.rs"]
 mod releases;
 #[path = "contract/settings.rs"]

@@ -29,6 +29,7 @@ pub mod project_members;
 pub mod projects;
 pub mod pushes;
 pub mod reference;
+pub mod registries;
 pub mod releases;
 pub mod secrets;
 pub mod setup;

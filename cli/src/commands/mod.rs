@@ -30,6 +30,7 @@ pub mod plugins;
 pub mod projects;
 pub mod ps;
 pub mod pushes;
+pub mod registries;
 pub mod releases;
 pub mod remove;
 pub mod retry;
@@ -140,6 +141,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Templates(command) => command.run(session).await,
         Command::Files(command) => command.run(session).await,
         Command::Integrations(command) => command.run(session).await,
+        Command::Registries(command) => command.run(session).await,
         Command::Source(command) => command.run(session).await,
         Command::Generate(command) => command.run(session).await,
         Command::Pushes(command) => command.run(session).await,

@@ -4,7 +4,7 @@ use chrono::Utc;
 use clap::Subcommand;
 use serde_json::json;
 
-use super::Session;
+use super::{Session, registries::OfProject};
 use crate::{
     api::{
         self,
@@ -48,6 +48,8 @@ pub enum Projects {
         #[arg(long, value_name = "1-50", value_parser = clap::value_parser!(u16).range(1..=50))]
         keep_releases: u16,
     },
+    /// Show or say where the images go that are built of one
+    Registry(OfProject),
     /// Forget one; what runs on targets stays, take it away before with `towline remove`
     Rm {
         /// Its name or id
@@ -107,6 +109,7 @@ impl Projects {
                     )
                 })?;
             }
+            Self::Registry(wish) => wish.run(session, &client).await?,
             Self::Rm { project, yes } => {
                 let project = api::find::<Project>(&client, &project).await?;
                 let question = format!(

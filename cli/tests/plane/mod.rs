@@ -3,6 +3,7 @@
 
 mod integrations;
 mod plugins;
+mod registries;
 mod routes;
 mod streams;
 mod told;

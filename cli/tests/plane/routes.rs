@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
-    integrations, plugins, streams, told,
+    integrations, plugins, registries, streams, told,
 };
 
 /// All routes.
@@ -58,6 +58,15 @@ pub fn router(world: Shared) -> Router {
         )
         .route("/integrations/{id}/branches", get(integrations::branches))
         .route("/integrations/{id}/statuses", get(integrations::statuses))
+        .route("/registries", get(registries::list).post(registries::add))
+        .route("/registries/{id}", delete(plugins::gone))
+        .route("/registries/{id}/password", put(registries::set_password))
+        .route(
+            "/projects/{id}/registry",
+            get(registries::of_project)
+                .put(registries::set_of_project)
+                .delete(plugins::gone),
+        )
         .route("/projects/{id}/source", put(integrations::source))
         .route(
             "/projects/{id}/push-hook/installation",

@@ -27,6 +27,7 @@ pub mod push;
 pub mod rate;
 pub mod recovery;
 pub mod regeneration;
+pub mod registry;
 pub mod release_diff;
 pub mod repository;
 pub mod retry;

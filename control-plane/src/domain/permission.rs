@@ -106,7 +106,7 @@ impl Permission {
             }
             Self::Deploy => "deploy, have pushes deployed, roll back, remove, cancel and retry",
             Self::ChangeProjects => {
-                "make and delete projects, change their files and secrets, connect forges and use what they reach"
+                "make and delete projects, change their files and secrets, connect forges and registries and use what they reach"
             }
             Self::ManageHosts => "make enrolment tokens, label targets, revoke agents",
             Self::ManageKeys => "make and end API keys",

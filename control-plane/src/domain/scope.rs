@@ -141,7 +141,7 @@ impl Area {
             }
             Self::Installation => "people, plans and what else holds for all teams",
             Self::Integrations => {
-                "accounts at forges, the repositories that they reach, and what their forges are told; tokens are never read"
+                "accounts at forges, the repositories that they reach, and what their forges are told; registries; tokens and passwords are never read"
             }
             Self::Members => "members, invitations, roles on projects, and the team itself",
             Self::Metrics => "measurements, also for Prometheus",

@@ -191,6 +191,7 @@ named! {
     PluginId: "plugin",
     PluginRunId: "run of a plugin",
     ProjectId: "project",
+    RegistryId: "registry",
     PushHookId: "push hook",
     SessionId: "session",
     SubscriptionId: "subscription",

@@ -51,6 +51,7 @@ mod projects;
 mod pushes;
 mod rates;
 mod reference;
+mod registries;
 mod releases;
 mod request;
 mod router;

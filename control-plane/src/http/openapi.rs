@@ -38,6 +38,7 @@ const SESSION: &str = "session";
         (name = "templates", description = "What projects are made from"),
         (name = "deployments", description = "Bringing a project to a state on a target"),
         (name = "integrations", description = "Accounts at forges, what they reach, and what their forges are told"),
+        (name = "registries", description = "Registries that the team logs in to, and where built images are pushed to"),
         (name = "pushes", description = "What forges tell of pushes, and what is deployed of them"),
         (name = "pipelines", description = "The ways of a project's commits to targets"),
         (name = "installation", description = "For administrators of the installation"),

@@ -17,9 +17,9 @@ use super::{
     deployments, enrolment, enrolment_tokens, file, files, generation, health, identities, install,
     installation, integrations, invitations, linger, me, members, metrics, notification_channels,
     notification_rules, notifications, openapi, password_resets, plans, plugins, previews,
-    project_members, projects, pushes, reference, releases, request, secrets, sessions, setup,
-    sign_in_providers, sign_up, source, subscriptions, targets, teams, templates, totp, usage,
-    users, webhooks,
+    project_members, projects, pushes, reference, registries, releases, request, secrets, sessions,
+    setup, sign_in_providers, sign_up, source, subscriptions, targets, teams, templates, totp,
+    usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -281,7 +281,7 @@ fn asked() -> OpenApiRouter<Api> {
         .routes(routes!(plugins::run))
 }
 
-/// All see which there are; what their tokens reach is for those who may change projects.
+/// Accounts at forges and registries. All see which there are; what their tokens reach is for those who may change projects.
 fn forge_accounts(api: &Api) -> OpenApiRouter<Api> {
     let rule = Rule::of(Area::Integrations, Permission::ChangeProjects);
     let kept = OpenApiRouter::new()
@@ -292,8 +292,13 @@ fn forge_accounts(api: &Api) -> OpenApiRouter<Api> {
     let reached = OpenApiRouter::new()
         .routes(routes!(integrations::repositories))
         .routes(routes!(integrations::branches));
+    let registries = OpenApiRouter::new()
+        .routes(routes!(registries::list, registries::add))
+        .routes(routes!(registries::show, registries::remove))
+        .routes(routes!(registries::set_password));
     OpenApiRouter::new()
         .merge(rule.over(api, kept))
+        .merge(rule.over(api, registries))
         .merge(rule.even_to_look().over(api, reached))
 }
 
@@ -327,6 +332,11 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(deploy_keys::show, deploy_keys::renew))
         .routes(routes!(deploy_keys::accept_host_keys))
         .routes(routes!(generation::generate))
+        .routes(routes!(
+            registries::show_of_project,
+            registries::set_of_project,
+            registries::forget_of_project
+        ))
         .routes(files);
     let secret =
         routes!(secrets::put, secrets::delete).layer(DefaultBodyLimit::max(secrets::MAX_BODY));

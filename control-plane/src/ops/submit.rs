@@ -22,7 +22,7 @@ use crate::store::targets::{self, Servant};
 use crate::store::usage::{self, Metric};
 use crate::store::{
     AgentStatus, Deployment, DeploymentKind, Project, Store, StoreError, Tenant, commit_statuses,
-    notification_events, projects, pushes, quota, releases, webhook_events,
+    notification_events, projects, pushes, quota, registries, releases, webhook_events,
 };
 
 /// How long a service without a health check must stay up, when nothing else is said.
@@ -301,6 +301,7 @@ async fn insert(
         job: JobId::new(),
     });
     let built_by = build.as_ref().map(|ahead| ahead.job);
+    let at_registries = registries::terms(tx, tenant, project, kind).await?;
     let (work, release) = freeze(tx, submission.project, submission.work, built_by, now).await?;
     let to_build = match &work {
         Work::Relayed(relayed) => Some(Build {
@@ -309,10 +310,17 @@ async fn insert(
         }),
         _ => None,
     };
+    let own = match &build {
+        Some(_) => terms::without_push(&at_registries),
+        None => at_registries.clone(),
+    };
     let spec = JobSpec {
         project,
         target,
-        work: work.under(terms::of(submission.project)),
+        work: match kind {
+            DeploymentKind::Deploy => work.under(terms::of_deploy(submission.project, own)),
+            _ => work,
+        },
         interruption: submission.interruption,
         deadline_s: submission.deadline_s,
     };
@@ -348,7 +356,8 @@ async fn insert(
     };
     jobs::insert(tx, &new, now).await?;
     if let (Some(ahead), Some(to_build)) = (&build, to_build) {
-        insert_build(tx, tenant, ahead, &row, to_build, now).await?;
+        let work = Work::Build(to_build).under(terms::of_build(at_registries));
+        insert_build(tx, tenant, ahead, &row, work, now).await?;
     }
     if let Some(commit) = &commit {
         let way = NewPipeline {
@@ -382,7 +391,7 @@ async fn insert_build(
     tenant: &Tenant,
     ahead: &Ahead<'_>,
     awaited_by: &NewRow<'_>,
-    build: Build,
+    work: Work,
     now: DateTime<Utc>,
 ) -> Result<(), OpsError> {
     let (id, target) = (DeploymentId::new(), ahead.servant.target.id);
@@ -390,7 +399,7 @@ async fn insert_build(
     let spec = JobSpec {
         project: awaited_by.project,
         target,
-        work: Work::Build(build),
+        work,
         interruption,
         deadline_s: awaited_by.deadline_s,
     };

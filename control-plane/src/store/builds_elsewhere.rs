@@ -1,9 +1,11 @@
 //! Jobs that wait for images which another host builds.
 
 use chrono::{DateTime, Utc};
+use sqlx::types::Json;
 
 use super::audit::Actor;
-use super::db::Tx;
+use super::db::{Tx, optional};
+use super::deployments::Image;
 use super::jobs::{self, Detail, JobRow, Next};
 use super::{Result, job_changes, relay};
 use crate::job::state::{self, Change};
@@ -32,6 +34,36 @@ pub(super) async fn ended(
         deployment: row.asked_for(),
         agent: relay::agent_of(tx, job).await?,
     }))
+}
+
+/// What has run, with the digests under which the host that built it has pushed it.
+pub(super) async fn with_digests(
+    tx: &mut Tx,
+    row: &JobRow,
+    images: &[Image],
+) -> Result<Vec<Image>> {
+    let mut images = images.to_vec();
+    let built = optional!(
+        tx.conn(),
+        (Option<Json<Vec<Image>>>,),
+        "SELECT d.images FROM jobs b JOIN deployments d ON d.id = b.deployment_id
+         WHERE b.builds_for = $1 AND d.status = 'succeeded'",
+        row.deployment_id
+    )?;
+    let Some((Some(Json(built)),)) = built else {
+        return Ok(images);
+    };
+    for image in &mut images {
+        let mut same = built.iter();
+        let same = same.find(|one| one.service == image.service && one.id == image.id);
+        let digests = same.into_iter().flat_map(|one| &one.digests);
+        for digest in digests {
+            if !image.digests.contains(digest) {
+                image.digests.push(digest.clone());
+            }
+        }
+    }
+    Ok(images)
 }
 
 async fn fail(

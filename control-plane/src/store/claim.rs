@@ -122,6 +122,8 @@ impl Store {
             self.job_secrets(attempt.job),
             self.open_log(attempt)
         )?;
+        let mut secrets = secrets;
+        secrets.extend(self.registry_secrets(attempt.job, &spec).await?);
         Ok(Offer {
             attempt,
             spec,

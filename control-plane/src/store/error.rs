@@ -115,6 +115,8 @@ pub enum Resource {
     Project,
     /// What a forge tells of pushes to.
     PushHook,
+    /// A registry that the team logs in to.
+    Registry,
     /// A release of a project.
     Release,
     /// A secret of a project.
@@ -163,6 +165,7 @@ impl fmt::Display for Resource {
             Self::PluginRun => "run of a plugin",
             Self::Project => "project",
             Self::PushHook => "push hook",
+            Self::Registry => "registry",
             Self::Release => "release",
             Self::Secret => "secret",
             Self::SecretVersion => "kept version of this secret",

@@ -17,8 +17,8 @@ use super::previews::Preview;
 use super::text::{storable, storable_json};
 use super::usage::{self, Metric};
 use super::{
-    Result, StoreError, builds, commit_statuses, notification_events, pipelines, plugin_events,
-    stored, targets, webhook_events,
+    Result, StoreError, builds, builds_elsewhere, commit_statuses, notification_events, pipelines,
+    plugin_events, stored, targets, webhook_events,
 };
 use crate::job::state::{Change, Requeue};
 use crate::job::{Ending, JobState};
@@ -333,6 +333,10 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
     )?;
     swapped(moved, row)?;
     end_attempt(tx, row, end.state.as_str(), now).await?;
+    let images = match &end.images {
+        Some(images) => Some(builds_elsewhere::with_digests(tx, row, images).await?),
+        None => None,
+    };
     execute!(
         tx.conn(),
         "UPDATE deployments SET status = $2, step = NULL, reason = $3, message = $4, images = $5, log_lines = $6,
@@ -341,7 +345,7 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
         end.state.as_str(),
         end.reason.map(FailureReason::as_str),
         end.message.as_deref().map(storable),
-        end.images.as_ref().map(storable_json).transpose()?.map(Json),
+        images.as_ref().map(storable_json).transpose()?.map(Json),
         end.log.map(|log| stored(log.lines)),
         now,
         end.preview.as_ref().map(storable_json).transpose()?.map(Json)

@@ -99,7 +99,7 @@ macro_rules! sealed_column {
 /// All columns with sealed values. What is not in this list is lost when the master key is
 /// exchanged; a test looks for columns that were forgotten. Values that move from one column to
 /// another move down the list.
-pub(crate) static SEALED: [SealedColumn; 14] = [
+pub(crate) static SEALED: [SealedColumn; 15] = [
     sealed_column!("installation"."key_check" at "installation", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("authorities"."key_encrypted" at "authorities", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("custom_plugins"."secret" at "custom_plugins", "id", "CAST(1 AS BIGINT)"),
@@ -110,6 +110,7 @@ pub(crate) static SEALED: [SealedColumn; 14] = [
     sealed_column!("oauth_attempts"."secrets_encrypted" at "oauth_attempts", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("project_sources"."password_encrypted" at "project_sources", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("push_hooks"."secret" at "push_hooks", "id", "CAST(1 AS BIGINT)"),
+    sealed_column!("registries"."password_encrypted" at "registries", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("second_factors"."secret_encrypted" at "second_factors", "id", "CAST(1 AS BIGINT)"),
     sealed_column!("secrets"."value_encrypted" at "secrets", "id", "version"),
     sealed_column!("secret_versions"."value_encrypted" at "secrets", "secret_id", "version"),

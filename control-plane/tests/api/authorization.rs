@@ -176,6 +176,17 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
             "application/json",
             br#"{"name":"hub","forge":"github","url":"http://127.0.0.1:9","token":"t"}"#.to_vec(),
         ),
+        "/api/v1/registries" => (
+            "application/json",
+            br#"{"registry":"127.0.0.1:9","user":"u","password":"pass"}"#.to_vec(),
+        ),
+        "/api/v1/registries/{id}/password" => {
+            ("application/json", br#"{"password":"pass"}"#.to_vec())
+        }
+        "/api/v1/projects/{id}/registry" => (
+            "application/json",
+            br#"{"repository":"127.0.0.1:9/shop"}"#.to_vec(),
+        ),
         "/api/v1/integrations/{id}/token" => ("application/json", br#"{"token":"t"}"#.to_vec()),
         "/api/v1/notification-rules" => ("application/json", br#"{"rules":[]}"#.to_vec()),
         "/api/v1/invitations" => (
@@ -269,6 +280,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         .expect(201);
     let (plugin, run) = plugin_and_run(&ada).await;
     let integration = integration_of(&ada).await;
+    let registry = registry_of(&ada).await;
     let told = ada.get("/api/v1/notifications").await.expect(200);
     let mut seen = 0;
     for route in routes(&world)
@@ -293,6 +305,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
             "plugins" => plugin.as_str(),
             "plugin-runs" => run.as_str(),
             "projects" => project.as_str(),
+            "registries" => registry.as_str(),
             "sessions" => session["id"].as_str().unwrap(),
             "targets" => target.as_str(),
             "webhooks" => webhook.as_str(),
@@ -334,6 +347,12 @@ async fn integration_of(ada: &Somebody<'_>) -> String {
     let forge = FakeForge::start().await;
     let wish = json!({"name": "hub", "forge": "github", "url": forge.url(), "token": TOKEN});
     id_of(&ada.post("/api/v1/integrations", &wish).await.expect(201))
+}
+
+async fn registry_of(ada: &Somebody<'_>) -> String {
+    let wish =
+        json!({"registry": "ghcr.io", "user": "ada", "password": "a token", "check": "skip"});
+    id_of(&ada.post("/api/v1/registries", &wish).await.expect(201))
 }
 
 async fn webhook_and_delivery(ada: &Somebody<'_>, project: &str) -> (String, String) {
@@ -418,7 +437,7 @@ fn whom(route: &Route) -> For {
         ("plans", _) => return For::Administrators,
         ("agents" | "enrolment-tokens" | "targets", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
-        ("integrations", _) => Permission::ChangeProjects,
+        ("integrations" | "registries", _) => Permission::ChangeProjects,
         ("plugins" | "plugin-runs", _) => Permission::ManagePlugins,
         ("invitations" | "members", _) => Permission::ManageMembers,
         ("projects", path)

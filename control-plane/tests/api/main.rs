@@ -33,6 +33,7 @@ mod pushes;
 mod rates;
 mod receiver;
 mod reference;
+mod registries;
 mod releases;
 mod scopes;
 mod server;

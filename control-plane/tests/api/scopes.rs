@@ -50,7 +50,7 @@ fn needs(route: &Route) -> Needs {
         ("agents" | "enrolment-tokens", _) => Area::Agents,
         ("api-keys", _) => Area::ApiKeys,
         ("audit", _) => Area::Audit,
-        ("integrations", _) => Area::Integrations,
+        ("integrations" | "registries", _) => Area::Integrations,
         ("plugins" | "plugin-runs", _) => Area::Plugins,
         ("invitations" | "members" | "team", _) => Area::Members,
         ("projects", path) if path.contains("/members") => Area::Members,

@@ -392,7 +392,7 @@ async fn a_build_is_given_its_own_secrets_and_the_names_of_others(world: &World)
 }
 
 /// Has a host be online and build.
-async fn builds(world: &World, host: &Host) {
+pub(super) async fn builds(world: &World, host: &Host) {
     let mut hello = hello();
     hello.capabilities.policy.build = Permission::Allow;
     let before = world.before(host).await;

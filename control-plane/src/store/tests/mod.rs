@@ -41,6 +41,7 @@ mod plugins;
 mod projects;
 mod pushes;
 mod quotas;
+mod registries;
 mod rotation;
 mod schema;
 mod second_factors;

@@ -16,6 +16,7 @@ use crate::store::backup::{Occupied, verify};
 use crate::store::db::one;
 use crate::store::password_resets::Maker;
 use crate::store::tests::integrations::connected;
+use crate::store::tests::registries::added;
 use crate::store::tests::sessions::{asker, begin};
 use crate::store::tests::world::{World, finished, on_both, succeeded, vault};
 use crate::store::{
@@ -84,6 +85,7 @@ async fn fill(world: &World) {
     };
     store.create_plugin(tenant, new).await.unwrap();
     connected(world, "hub").await;
+    added(world, "ghcr.io").await;
     store
         .invite(tenant, "eve@example.org", Role::Viewer, None)
         .await
@@ -149,9 +151,9 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     assert_eq!(backup.digest().unwrap(), made.written);
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
-    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the second factor, and by
-    // what sources are read, a login and a deploy key, and their pushes signed.
-    assert_eq!(checked.sealed, 11);
+    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the registry, the second factor, and
+    // by what sources are read, a login and a deploy key, and their pushes signed.
+    assert_eq!(checked.sealed, 12);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
