@@ -6,6 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -60,6 +62,7 @@ fn no_canary_is_found(database: DatabaseKind, engine: EngineKind) {
         .post(&format!("/projects/{}/webhooks", project.id), &hook);
     canaries.push(Canary::new("webhook secret", text(&made.ok()["secret"])));
     hooks_of_people(&story.api, &mut canaries);
+    accounts_elsewhere(&story.api, &mut canaries);
     keys_of_files(&story, &mut canaries);
     let kinds: BTreeSet<_> = canaries.iter().map(|canary| canary.kind).collect();
     assert!(kinds.len() >= 20, "{} kinds: {kinds:?}", kinds.len());
@@ -142,6 +145,9 @@ fn configured(folder: &Scratch, canaries: &mut Vec<Canary>) -> Vec<String> {
         &smtp,
         "--log",
         "debug",
+        "--egress-allow",
+        "127.0.0.0/8",
+        "--egress-allow-http",
     ];
     arguments.map(str::to_owned).to_vec()
 }
@@ -199,6 +205,41 @@ fn hooks_of_people(api: &Api, canaries: &mut Vec<Canary>) {
     let webhook = json!({ "kind": "webhook", "name": "mine", "settings": { "url": "https://mine.example.org/x" } });
     let made = api.post("/notification-channels", &webhook).ok();
     canaries.push(Canary::new("channel's secret", text(&made["secret"])));
+}
+
+/// By what forges and registries are called. Jobs are given the login of a registry that they need not.
+fn accounts_elsewhere(api: &Api, canaries: &mut Vec<Canary>) {
+    let token = unique("canary-integration");
+    let forge = json!({ "name": "hub", "forge": "github", "url": forge(), "token": token });
+    api.post("/integrations", &forge).ok();
+    canaries.push(Canary::new("integration's token", &token));
+    let password = value("registry");
+    let registry = json!({
+        "registry": "registry.example.org", "user": "ada", "password": password, "check": "skip",
+    });
+    api.post("/registries", &registry).ok();
+    canaries.push(Canary::new("registry's password", &password));
+}
+
+/// What answers as GitHub does when it is asked whose token it is; gives its address.
+fn forge() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut request = [0; 8192];
+            let _ = stream.read(&mut request);
+            let account = r#"{"id": 1, "login": "ada"}"#;
+            let _ = write!(
+                stream,
+                "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nX-OAuth-Scopes: repo\r\nContent-Length: {}\r\n\
+                 Connection: close\r\n\r\n{account}",
+                account.len()
+            );
+        }
+    });
+    format!("http://{address}")
 }
 
 struct People {
@@ -310,7 +351,8 @@ fn keys_of_files(story: &Installation, canaries: &mut Vec<Canary>) {
     canaries.push(Canary::of_bytes("agent's key", &der[36..68]));
 }
 
-fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+/// All files of a folder, and of those in it.
+pub fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
     let entries = fs::read_dir(folder)
         .unwrap()
         .map(|entry| entry.unwrap().path());

@@ -25,6 +25,7 @@ mod links;
 mod logs;
 mod master_key;
 mod observation;
+mod registries;
 mod relays;
 mod releases;
 mod secrets;

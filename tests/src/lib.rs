@@ -35,6 +35,7 @@ pub mod postgres;
 pub mod process;
 pub mod provider;
 pub mod proxy;
+pub mod registry;
 pub mod scratch;
 pub mod server;
 pub mod shared;
