@@ -101,3 +101,27 @@ pub async fn generate(
         .post(&["projects", &project.to_string(), "generate"], wish)
         .await
 }
+
+/// What was delivered to a repository.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Delivery {
+    /// `opened`, `updated`, `unchanged` or `nothing`.
+    pub outcome: String,
+    /// Where the pull request is seen.
+    #[serde(default)]
+    pub url: Option<String>,
+    /// Its branch.
+    #[serde(default)]
+    pub branch: Option<String>,
+    /// The files that were changed.
+    #[serde(default)]
+    pub files: Vec<String>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// Delivers the project's generated files as a pull request.
+pub async fn deliver(client: &Client, project: Uuid) -> Result<Delivery, Failure> {
+    let path = ["projects", &project.to_string(), "pull-request"];
+    client.post(&path, &serde_json::json!({})).await
+}

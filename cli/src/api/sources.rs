@@ -61,6 +61,9 @@ pub struct DeployKey {
     /// Whether those are published, or were shown by the server.
     #[serde(default)]
     pub host_keys_from: String,
+    /// The repository in which Towline has installed it.
+    #[serde(default)]
+    pub installed_in: Option<String>,
     #[serde(flatten)]
     more: More,
 }
@@ -196,6 +199,26 @@ pub async fn renew_key(
 ) -> Result<DeployKey, Failure> {
     let path = ["projects", &project.to_string(), "source", "key"];
     client.post(&path, &json!({ "url": url })).await
+}
+
+/// Has the forge let the key read the repository, by an integration.
+pub async fn install_key(
+    client: &Client,
+    project: Uuid,
+    url: Option<&str>,
+    integration: Option<Uuid>,
+) -> Result<DeployKey, Failure> {
+    let project = project.to_string();
+    let path = ["projects", &project, "source", "key", "installation"];
+    let body = json!({ "url": url, "integration": integration });
+    client.put(&path, &body).await
+}
+
+/// Takes the project's keys away from the forges.
+pub async fn uninstall_key(client: &Client, project: Uuid) -> Result<(), Failure> {
+    let project = project.to_string();
+    let path = ["projects", &project, "source", "key", "installation"];
+    client.delete(&path).await
 }
 
 /// Has the server be known by the keys that it shows now.

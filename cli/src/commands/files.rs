@@ -15,6 +15,7 @@ use crate::{
     api::{
         self, Client,
         files::{self, FileContent, WriteFile},
+        generation::{self, Delivery},
         projects::{Project, Upload},
     },
     exit::{Exit, Failure},
@@ -56,6 +57,12 @@ pub enum Files {
     },
     /// Change a file in $VISUAL or $EDITOR; what somebody else has written meanwhile is not lost
     Edit(Which),
+    /// Deliver the generated files, as you have made them since, to the project's repository as a pull request. While that is open, it is
+    /// the one that is changed
+    Deliver {
+        /// The project's name or id
+        project: String,
+    },
     /// Delete a file; the project's other files stay
     Rm {
         #[command(flatten)]
@@ -114,6 +121,13 @@ impl Files {
                 which.write(session, &client, &project, &file).await?;
             }
             Self::Edit(which) => which.edit(session, &client).await?,
+            Self::Deliver { project } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                let done = generation::deliver(&client, project.id).await?;
+                session
+                    .output
+                    .result(&done, |surface| delivered(&done, surface))?;
+            }
             Self::Rm { which, yes } => {
                 let project = which.project(&client).await?;
                 let question = format!("Delete {} of the project {:?}?", which.path, project.name);
@@ -233,6 +247,24 @@ fn edited(path: &str, text: &str) -> Result<String, Failure> {
             "{editor} cannot be run: {error}; set EDITOR"
         ))),
     }
+}
+
+fn delivered(done: &Delivery, surface: Surface) -> String {
+    let url = done.url.as_deref().unwrap_or_default();
+    let mut lines = vec![match done.outcome.as_str() {
+        "opened" => format!("Opened {url}"),
+        "updated" => format!("Updated {url}"),
+        "unchanged" => format!("{url} has all of it already."),
+        "nothing" => {
+            "There is nothing to deliver: the repository has all of it already.".to_owned()
+        }
+        other => format!("{other} {url}"),
+    }];
+    lines.extend(done.files.iter().map(|path| format!("  {path}")));
+    let lines = lines
+        .iter()
+        .map(|line| plain::for_reader(line, surface.reader));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 fn table(listed: &Upload, surface: Surface) -> String {

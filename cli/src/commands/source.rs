@@ -7,6 +7,7 @@ use super::{Session, integrations, secrets::SECRET_LIMIT};
 use crate::{
     api::{
         self,
+        integrations::Integration,
         projects::Project,
         sources::{self, DeployKey, Login, NewSource, Source as Found},
     },
@@ -49,7 +50,23 @@ pub enum Key {
         /// The project's name or id
         project: String,
     },
-    /// Make a new one, which counts at once: nothing is read until the forge knows it
+    /// Have the forge let it read the repository, by an integration of the team; it is made if there is none yet
+    Install {
+        /// The project's name or id
+        project: String,
+        /// The address that it is for, as ssh://git@github.com/ada/shop.git [default: the project's]
+        #[arg(long)]
+        url: Option<String>,
+        /// The integration's name or id [default: the only one with the forge at that host]
+        #[arg(long)]
+        by: Option<String>,
+    },
+    /// Take it away from the forge where it was installed
+    Uninstall {
+        /// The project's name or id
+        project: String,
+    },
+    /// Make a new one, which counts at once: nothing is read until the forge knows it. Where it was installed, the new one is, too
     Rotate {
         /// The project's name or id
         project: String,
@@ -150,6 +167,22 @@ impl Key {
             Self::Show { project } => {
                 let project = api::find::<Project>(&client, &project).await?;
                 sources::key(&client, project.id).await?
+            }
+            Self::Install { project, url, by } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                let by = match by {
+                    None => None,
+                    Some(by) => Some(api::find::<Integration>(&client, &by).await?.id),
+                };
+                sources::install_key(&client, project.id, url.as_deref(), by).await?
+            }
+            Self::Uninstall { project } => {
+                let project = api::find::<Project>(&client, &project).await?;
+                sources::uninstall_key(&client, project.id).await?;
+                let done = json!({ "id": project.id, "uninstalled": true });
+                return session.output.result(&done, |_| {
+                    format!("No forge lets a key of {} in any more.", project.name)
+                });
             }
             Self::Rotate { project, url, yes } => {
                 let project = api::find::<Project>(&client, &project).await?;
@@ -283,9 +316,14 @@ fn key_details(surface: Surface, key: &DeployKey) -> String {
             ("", from.to_owned()),
         ],
     );
+    let facts = facts.trim_end();
+    if let Some(repository) = &key.installed_in {
+        return format!(
+            "{facts}\n\nThe forge knows it already: it is installed in {repository}.\n"
+        );
+    }
     format!(
-        "{}\n\nAdd this as a read-only deploy key at {page}:\n\n{}\n",
-        facts.trim_end(),
+        "{facts}\n\nAdd this as a read-only deploy key at {page}, or by `towline source key install`:\n\n{}\n",
         key.public_key
     )
 }

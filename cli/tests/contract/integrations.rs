@@ -36,6 +36,15 @@ fn accounts_are_connected_and_what_they_reach_is_shown() {
         &["towline/shop/web-1", "failure", "may not do this"],
     );
     shown(&["pushes", "install", "shop"], &["ada/shop"]);
+    shown(
+        &["source", "key", "install", "shop"],
+        &["installed in ada/shop"],
+    );
+    shown(&["source", "key", "uninstall", "shop"], &["No forge"]);
+    shown(
+        &["files", "deliver", "shop"],
+        &["Opened https://github.com/ada/shop/pull/7", "Dockerfile"],
+    );
 }
 
 #[test]
@@ -90,6 +99,8 @@ fn tokens_are_read_from_stdin_and_sources_name_an_integration() {
         asked(&source, ""),
         json!({"integration": ID, "repository": "ada/shop", "branch": "trunk"})
     );
+    let key = ["source", "key", "install", "shop", "--by", "hub", "--json"];
+    assert_eq!(asked(&key, ""), json!({"url": null, "integration": ID}));
     let gone = plane.run(&["integrations", "rm", "hub", "--yes"]);
     assert_eq!(
         gone.stdout.trim(),

@@ -78,3 +78,17 @@ pub async fn install() -> Json<Value> {
         "installed_in": "ada/shop",
     }))
 }
+
+pub async fn install_key(Json(body): Json<Value>) -> Json<Value> {
+    Json(json!({
+        "url": "ssh://git@github.com/ada/shop.git", "public_key": "ssh-ed25519 AAAA towline-shop", "fingerprint": "SHA256:x",
+        "host_keys": [], "host_keys_from": "published", "installed_in": "ada/shop", "asked": body,
+    }))
+}
+
+pub async fn deliver() -> Json<Value> {
+    Json(json!({
+        "outcome": "opened", "url": "https://github.com/ada/shop/pull/7", "number": 7, "branch": "towline/shop-1a2b3c4d",
+        "files": ["Dockerfile"],
+    }))
+}

@@ -69,6 +69,11 @@ pub fn router(world: Shared) -> Router {
         )
         .route("/projects/{id}/source", put(integrations::source))
         .route(
+            "/projects/{id}/source/key/installation",
+            put(integrations::install_key).delete(plugins::gone),
+        )
+        .route("/projects/{id}/pull-request", post(integrations::deliver))
+        .route(
             "/projects/{id}/push-hook/installation",
             put(integrations::install),
         )

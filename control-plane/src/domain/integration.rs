@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use towline_shared::git::GitAddress;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -141,6 +142,30 @@ impl ForgeSite {
     /// Where git reads a repository. It is made here and not taken from an answer: nobody else is given the token.
     pub fn clone_url(&self, repository: &RepositoryPath) -> String {
         format!("{}/{}.git", self.root, repository.as_str())
+    }
+
+    /// Where people see a pull request. It is made here, too.
+    pub fn pull_page(&self, repository: &RepositoryPath, number: u64) -> String {
+        let part = match self.forge {
+            Forge::GitHub => "pull",
+            Forge::Bitbucket => "pull-requests",
+            Forge::GitLab | Forge::Generic => "-/merge_requests",
+        };
+        format!("{}/{}/{part}/{number}", self.root, repository.as_str())
+    }
+
+    /// What it calls the repository of an address of git, which may have another host.
+    pub fn repository_named(&self, address: &GitAddress) -> Option<RepositoryPath> {
+        let path = address.path().trim_matches('/');
+        let path = path.strip_suffix(".git").unwrap_or(path);
+        RepositoryPath::parse(self.forge, path).ok()
+    }
+
+    /// What it calls the repository of an address of git, if that is where the forge is.
+    pub fn repository_at(&self, address: &GitAddress) -> Option<RepositoryPath> {
+        let path = self.repository_named(address)?;
+        let own = self.clone_url(&path).parse::<GitAddress>().ok()?;
+        (own.host() == address.host()).then_some(path)
     }
 
     /// As whom git says a token.
@@ -346,6 +371,64 @@ mod tests {
         }
         assert_eq!(segment("group/sub/shöp"), "group%2Fsub%2Fsh%C3%B6p");
         assert_eq!(segment("{a-1}"), "%7Ba-1%7D");
+    }
+
+    #[test]
+    fn a_repository_is_known_by_its_address() {
+        let table = [
+            (
+                Forge::GitHub,
+                None,
+                "git@github.com:ada/shop.git",
+                Some("ada/shop"),
+            ),
+            (
+                Forge::GitHub,
+                None,
+                "https://github.com/ada/shop",
+                Some("ada/shop"),
+            ),
+            (Forge::GitHub, None, "git@gitlab.com:ada/shop.git", None),
+            (
+                Forge::GitHub,
+                None,
+                "git@github.com:ada/more/shop.git",
+                None,
+            ),
+            (
+                Forge::GitLab,
+                Some("https://git.example.org:8443"),
+                "ssh://git@git.example.org:2222/group/sub/shop.git",
+                Some("group/sub/shop"),
+            ),
+        ];
+        for (forge, root, address, path) in table {
+            let site = ForgeSite::new(forge, root).unwrap();
+            let found = site.repository_at(&address.parse().unwrap());
+            assert_eq!(
+                found.as_ref().map(RepositoryPath::as_str),
+                path,
+                "{address}"
+            );
+        }
+        let path = RepositoryPath::stored("ada/shop".to_owned());
+        let pages = [
+            (Forge::GitHub, "https://github.com/ada/shop/pull/7"),
+            (
+                Forge::GitLab,
+                "https://gitlab.com/ada/shop/-/merge_requests/7",
+            ),
+            (
+                Forge::Bitbucket,
+                "https://bitbucket.org/ada/shop/pull-requests/7",
+            ),
+        ];
+        for (forge, page) in pages {
+            assert_eq!(
+                ForgeSite::new(forge, None).unwrap().pull_page(&path, 7),
+                page
+            );
+        }
     }
 
     #[test]

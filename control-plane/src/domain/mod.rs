@@ -6,6 +6,7 @@ pub mod activity;
 pub mod allowance;
 pub mod archive;
 pub mod billing;
+pub mod delivery;
 pub mod deploy_key;
 pub mod forge;
 pub mod glob;

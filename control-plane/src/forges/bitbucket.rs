@@ -1,14 +1,15 @@
 //! Bitbucket Cloud's REST API, version 2.0.
 
-use http::Method;
+use http::{HeaderMap, HeaderValue, Method, header};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use super::caller::{Caller, read, scopes};
 use super::{
-    Account, Branch, ENTRIES, ForgeError, Hook, NewStatus, Part, REPOSITORIES, Repository,
-    visibility,
+    Account, Branch, ENTRIES, ForgeError, Hook, NewCommit, NewPull, NewStatus, Part, REPOSITORIES,
+    Repository, visibility,
 };
 use crate::domain::integration::{CommitState, RepositoryPath, key, segment};
 
@@ -63,6 +64,11 @@ struct Commit {
 struct Installed {
     uuid: String,
     url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Numbered {
+    id: u64,
 }
 
 const fn hidden() -> bool {
@@ -208,6 +214,116 @@ pub async fn remove_hook(
     let at = hook_of(path, id);
     let removed = caller.send(Method::DELETE, &at, None).await;
     removed.map(|_| ())
+}
+
+/// A form, each of whose files is a field of its path. It has no way to say that a file may be run: one that is there keeps what it has.
+pub async fn commit(
+    caller: &Caller,
+    path: &RepositoryPath,
+    commit: NewCommit<'_>,
+) -> Result<(), ForgeError> {
+    // No file has it in it: nobody can know it before.
+    let boundary = Uuid::now_v7().simple().to_string();
+    let media = format!("multipart/form-data; boundary={boundary}");
+    let media = HeaderValue::from_str(&media)
+        .map_err(|_| ForgeError::Request("its kind is no text".to_owned()))?;
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, media);
+    headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
+    let url = format!("{}{}", caller.api(), of(path, "/src"));
+    let body = form(&boundary, commit).into();
+    let made = caller.call(Method::POST, &url, headers, body).await;
+    made.map(|_| ())
+}
+
+fn form(boundary: &str, commit: NewCommit<'_>) -> Vec<u8> {
+    let mut body = Vec::new();
+    let mut field = |head: String, content: &[u8]| {
+        let head = format!("--{boundary}\r\nContent-Disposition: form-data; {head}\r\n\r\n");
+        body.extend_from_slice(head.as_bytes());
+        body.extend_from_slice(content);
+        body.extend_from_slice(b"\r\n");
+    };
+    for (name, value) in [
+        ("message", commit.message),
+        ("branch", commit.branch),
+        ("parents", commit.parent),
+    ] {
+        field(format!("name=\"{name}\""), value.as_bytes());
+    }
+    for change in commit.changes {
+        let path = quoted(&change.path);
+        let head = format!(
+            "name=\"/{path}\"; filename=\"{path}\"\r\nContent-Type: application/octet-stream"
+        );
+        field(head, &change.content);
+    }
+    body.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
+    body
+}
+
+/// As browsers write names into forms.
+fn quoted(path: &str) -> String {
+    path.replace('"', "%22")
+        .replace('\r', "%0D")
+        .replace('\n', "%0A")
+}
+
+pub async fn open_pull(
+    caller: &Caller,
+    path: &RepositoryPath,
+    branch: &str,
+) -> Result<Option<u64>, ForgeError> {
+    let wanted = segment(&format!("source.branch.name=\"{branch}\""));
+    let query = format!("/pullrequests?state=OPEN&pagelen=1&q={wanted}");
+    let listed: Values<Numbered> = caller.get(&of(path, &query)).await?;
+    Ok(listed.values.first().map(|one| one.id))
+}
+
+pub async fn make_pull(
+    caller: &Caller,
+    path: &RepositoryPath,
+    pull: NewPull<'_>,
+) -> Result<u64, ForgeError> {
+    let branch = |name: &str| json!({ "branch": { "name": name } });
+    let body = json!({
+        "title": pull.title, "description": pull.body, "source": branch(pull.branch), "destination": branch(pull.base),
+        "close_source_branch": true,
+    });
+    let at = of(path, "/pullrequests");
+    let made: Numbered = caller.ask(Method::POST, &at, Some(&body)).await?;
+    Ok(made.id)
+}
+
+pub async fn make_key(
+    caller: &Caller,
+    path: &RepositoryPath,
+    label: &str,
+    key: &str,
+) -> Result<String, ForgeError> {
+    // Keys of a repository read alone, whatever is asked for.
+    let body = json!({ "label": label, "key": key });
+    let at = of(path, "/deploy-keys");
+    let made: Numbered = caller.ask(Method::POST, &at, Some(&body)).await?;
+    Ok(made.id.to_string())
+}
+
+pub async fn has_key(caller: &Caller, path: &RepositoryPath, id: &str) -> Result<(), ForgeError> {
+    let found = caller.send(Method::GET, &key_of(path, id), None).await;
+    found.map(|_| ())
+}
+
+pub async fn remove_key(
+    caller: &Caller,
+    path: &RepositoryPath,
+    id: &str,
+) -> Result<(), ForgeError> {
+    let removed = caller.send(Method::DELETE, &key_of(path, id), None).await;
+    removed.map(|_| ())
+}
+
+fn key_of(path: &RepositoryPath, id: &str) -> String {
+    of(path, &format!("/deploy-keys/{}", segment(id)))
 }
 
 fn of(path: &RepositoryPath, rest: &str) -> String {

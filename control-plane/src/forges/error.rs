@@ -40,6 +40,14 @@ pub enum ForgeError {
     /// The token lacks a scope.
     #[error("the token lacks the scope {0}")]
     LacksScope(String),
+    /// The token may not do it, and we know what it would need.
+    #[error("the token may not do this: it needs {right}{}", said(.words))]
+    LacksRight {
+        /// What the forge calls the right.
+        right: &'static str,
+        /// What it says.
+        words: String,
+    },
     /// There is none, or the token does not see it.
     #[error("the forge has no such thing, or the token does not see it{}", said(.words))]
     Absent {
@@ -87,6 +95,15 @@ impl ForgeError {
         matches!(self, Self::Absent { .. })
     }
 
+    /// Where something is refused that needs a right, what that is called. A repository that others may only read seems to be absent to those who
+    /// write, at GitHub.
+    pub fn for_want_of(self, right: &'static str) -> Self {
+        match self {
+            Self::Forbidden { words } | Self::Absent { words } => Self::LacksRight { right, words },
+            other => other,
+        }
+    }
+
     /// What becomes of a message that met it: what the token or the repository must be mended for is not tried again.
     pub const fn verdict(&self) -> Verdict {
         match self {
@@ -109,7 +126,7 @@ impl ForgeError {
         match self {
             Self::Moved { status } | Self::Refused { status, .. } => Some(*status),
             Self::Unauthorized { .. } => Some(401),
-            Self::Forbidden { .. } => Some(403),
+            Self::Forbidden { .. } | Self::LacksRight { .. } => Some(403),
             Self::Absent { .. } => Some(404),
             Self::TooOften { .. } => Some(429),
             _ => None,
@@ -136,7 +153,7 @@ impl ForgeError {
             Self::Unauthorized { .. } => {
                 "give the integration a token that is valid (`towline integrations token`)"
             }
-            Self::Forbidden { .. } | Self::LacksScope(_) => {
+            Self::Forbidden { .. } | Self::LacksScope(_) | Self::LacksRight { .. } => {
                 "make a token with the scopes of docs/integrations.md, and give it to the integration"
             }
             Self::Absent { .. } => {

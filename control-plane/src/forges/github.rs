@@ -4,6 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, header};
 use http_body_util::{BodyExt as _, Full};
@@ -13,12 +15,14 @@ use octocrab::{AuthState, OctoBody, Octocrab, OctocrabBuilder, Page};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tower::Service;
+use towline_shared::spec::FileMode;
 
 use super::caller::{Caller, read, scopes};
 use super::{
-    Account, Branch, ENTRIES, ForgeError, Hook, NewStatus, Part, REPOSITORIES, Repository,
-    visibility,
+    Account, Branch, ENTRIES, ForgeError, Hook, NewCommit, NewPull, NewStatus, Onto, Part,
+    REPOSITORIES, Repository, visibility,
 };
+use crate::domain::delivery::Change;
 use crate::domain::integration::{CommitState, RepositoryPath, segment};
 
 #[derive(Deserialize)]
@@ -37,6 +41,27 @@ struct Installed {
 #[derive(Default, Deserialize)]
 struct HookConfig {
     url: Option<String>,
+}
+
+/// Something that git names by what it has.
+#[derive(Deserialize)]
+struct Object {
+    sha: String,
+}
+
+#[derive(Deserialize)]
+struct Committed {
+    tree: Object,
+}
+
+#[derive(Deserialize)]
+struct Pull {
+    number: u64,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    id: u64,
 }
 
 /// The guarded way out, as octocrab calls it.
@@ -216,6 +241,129 @@ pub async fn remove_hook(
     let octocrab = octocrab(caller)?;
     let removed = octocrab._delete(hook_of(path, id), None::<&()>).await;
     removed.map(|_| ()).map_err(unfit)
+}
+
+/// By git's own parts: the files, the tree with them, the commit of that, and at last the branch, so that nothing is to be seen before
+/// all of it is there.
+pub async fn commit(
+    caller: &Caller,
+    path: &RepositoryPath,
+    commit: NewCommit<'_>,
+) -> Result<(), ForgeError> {
+    let octocrab = octocrab(caller)?;
+    let git = |rest: &str| format!("/repos/{}/git/{rest}", path.as_str());
+    let parent = git(&format!("commits/{}", segment(commit.parent)));
+    let parent: Committed = octocrab.get(parent, None::<&()>).await.map_err(unfit)?;
+    let mut entries = Vec::new();
+    for change in commit.changes {
+        let body = json!({ "content": STANDARD.encode(&change.content), "encoding": "base64" });
+        let blob: Object = octocrab
+            .post(git("blobs"), Some(&body))
+            .await
+            .map_err(unfit)?;
+        entries.push(entry(change, &blob));
+    }
+    let body = json!({ "base_tree": parent.tree.sha, "tree": entries });
+    let tree: Object = octocrab
+        .post(git("trees"), Some(&body))
+        .await
+        .map_err(unfit)?;
+    let body = json!({ "message": commit.message, "tree": tree.sha, "parents": [commit.parent] });
+    let made: Object = octocrab
+        .post(git("commits"), Some(&body))
+        .await
+        .map_err(unfit)?;
+    let done: Result<Value, _> = match commit.onto {
+        Onto::NewBranch => {
+            let body = json!({ "ref": format!("refs/heads/{}", commit.branch), "sha": made.sha });
+            octocrab.post(git("refs"), Some(&body)).await
+        }
+        Onto::Branch => {
+            let body = json!({ "sha": made.sha, "force": false });
+            let branch = git(&format!("refs/heads/{}", commit.branch));
+            octocrab.patch(branch, Some(&body)).await
+        }
+    };
+    done.map(|_| ()).map_err(unfit)
+}
+
+fn entry(change: &Change, blob: &Object) -> Value {
+    let mode = match change.mode {
+        FileMode::Regular => "100644",
+        FileMode::Executable => "100755",
+    };
+    json!({ "path": change.path, "mode": mode, "type": "blob", "sha": blob.sha })
+}
+
+pub async fn open_pull(
+    caller: &Caller,
+    path: &RepositoryPath,
+    branch: &str,
+) -> Result<Option<u64>, ForgeError> {
+    let head = segment(&format!("{}:{branch}", path.halves().0));
+    let route = format!("{}?state=open&per_page=1&head={head}", pulls_of(path));
+    let octocrab = octocrab(caller)?;
+    let listed: Vec<Pull> = octocrab.get(route, None::<&()>).await.map_err(unfit)?;
+    Ok(listed.first().map(|pull| pull.number))
+}
+
+pub async fn make_pull(
+    caller: &Caller,
+    path: &RepositoryPath,
+    pull: NewPull<'_>,
+) -> Result<u64, ForgeError> {
+    let body = json!({
+        "title": pull.title, "head": pull.branch, "base": pull.base, "body": pull.body,
+    });
+    let octocrab = octocrab(caller)?;
+    let made: Pull = octocrab
+        .post(pulls_of(path), Some(&body))
+        .await
+        .map_err(unfit)?;
+    Ok(made.number)
+}
+
+pub async fn make_key(
+    caller: &Caller,
+    path: &RepositoryPath,
+    title: &str,
+    key: &str,
+) -> Result<String, ForgeError> {
+    let body = json!({ "title": title, "key": key, "read_only": true });
+    let octocrab = octocrab(caller)?;
+    let made: Key = octocrab
+        .post(keys_of(path), Some(&body))
+        .await
+        .map_err(unfit)?;
+    Ok(made.id.to_string())
+}
+
+pub async fn has_key(caller: &Caller, path: &RepositoryPath, id: &str) -> Result<(), ForgeError> {
+    let octocrab = octocrab(caller)?;
+    let found = octocrab.get::<Key, _, _>(key_of(path, id), None::<&()>);
+    found.await.map(|_| ()).map_err(unfit)
+}
+
+pub async fn remove_key(
+    caller: &Caller,
+    path: &RepositoryPath,
+    id: &str,
+) -> Result<(), ForgeError> {
+    let octocrab = octocrab(caller)?;
+    let removed = octocrab._delete(key_of(path, id), None::<&()>).await;
+    removed.map(|_| ()).map_err(unfit)
+}
+
+fn pulls_of(path: &RepositoryPath) -> String {
+    format!("/repos/{}/pulls", path.as_str())
+}
+
+fn keys_of(path: &RepositoryPath) -> String {
+    format!("/repos/{}/keys", path.as_str())
+}
+
+fn key_of(path: &RepositoryPath, id: &str) -> String {
+    format!("{}/{}", keys_of(path), segment(id))
 }
 
 fn hooks_of(path: &RepositoryPath) -> String {

@@ -1,15 +1,19 @@
 //! GitLab's REST API, version 4.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::Method;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use towline_shared::spec::FileMode;
 
 use super::caller::{Caller, read, text};
 use super::{
-    Account, Branch, ENTRIES, ForgeError, Hook, NewStatus, Part, REPOSITORIES, Repository,
-    visibility,
+    Account, Branch, ENTRIES, ForgeError, Hook, NewCommit, NewPull, NewStatus, Onto, Part,
+    REPOSITORIES, Repository, visibility,
 };
+use crate::domain::delivery::{Before, Change};
 use crate::domain::integration::{CommitState, RepositoryPath, segment};
 
 #[derive(Deserialize)]
@@ -45,6 +49,16 @@ struct Commit {
 struct Installed {
     id: u64,
     url: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Merge {
+    iid: u64,
+}
+
+#[derive(Deserialize)]
+struct Key {
+    id: u64,
 }
 
 impl From<Project> for Repository {
@@ -165,6 +179,97 @@ pub async fn remove_hook(
     let at = hook_of(path, id);
     let removed = caller.send(Method::DELETE, &at, None).await;
     removed.map(|_| ())
+}
+
+pub async fn commit(
+    caller: &Caller,
+    path: &RepositoryPath,
+    commit: NewCommit<'_>,
+) -> Result<(), ForgeError> {
+    let actions: Vec<Value> = commit.changes.iter().flat_map(actions).collect();
+    let mut body = json!({
+        "branch": commit.branch, "commit_message": commit.message, "actions": actions,
+    });
+    if commit.onto == Onto::NewBranch {
+        body["start_sha"] = json!(commit.parent);
+    }
+    let at = of(path, "/repository/commits");
+    let made = caller.send(Method::POST, &at, Some(&body)).await;
+    made.map(|_| ())
+}
+
+/// What becomes of a file. Whether it may be run is an action of its own.
+fn actions(change: &Change) -> Vec<Value> {
+    let (action, former) = match change.before {
+        Before::Absent => ("create", FileMode::Regular),
+        Before::File(mode) => ("update", mode),
+    };
+    let content = STANDARD.encode(&change.content);
+    let mut actions = vec![json!({
+        "action": action, "file_path": change.path, "content": content, "encoding": "base64",
+    })];
+    if former != change.mode {
+        let executable = change.mode == FileMode::Executable;
+        actions.push(json!({
+            "action": "chmod", "file_path": change.path, "execute_filemode": executable,
+        }));
+    }
+    actions
+}
+
+pub async fn open_pull(
+    caller: &Caller,
+    path: &RepositoryPath,
+    branch: &str,
+) -> Result<Option<u64>, ForgeError> {
+    let branch = segment(branch);
+    let query = format!("/merge_requests?state=opened&per_page=1&source_branch={branch}");
+    let listed: Vec<Merge> = caller.get(&of(path, &query)).await?;
+    Ok(listed.first().map(|merge| merge.iid))
+}
+
+pub async fn make_pull(
+    caller: &Caller,
+    path: &RepositoryPath,
+    pull: NewPull<'_>,
+) -> Result<u64, ForgeError> {
+    let body = json!({
+        "source_branch": pull.branch, "target_branch": pull.base, "title": pull.title, "description": pull.body,
+        "remove_source_branch": true,
+    });
+    let at = of(path, "/merge_requests");
+    let made: Merge = caller.ask(Method::POST, &at, Some(&body)).await?;
+    Ok(made.iid)
+}
+
+pub async fn make_key(
+    caller: &Caller,
+    path: &RepositoryPath,
+    title: &str,
+    key: &str,
+) -> Result<String, ForgeError> {
+    let body = json!({ "title": title, "key": key, "can_push": false });
+    let at = of(path, "/deploy_keys");
+    let made: Key = caller.ask(Method::POST, &at, Some(&body)).await?;
+    Ok(made.id.to_string())
+}
+
+pub async fn has_key(caller: &Caller, path: &RepositoryPath, id: &str) -> Result<(), ForgeError> {
+    let found = caller.send(Method::GET, &key_of(path, id), None).await;
+    found.map(|_| ())
+}
+
+pub async fn remove_key(
+    caller: &Caller,
+    path: &RepositoryPath,
+    id: &str,
+) -> Result<(), ForgeError> {
+    let removed = caller.send(Method::DELETE, &key_of(path, id), None).await;
+    removed.map(|_| ())
+}
+
+fn key_of(path: &RepositoryPath, id: &str) -> String {
+    of(path, &format!("/deploy_keys/{}", segment(id)))
 }
 
 fn of(path: &RepositoryPath, rest: &str) -> String {

@@ -9,6 +9,8 @@ mod caller;
 mod error;
 mod github;
 mod gitlab;
+mod key;
+mod pull;
 
 use std::time::Duration;
 
@@ -16,10 +18,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::domain::forge::Forge;
-use crate::domain::integration::{CommitState, ForgeAccess, RepositoryPath, Visibility};
+use crate::domain::integration::{CommitState, ForgeAccess, ForgeSite, RepositoryPath, Visibility};
 use crate::egress::{Egress, Limits};
 use caller::Caller;
 pub use error::ForgeError;
+pub use pull::{NewCommit, NewPull, Onto};
 
 /// What a call may cost. A person waits for it.
 pub const LIMITS: Limits = Limits {
@@ -107,6 +110,11 @@ pub struct ForgeClient {
 }
 
 impl ForgeClient {
+    /// Where it is.
+    pub const fn site(&self) -> &ForgeSite {
+        self.caller.site()
+    }
+
     /// By what is known of an integration.
     pub fn new(egress: &Egress, access: ForgeAccess) -> Self {
         Self {

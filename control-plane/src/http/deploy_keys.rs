@@ -3,9 +3,10 @@
 use axum::Json;
 use axum::extract::State;
 use chrono::{DateTime, Utc};
+use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use towline_shared::git::{GitAddress, PublicKey};
-use towline_shared::ids::ProjectId;
+use towline_shared::ids::{IntegrationId, ProjectId};
 use utoipa::ToSchema;
 
 use super::input::{Body, Id};
@@ -35,6 +36,9 @@ pub struct ShownDeployKey {
     /// `published`: they are those that the forge publishes. `seen`: the server has shown them when it was asked.
     #[schema(example = "seen")]
     host_keys_from: &'static str,
+    /// The repository in which Towline has installed it at the forge, by an integration; null: people add it there.
+    #[schema(example = "ada/shop")]
+    installed_in: Option<String>,
     /// When the key was made.
     created_at: DateTime<Utc>,
 }
@@ -69,6 +73,18 @@ pub struct AcceptHostKeys {
     fingerprint: Option<String>,
 }
 
+/// Which key is installed, and by what.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InstallDeployKey {
+    /// The repository's address over ssh; the one that the project comes from, when left out.
+    #[schema(example = "ssh://git@github.com/ada/shop.git")]
+    url: Option<String>,
+    /// The integration that reaches it; the only one with the forge at that host, when left out.
+    #[schema(value_type = Option<Uuid>)]
+    integration: Option<IntegrationId>,
+}
+
 impl From<DeployKey> for ShownDeployKey {
     fn from(key: DeployKey) -> Self {
         let address = key.url.parse::<GitAddress>().ok();
@@ -89,6 +105,7 @@ impl From<DeployKey> for ShownDeployKey {
                     fingerprint: key.fingerprint(),
                 })
                 .collect(),
+            installed_in: key.installed.map(|one| one.repository.as_str().to_owned()),
             url: key.url,
             public_key: key.public_key,
             created_at: key.created_at,
@@ -113,7 +130,7 @@ pub async fn show(
 }
 
 /// Makes a new key for reading a project's repository over ssh. A former one is replaced at once: until the forge knows
-/// the new one, nothing is read.
+/// the new one, nothing is read. Where Towline has installed the former one, it installs the new one first, and then takes the former away.
 #[utoipa::path(post, path = "/projects/{id}/source/key", tag = "projects", operation_id = "renew_deploy_key", request_body = RenewDeployKey,
     params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = ShownDeployKey)))]
 pub async fn renew(
@@ -125,6 +142,34 @@ pub async fn renew(
     let url = wish.url.as_deref();
     let made = ops::renew_deploy_key(&api.store, &api.egress, &tenant, project, url);
     Ok(Json(made.await?.into()))
+}
+
+/// Has the forge let the key read the repository, and nothing more, by an integration. The key is made if there is none yet; what was changed
+/// at the forge is mended.
+#[utoipa::path(put, path = "/projects/{id}/source/key/installation", tag = "projects", operation_id = "install_deploy_key",
+    request_body = InstallDeployKey, params(("id" = Uuid, Path, description = "The project")),
+    responses((status = OK, body = ShownDeployKey)))]
+pub async fn install(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+    Body(wish): Body<InstallDeployKey>,
+) -> Result<Json<ShownDeployKey>, Problem> {
+    let (url, by) = (wish.url.as_deref(), wish.integration);
+    let installed = ops::install_deploy_key(&api.store, &api.egress, &tenant, project, url, by);
+    Ok(Json(installed.await?.into()))
+}
+
+/// Takes the project's keys away from the forges where Towline has installed them. They stay the project's.
+#[utoipa::path(delete, path = "/projects/{id}/source/key/installation", tag = "projects", operation_id = "uninstall_deploy_key",
+    params(("id" = Uuid, Path, description = "The project")), responses((status = NO_CONTENT)))]
+pub async fn uninstall(
+    State(api): State<Api>,
+    tenant: Tenant,
+    Id(project): Id<ProjectId>,
+) -> Result<StatusCode, Problem> {
+    ops::uninstall_deploy_key(&api.store, &api.egress, &tenant, project).await?;
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// Has a repository's server be known by the keys that it shows now, in place of those that were kept for it.

@@ -48,6 +48,7 @@ mod previews;
 mod problem;
 mod project_members;
 mod projects;
+mod pull_requests;
 mod pushes;
 mod rates;
 mod reference;

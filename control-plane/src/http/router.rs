@@ -17,9 +17,9 @@ use super::{
     deployments, enrolment, enrolment_tokens, file, files, generation, health, identities, install,
     installation, integrations, invitations, linger, me, members, metrics, notification_channels,
     notification_rules, notifications, openapi, password_resets, plans, plugins, previews,
-    project_members, projects, pushes, reference, registries, releases, request, secrets, sessions,
-    setup, sign_in_providers, sign_up, source, subscriptions, targets, teams, templates, totp,
-    usage, users, webhooks,
+    project_members, projects, pull_requests, pushes, reference, registries, releases, request,
+    secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets, teams,
+    templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -331,6 +331,8 @@ fn projects_and_files(api: &Api) -> OpenApiRouter<Api> {
         .routes(routes!(source::show, source::set, source::forget))
         .routes(routes!(deploy_keys::show, deploy_keys::renew))
         .routes(routes!(deploy_keys::accept_host_keys))
+        .routes(routes!(deploy_keys::install, deploy_keys::uninstall))
+        .routes(routes!(pull_requests::deliver))
         .routes(routes!(generation::generate))
         .routes(routes!(
             registries::show_of_project,

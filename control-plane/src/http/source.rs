@@ -117,7 +117,7 @@ pub async fn forget(
     tenant: Tenant,
     Id(project): Id<ProjectId>,
 ) -> Result<StatusCode, Problem> {
-    api.store.forget_source(&tenant, project).await?;
+    ops::forget_source(&api.store, &api.egress, &tenant, project).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 

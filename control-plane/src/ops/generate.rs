@@ -1,5 +1,7 @@
 //! Saying what a project is, and generating the files that it lacks.
 
+use std::collections::HashMap;
+
 use serde::Deserialize;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::ProjectFile;
@@ -122,15 +124,13 @@ pub async fn generate(
         .as_ref()
         .and_then(|sourced| sourced.commit.branch.clone());
     let view = sourced.map_or(own, |sourced| sourced.view);
-    // What was generated before says nothing of what the project is.
     let mut bases = store.generated_bases(tenant, project.id).await?;
     let (read, named): (Vec<_>, Vec<_>) = view
         .iter()
-        .filter(|file| !bases.contains_key(&file.path))
         .cloned()
         .partition(|file| !file.content.is_empty());
-    let named = named.iter().map(|file| file.path.as_str());
-    let detected = detect::detect(&Tree::new(&read, named));
+    let named = named.into_iter().map(|file| file.path).collect();
+    let detected = seen(&read, named, &bases);
     let plan = Plan {
         target: wish.target,
         ci: wish.ci,
@@ -153,6 +153,22 @@ pub async fn generate(
         detected,
         files: files.collect(),
     })
+}
+
+/// What a project is, by files that were read and those of which the names alone are known. What was generated before says nothing of it.
+pub(super) fn seen(
+    read: &[ProjectFile],
+    named: Vec<String>,
+    bases: &HashMap<String, Vec<u8>>,
+) -> Detected {
+    let is_own = |path: &str| !bases.contains_key(path);
+    let read: Vec<_> = read
+        .iter()
+        .filter(|file| is_own(&file.path))
+        .cloned()
+        .collect();
+    let named = named.iter().map(String::as_str).filter(|path| is_own(path));
+    detect::detect(&Tree::new(&read, named))
 }
 
 fn refused(error: Refused) -> OpsError {

@@ -16,7 +16,8 @@ use crate::domain::scope::{Area, Scope, Verb};
 use crate::egress::Egress;
 use crate::forges::{Branch, ForgeClient, Part, Repository};
 use crate::store::{
-    Integration, NewIntegration, ProjectSource, SourceIntegration, Store, StoreError, Tenant,
+    Integration, NewIntegration, ProjectSource, Resource, SourceIntegration, Store, StoreError,
+    Tenant,
 };
 
 /// The longest name of an account that is kept.
@@ -203,6 +204,61 @@ pub(super) fn may_use(tenant: &Tenant) -> Result<(), OpsError> {
                 .to_owned(),
     };
     Err(refused.into())
+}
+
+/// By which integration the repository of an address is reached, and what it is called there: by the one that is named, the one that a
+/// project's source is read by, or the only one of the team whose forge is where the address is.
+pub(super) async fn reaching(
+    store: &Store,
+    tenant: &Tenant,
+    project: ProjectId,
+    url: &str,
+    named: Option<IntegrationId>,
+) -> Result<(IntegrationId, RepositoryPath), OpsError> {
+    if named.is_none()
+        && let Some(found) = store.source_integration(tenant, project).await?
+    {
+        return Ok(found);
+    }
+    let address = super::source::address(url)?;
+    let sites = store.integration_sites(tenant).await?;
+    if let Some(named) = named {
+        let site = sites.into_iter().find(|(id, ..)| *id == named);
+        let (id, _, site) = site.ok_or(StoreError::NotFound(Resource::Integration))?;
+        // Forges take ssh at other names, too, as ssh.github.com: who names one knows.
+        let path = site.repository_named(&address);
+        return Ok((id, path.ok_or_else(|| unreached(url))?));
+    }
+    let found = sites.into_iter();
+    let mut found: Vec<_> = found
+        .filter_map(|(id, name, site)| Some((id, name, site.repository_at(&address)?)))
+        .collect();
+    match found.as_slice() {
+        [] => Err(unreached(url)),
+        [_] => {
+            let (id, _, path) = found.remove(0);
+            Ok((id, path))
+        }
+        several => {
+            let names: Vec<_> = several.iter().map(|(_, name, _)| name.as_str()).collect();
+            Err(OpsError::Refused {
+                message: format!("several integrations are with this forge: {}", names.join(", ")),
+                remedy: "set the source from one of them (`towline source set PROJECT --from INTEGRATION:owner/repo`), or name one \
+                         where that is taken"
+                    .to_owned(),
+                field: Some("integration"),
+            })
+        }
+    }
+}
+
+fn unreached(url: &str) -> OpsError {
+    OpsError::Refused {
+        message: format!("no integration of the team reaches {url}"),
+        remedy: "connect one with its forge (`towline integrations connect`), or do it at the forge by hand"
+            .to_owned(),
+        field: None,
+    }
 }
 
 fn checked_page(page: Option<u32>) -> Result<u32, OpsError> {

@@ -12,6 +12,7 @@ mod integration;
 mod plugin;
 mod preview;
 mod project;
+mod pull_request;
 mod push;
 mod push_installation;
 mod refusal;
@@ -38,7 +39,9 @@ pub use by_provider::{
 };
 pub use cancel::cancel;
 pub use deploy::{NewDeployment, deploy};
-pub use deploy_key::{accept_host_keys, renew_deploy_key};
+pub use deploy_key::{
+    accept_host_keys, forget_source, install_deploy_key, renew_deploy_key, uninstall_deploy_key,
+};
 pub use enroll::enroll;
 pub use error::OpsError;
 pub use generate::{Conflicts, GeneratedFile, Generation, GenerationWish, generate};
@@ -49,6 +52,7 @@ pub use integration::{
 pub use plugin::test_plugin;
 pub use preview::{NewPreview, preview};
 pub use project::create_project;
+pub use pull_request::{Delivery, deliver_files};
 pub use push::{VerifiedPush, deploy_push, take_push, verify_push};
 pub use push_installation::{install_push_hook, uninstall_push_hook};
 pub use registry::{Check, add_registry, set_project_registry, set_registry_password};

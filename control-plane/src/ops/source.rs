@@ -102,7 +102,10 @@ pub async fn set_source(
         commit: snapshot.commit,
         title: snapshot.title,
     };
-    Ok(store.set_source(tenant, project.id, new).await?)
+    let keys = store.installed_deploy_keys(tenant, project.id).await?;
+    let set = store.set_source(tenant, project.id, new).await?;
+    deploy_key::sweep(store, egress, tenant, project.id, keys).await?;
+    Ok(set)
 }
 
 /// Looks at the commit that is to be deployed, where a project comes from a repository.
@@ -130,6 +133,20 @@ pub(super) async fn look(
         folder: source.folder,
     };
     from.look(egress, own, at).await.map(Some)
+}
+
+/// Reads the repository that a project comes from.
+pub(super) async fn snapshot(
+    store: &Store,
+    egress: &Egress,
+    tenant: &Tenant,
+    project: &Project,
+    source: &ProjectSource,
+    at: At<'_>,
+) -> Result<Snapshot, OpsError> {
+    let access = access(store, tenant, project, &source.url).await?;
+    let (address, what) = (address(&source.url)?, reference(at)?);
+    read(egress, &address, &access, &what, &source.folder).await
 }
 
 /// Looks at the commit of a release once more, where it has one: in the repository that it came from, whichever the

@@ -6,12 +6,13 @@
 use chrono::{DateTime, Utc};
 use serde_json::{Value, json};
 use towline_shared::git::PublicKey;
-use towline_shared::ids::{JobId, ProjectId};
+use towline_shared::ids::{IntegrationId, JobId, ProjectId};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use super::db::{Conn, Tx, execute, local_now, optional};
+use super::db::{Conn, Tx, all, execute, local_now, optional};
 use super::{Resource, Result, Store, StoreError, Tenant, audit, projects};
+use crate::domain::integration::RepositoryPath;
 use crate::vault::Place;
 
 /// How many keys a project may have for addresses that it does not come from. The oldest go.
@@ -26,8 +27,21 @@ pub struct DeployKey {
     pub public_key: String,
     /// Lines of a `known_hosts` file.
     pub host_keys: Vec<String>,
+    /// Where Towline has installed it at the forge.
+    pub installed: Option<InstalledKey>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
+}
+
+/// A key at a forge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstalledKey {
+    /// By which integration it was installed.
+    pub integration: IntegrationId,
+    /// In which repository.
+    pub repository: RepositoryPath,
+    /// The forge's own id of it.
+    pub forge_key: String,
 }
 
 /// A key to keep.
@@ -40,6 +54,17 @@ pub struct NewDeployKey {
     pub private_key: Zeroizing<String>,
     /// Lines of a `known_hosts` file.
     pub host_keys: Vec<String>,
+    /// Where it is installed already.
+    pub installed: Option<InstalledKey>,
+}
+
+/// A key that counts, and the one that it has replaced.
+#[derive(Debug)]
+pub struct KeptKey {
+    /// It counts from now on.
+    pub key: DeployKey,
+    /// It did before.
+    pub replaced: Option<DeployKey>,
 }
 
 /// What happens to a key that is there already.
@@ -62,7 +87,21 @@ struct Row {
     url: String,
     public_key: String,
     host_keys: String,
+    integration_id: Option<Uuid>,
+    repository: Option<String>,
+    forge_key: Option<String>,
     created_at: DateTime<Utc>,
+}
+
+/// The columns of [`Row`], of the key `k`.
+macro_rules! select_keys {
+    ($rest:literal) => {
+        concat!(
+            "SELECT k.url, k.public_key, k.host_keys, k.integration_id, k.repository, k.forge_key, k.created_at FROM deploy_keys k
+             JOIN projects p ON p.id = k.project_id WHERE ",
+            $rest
+        )
+    };
 }
 
 #[derive(sqlx::FromRow)]
@@ -74,7 +113,13 @@ struct SealedRow {
 
 impl From<Row> for DeployKey {
     fn from(row: Row) -> Self {
+        let at = row.integration_id.zip(row.repository).zip(row.forge_key);
         Self {
+            installed: at.map(|((integration, repository), forge_key)| InstalledKey {
+                integration: integration.into(),
+                repository: RepositoryPath::stored(repository),
+                forge_key,
+            }),
             url: row.url,
             public_key: row.public_key,
             host_keys: row.host_keys.lines().map(str::to_owned).collect(),
@@ -113,13 +158,70 @@ impl Store {
         let row = optional!(
             reader.conn(),
             Row,
-            "SELECT k.url, k.public_key, k.host_keys, k.created_at FROM deploy_keys k
-             JOIN projects p ON p.id = k.project_id WHERE k.project_id = $1 AND p.team_id = $2
-             ORDER BY CASE WHEN k.url = p.repo_url THEN 0 ELSE 1 END, k.id DESC LIMIT 1",
+            select_keys!(
+                "k.project_id = $1 AND p.team_id = $2
+                 ORDER BY CASE WHEN k.url = p.repo_url THEN 0 ELSE 1 END, k.id DESC LIMIT 1"
+            ),
             project.uuid(),
             tenant.team().uuid()
         )?;
         Ok(row.map(DeployKey::from))
+    }
+
+    /// The keys of a project that are installed at forges.
+    pub async fn installed_deploy_keys(
+        &self,
+        tenant: &Tenant,
+        project: ProjectId,
+    ) -> Result<Vec<DeployKey>> {
+        let mut reader = self.main().read().await?;
+        let rows = all!(
+            reader.conn(),
+            Row,
+            select_keys!("k.project_id = $1 AND p.team_id = $2 AND k.forge_key IS NOT NULL"),
+            project.uuid(),
+            tenant.team().uuid()
+        )?;
+        Ok(rows.into_iter().map(DeployKey::from).collect())
+    }
+
+    /// Writes down where a key is installed, or that it is nowhere any more.
+    pub async fn note_installed_key(
+        &self,
+        tenant: &Tenant,
+        project: ProjectId,
+        key: &DeployKey,
+        installed: Option<&InstalledKey>,
+    ) -> Result<DeployKey> {
+        let mut tx = self.main().begin().await?;
+        projects::lock(&mut tx, tenant, project).await?;
+        let now = local_now();
+        let written = execute!(
+            tx.conn(),
+            "UPDATE deploy_keys SET integration_id = $4, repository = $5, forge_key = $6, updated_at = $7
+             WHERE project_id = $1 AND url = $2 AND public_key = $3",
+            project.uuid(),
+            key.url.as_str(),
+            key.public_key.as_str(),
+            installed.map(|one| one.integration.uuid()),
+            installed.map(|one| one.repository.as_str()),
+            installed.map(|one| one.forge_key.as_str()),
+            now
+        )?;
+        if written == 0 {
+            tx.roll_back().await?;
+            return Err(StoreError::NotFound(Resource::DeployKey));
+        }
+        let (action, detail) = match installed {
+            Some(one) => (
+                "deploy_key.install",
+                json!({
+                    "url": key.url, "integration": one.integration, "repository": one.repository, "forge_key": one.forge_key,
+                }),
+            ),
+            None => ("deploy_key.uninstall", json!({ "url": key.url })),
+        };
+        end_with(tx, tenant, project, &key.url, (action, detail, now)).await
     }
 
     /// Keeps a key; gives the one that counts from now on.
@@ -129,24 +231,29 @@ impl Store {
         project: ProjectId,
         new: NewDeployKey,
         former: Former,
-    ) -> Result<DeployKey> {
+    ) -> Result<KeptKey> {
         let mut tx = self.main().begin().await?;
         projects::lock(&mut tx, tenant, project).await?;
         let found = find(tx.conn(), tenant, project, &new.url).await?;
         if let (Some(found), Former::Kept) = (&found, former) {
-            let found = found.clone();
+            let key = found.clone();
             tx.roll_back().await?;
-            return Ok(found);
+            return Ok(KeptKey {
+                key,
+                replaced: None,
+            });
         }
         let (id, now) = (Uuid::now_v7(), local_now());
         let sealed = self.seal(&mut tx, place(id), new.private_key.as_bytes());
         let sealed = sealed.await?;
+        let installed = new.installed.as_ref();
         let sql = "DELETE FROM deploy_keys WHERE project_id = $1 AND url = $2";
         execute!(tx.conn(), sql, project.uuid(), new.url.as_str())?;
         execute!(
             tx.conn(),
             "INSERT INTO deploy_keys (id, project_id, url, public_key, private_key_encrypted, key_version, host_keys,
-                created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $8)",
+                integration_id, repository, forge_key, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
             id,
             project.uuid(),
             new.url.as_str(),
@@ -154,6 +261,9 @@ impl Store {
             sealed.bytes.as_slice(),
             sealed.key_version,
             new.host_keys.join("\n"),
+            installed.map(|one| one.integration.uuid()),
+            installed.map(|one| one.repository.as_str()),
+            installed.map(|one| one.forge_key.as_str()),
             now
         )?;
         execute!(
@@ -164,15 +274,19 @@ impl Store {
             project.uuid(),
             MAX_WAITING
         )?;
-        let action = match found {
+        let action = match &found {
             Some(_) => "project.renew_deploy_key",
             None => "project.make_deploy_key",
         };
         let fingerprint = new.public_key.parse::<PublicKey>().ok();
         let fingerprint = fingerprint.map(|key| key.fingerprint());
-        let detail =
-            json!({ "url": new.url, "key": fingerprint, "host_keys": prints(&new.host_keys) });
-        end_with(tx, tenant, project, &new.url, (action, detail, now)).await
+        let detail = json!({ "url": new.url, "key": fingerprint, "host_keys": prints(&new.host_keys),
+                "installed_in": installed.map(|one| &one.repository) });
+        let key = end_with(tx, tenant, project, &new.url, (action, detail, now)).await?;
+        Ok(KeptKey {
+            key,
+            replaced: found,
+        })
     }
 
     /// Has the server of an address be known by other keys from now on.
@@ -298,8 +412,7 @@ async fn find(
     let row = optional!(
         conn,
         Row,
-        "SELECT k.url, k.public_key, k.host_keys, k.created_at FROM deploy_keys k
-         JOIN projects p ON p.id = k.project_id WHERE k.project_id = $1 AND k.url = $2 AND p.team_id = $3",
+        select_keys!("k.project_id = $1 AND k.url = $2 AND p.team_id = $3"),
         project.uuid(),
         url,
         tenant.team().uuid()

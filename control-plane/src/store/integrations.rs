@@ -276,15 +276,18 @@ impl Store {
         let gone = find(&mut tx, tenant, id).await?;
         let sql = "SELECT COUNT(*) FROM push_hooks WHERE integration_id = $1";
         let (hooks,) = one!(tx.conn(), (i64,), sql, id.uuid())?;
+        let sql = "SELECT COUNT(*) FROM deploy_keys WHERE integration_id = $1";
+        let (keys,) = one!(tx.conn(), (i64,), sql, id.uuid())?;
         let uses = [
             (gone.projects, "projects come from it"),
             (counted(hooks), "push hooks were installed by it"),
+            (counted(keys), "deploy keys were installed by it"),
         ];
         if let Some((count, what)) = uses.into_iter().find(|(count, _)| *count > 0) {
             return Err(StoreError::Conflict {
                 message: format!("{count} {what}"),
                 remedy:
-                    "set another source of those projects, or uninstall their push hooks, first"
+                    "set another source of those projects, or uninstall their push hooks and deploy keys, first"
                         .to_owned(),
             });
         }

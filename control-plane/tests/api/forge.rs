@@ -2,7 +2,8 @@
 //! (2.0). No real forge can be reached from where the tests run: what is tried is that what we send is what their documents ask for, and
 //! that we read what they say they answer; not that they do.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use axum::Router;
@@ -12,6 +13,10 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
+
+mod writes;
+
+use writes::Written;
 
 /// The one token that is taken.
 pub const TOKEN: &str = "glpat-never-to-be-shown";
@@ -32,6 +37,10 @@ struct Inner {
     asked: Mutex<Vec<Asked>>,
     /// Hooks by their ids.
     hooks: Mutex<HashMap<u64, Value>>,
+    /// Deploy keys by their ids.
+    keys: Mutex<BTreeMap<u64, Value>>,
+    /// What `ada/shop` has beside what git serves, and the pull requests for it.
+    written: Mutex<Written>,
 }
 
 /// An answer.
@@ -61,6 +70,8 @@ impl FakeForge {
             instead: Mutex::default(),
             asked: Mutex::default(),
             hooks: Mutex::default(),
+            keys: Mutex::default(),
+            written: Mutex::default(),
         }));
         let app = Router::new().fallback(answer).with_state(forge.clone());
         tokio::spawn(async move { axum::serve(listener, app).await });
@@ -74,6 +85,38 @@ impl FakeForge {
     /// Has `ada/shop` be a repository of a Git server.
     pub fn serve_git(&self, url: &str) {
         *self.0.git.lock().unwrap() = Some(url.to_owned());
+    }
+
+    /// Has commits be made in a repository of this machine.
+    pub fn write_to(&self, folder: &Path) {
+        self.0.written.lock().unwrap().folder = Some(folder.to_owned());
+    }
+
+    /// The pull requests that are open.
+    pub fn open(&self) -> Vec<Value> {
+        self.0
+            .written
+            .lock()
+            .unwrap()
+            .open
+            .values()
+            .cloned()
+            .collect()
+    }
+
+    /// Somebody has merged all of them, or none.
+    pub fn close_all(&self) {
+        self.0.written.lock().unwrap().open.clear();
+    }
+
+    /// Somebody has taken the deploy keys away.
+    pub fn forget_keys(&self) {
+        self.0.keys.lock().unwrap().clear();
+    }
+
+    /// The deploy keys that are there.
+    pub fn keys(&self) -> Vec<Value> {
+        self.0.keys.lock().unwrap().values().cloned().collect()
     }
 
     pub fn scopes(&self, scopes: &str) {
@@ -163,7 +206,7 @@ async fn answer(
         method: method.clone(),
         path: path.clone(),
         authorization: authorization.clone(),
-        body: serde_json::from_slice(&body).unwrap_or_default(),
+        body: serde_json::from_slice(&body).unwrap_or_else(|_| form(&headers, &body)),
     };
     forge.0.asked.lock().unwrap().push(asked.clone());
     if let Some(instead) = forge.0.instead.lock().unwrap().clone() {
@@ -194,6 +237,39 @@ async fn answer(
     head.headers
         .insert(header::CONTENT_TYPE, "application/json".parse().unwrap());
     Response::from_parts(head, body)
+}
+
+/// The fields of a form, and the files with their names: `{"message": …, "files": {"/path": …}}`.
+fn form(headers: &HeaderMap, body: &[u8]) -> Value {
+    let media = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let Some(boundary) =
+        media.and_then(|media| media.strip_prefix("multipart/form-data; boundary="))
+    else {
+        return Value::Null;
+    };
+    let text = String::from_utf8(body.to_vec()).unwrap();
+    let mut fields = json!({ "files": {} });
+    for part in text.split(&format!("--{boundary}")) {
+        let Some((head, content)) = part.split_once("\r\n\r\n") else {
+            continue;
+        };
+        let name = head
+            .split("name=\"")
+            .nth(1)
+            .unwrap()
+            .split('"')
+            .next()
+            .unwrap();
+        let content = content.strip_suffix("\r\n").unwrap();
+        if head.contains("filename=") {
+            fields["files"][name] = json!(content);
+        } else {
+            fields[name] = json!(content);
+        }
+    }
+    fields
 }
 
 fn base64(user: &str, token: &str) -> String {
@@ -242,6 +318,11 @@ fn github(forge: &FakeForge, path: &str, second: bool, asked: &Asked) -> Respons
             let status = json!({"id": 1, "state": asked.body["state"], "context": asked.body["context"]});
             (StatusCode::CREATED, status.to_string()).into_response()
         }
+        _ if path.starts_with("/repos/ada/shop/git/") => {
+            forge.git_data(path.trim_start_matches("/repos/ada/shop/git/"), asked)
+        }
+        "/repos/ada/shop/pulls" => forge.pull(asked, "number", "/head", |all| all),
+        _ if path.starts_with("/repos/ada/shop/keys") => forge.key(path, asked),
         _ if path.starts_with("/repos/ada/shop/hooks") => forge.hook(
             &asked.method,
             id(path),
@@ -279,6 +360,32 @@ fn gitlab(forge: &FakeForge, path: &str, second: bool, asked: &Asked) -> Respons
             json!({"id": 93, "status": asked.body["state"]}).to_string(),
         )
             .into_response(),
+        "/projects/ada%2Fshop/repository/commits" => {
+            use base64::Engine as _;
+            let mut files: Vec<(String, Vec<u8>, bool)> = Vec::new();
+            for action in asked.body["actions"].as_array().unwrap() {
+                let path = action["file_path"].as_str().unwrap().to_owned();
+                if action["action"] == "chmod" {
+                    files.last_mut().unwrap().2 = action["execute_filemode"] == true;
+                    continue;
+                }
+                assert_eq!(action["encoding"], "base64");
+                let content = base64::engine::general_purpose::STANDARD
+                    .decode(action["content"].as_str().unwrap());
+                files.push((path, content.unwrap(), false));
+            }
+            let text = |name: &str| asked.body[name].as_str();
+            forge.write(
+                text("branch").unwrap(),
+                text("start_sha"),
+                text("commit_message").unwrap(),
+                &files,
+            )
+        }
+        "/projects/ada%2Fshop/merge_requests" => {
+            forge.pull(asked, "iid", "/source_branch", |all| all)
+        }
+        _ if path.starts_with("/projects/ada%2Fshop/deploy_keys") => forge.key(path, asked),
         _ if path.starts_with("/projects/ada%2Fshop/hooks") => forge.hook(
             &asked.method,
             id(path),
@@ -316,6 +423,19 @@ fn bitbucket(forge: &FakeForge, path: &str, second: bool, asked: &Asked) -> Resp
         _ if path.starts_with("/repositories/ada/shop/commit/") => {
             (StatusCode::CREATED, json!({"type": "build", "state": asked.body["state"]}).to_string()).into_response()
         }
+        "/repositories/ada/shop/src" => {
+            let files = asked.body["files"].as_object().unwrap().iter();
+            let file = |(path, content): (&String, &Value)| {
+                (path.trim_start_matches('/').to_owned(), content.as_str().unwrap().into(), false)
+            };
+            let files: Vec<_> = files.map(file).collect();
+            let text = |name: &str| asked.body[name].as_str();
+            forge.write(text("branch").unwrap(), text("parents"), text("message").unwrap(), &files)
+        }
+        "/repositories/ada/shop/pullrequests" => {
+            forge.pull(asked, "id", "/source/branch/name", |all| json!({ "pagelen": 1, "values": all }))
+        }
+        _ if path.starts_with("/repositories/ada/shop/deploy-keys") => forge.key(path, asked),
         _ if path.starts_with("/repositories/ada/shop/hooks") => forge.hook(
             &asked.method,
             id(&path.replace("%7B", "").replace("%7D", "")),

@@ -18,13 +18,13 @@ on_both!(
     hooks_are_installed_and_taken_away,
 );
 
-const FORGES: [&str; 3] = ["github", "gitlab", "bitbucket"];
+pub const FORGES: [&str; 3] = ["github", "gitlab", "bitbucket"];
 
 fn connect(forge: &FakeForge, kind: &str) -> Value {
     json!({"name": kind, "forge": kind, "url": forge.url(), "token": TOKEN})
 }
 
-async fn connected(ada: &Somebody<'_>, forge: &FakeForge, kind: &str) -> String {
+pub async fn connected(ada: &Somebody<'_>, forge: &FakeForge, kind: &str) -> String {
     let made = ada
         .post("/api/v1/integrations", &connect(forge, kind))
         .await;

@@ -29,6 +29,7 @@ mod previews;
 mod problems;
 mod process;
 mod projects;
+mod pull_requests;
 mod pushes;
 mod rates;
 mod receiver;

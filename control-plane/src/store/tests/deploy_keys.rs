@@ -23,12 +23,13 @@ fn key(name: &str, half: &str) -> NewDeployKey {
         public_key: format!("ssh-ed25519 {half} towline"),
         private_key: half.to_owned().into(),
         host_keys: vec!["example.org ssh-ed25519 AAAA".to_owned()],
+        installed: None,
     }
 }
 
 async fn keep(world: &World, project: ProjectId, new: NewDeployKey, former: Former) -> DeployKey {
     let kept = (world.store).keep_deploy_key(&world.tenant, project, new, former);
-    kept.await.unwrap()
+    kept.await.unwrap().key
 }
 
 /// Both halves, if they are there; those of one key.

@@ -39,6 +39,7 @@ mod people;
 mod plans;
 mod plugins;
 mod projects;
+mod pull_requests;
 mod pushes;
 mod quotas;
 mod registries;

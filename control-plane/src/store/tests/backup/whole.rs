@@ -69,6 +69,7 @@ async fn fill(world: &World) {
         public_key: "ssh-ed25519 AAAA towline-sourced".to_owned(),
         private_key: "a private key".to_owned().into(),
         host_keys: vec!["example.org ssh-ed25519 AAAA".to_owned()],
+        installed: None,
     };
     let kept = store.keep_deploy_key(tenant, sourced.id, key, Former::Kept);
     kept.await.unwrap();
