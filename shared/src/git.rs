@@ -9,6 +9,7 @@ mod address;
 mod complaint;
 mod public_key;
 pub mod ssh;
+pub mod submodule;
 mod tree;
 
 use std::net::IpAddr;

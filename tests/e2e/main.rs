@@ -32,6 +32,7 @@ mod secrets;
 mod sign_in_providers;
 mod sources;
 mod ssh_sources;
+mod submodules;
 mod teams;
 mod templates;
 mod upgrades;

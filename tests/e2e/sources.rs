@@ -349,7 +349,7 @@ fn leads_out(
     nothing_of_it_stays(story, PASSWORD);
 }
 
-fn ended(story: &Installation, deployment: &str) -> Value {
+pub fn ended(story: &Installation, deployment: &str) -> Value {
     let deadline = Instant::now() + BUILD_LIMIT;
     loop {
         let shown = story.api.get(&format!("/deployments/{deployment}")).ok();

@@ -19,6 +19,9 @@ pub struct Source {
     /// Where in it the project is.
     #[serde(default)]
     pub folder: String,
+    /// What becomes of its submodules.
+    #[serde(default)]
+    pub submodules: String,
     /// Who reads it.
     #[serde(default)]
     pub login: Option<String>,
@@ -97,6 +100,9 @@ pub struct NewSource<'a> {
     /// The folder.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub folder: Option<&'a str>,
+    /// What becomes of its submodules.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub submodules: Option<&'static str>,
     /// By what it is read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub login: Option<Login<'a>>,

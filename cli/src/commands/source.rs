@@ -115,6 +115,9 @@ pub struct Set {
     /// Where in the repository the project is [default: all of it]
     #[arg(long)]
     folder: Option<String>,
+    /// Take its submodules, too, each at the commit that the repository names
+    #[arg(long)]
+    submodules: bool,
     /// Who reads it, when it is private; the password or token is asked for. Forges take any user beside a token
     #[arg(long)]
     user: Option<String>,
@@ -245,6 +248,7 @@ impl Set {
             repository: repository.as_deref(),
             branch: self.branch.as_deref(),
             folder: self.folder.as_deref(),
+            submodules: self.submodules.then_some("take"),
             login: login.map(|(user, password)| Login { user, password }),
         };
         let set = sources::set(&client, project.id, &new).await?;
@@ -280,6 +284,13 @@ fn details(surface: Surface, source: &Found) -> String {
                 ),
             ),
             ("folder", or(&source.folder, "all of it")),
+            (
+                "submodules",
+                match source.submodules.as_str() {
+                    "take" => "are taken".to_owned(),
+                    _ => "are left out".to_owned(),
+                },
+            ),
             (
                 "read by",
                 match &source.integration {

@@ -93,11 +93,12 @@ fn tokens_are_read_from_stdin_and_sources_name_an_integration() {
         "hub:ada/shop",
         "--branch",
         "trunk",
+        "--submodules",
         "--json",
     ];
     assert_eq!(
         asked(&source, ""),
-        json!({"integration": ID, "repository": "ada/shop", "branch": "trunk"})
+        json!({"integration": ID, "repository": "ada/shop", "branch": "trunk", "submodules": "take"})
     );
     let key = ["source", "key", "install", "shop", "--by", "hub", "--json"];
     assert_eq!(asked(&key, ""), json!({"url": null, "integration": ID}));

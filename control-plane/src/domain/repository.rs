@@ -1,5 +1,10 @@
 //! What people say about a repository, and its limits.
 
+use serde::Deserialize;
+use towline_shared::spec;
+use utoipa::ToSchema;
+
+use super::named::named;
 use super::names::InvalidName;
 
 /// The longest folder.
@@ -8,6 +13,31 @@ const MAX_FOLDER: usize = 255;
 const MAX_USER: usize = 255;
 /// The longest password or token.
 const MAX_PASSWORD: usize = 4096;
+
+/// What becomes of a repository's submodules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Submodules {
+    /// Their folders stay empty.
+    #[default]
+    Leave,
+    /// They are taken.
+    Take,
+}
+
+named!(Submodules {
+    Leave: "leave",
+    Take: "take",
+});
+
+impl From<Submodules> for spec::Submodules {
+    fn from(submodules: Submodules) -> Self {
+        match submodules {
+            Submodules::Leave => Self::Leave,
+            Submodules::Take => Self::Take,
+        }
+    }
+}
 
 /// A field that cannot be taken.
 pub fn invalid(field: &'static str, message: String) -> InvalidName {

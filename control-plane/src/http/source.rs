@@ -12,6 +12,7 @@ use super::input::{Body, Id, PipelinePart, Query};
 use super::page::PageQuery;
 use super::problem::{Kind, Problem};
 use super::state::Api;
+use crate::domain::repository::Submodules;
 use crate::ops::{self, FromIntegration, WantedSource};
 use crate::store::{Listed, Pipeline, ProjectSource, Tenant};
 
@@ -35,6 +36,9 @@ pub struct SetSource {
     /// Where in the repository the project is; all of it, when left out.
     #[schema(example = "apps/web")]
     folder: Option<String>,
+    /// `take`: its submodules are taken, too, each at the commit that is named; `leave`, when left out: their folders stay empty.
+    #[serde(default)]
+    submodules: Submodules,
     /// By what it is read over https, when it is private.
     login: Option<SourceLogin>,
 }
@@ -77,6 +81,7 @@ pub async fn set(
     Body(new): Body<SetSource>,
 ) -> Result<Json<ProjectSource>, Problem> {
     let (branch, folder) = (new.branch, new.folder.unwrap_or_default());
+    let submodules = new.submodules;
     let login = new
         .login
         .map(|login| (login.user, Zeroizing::new(login.password)));
@@ -87,6 +92,7 @@ pub async fn set(
                 url,
                 branch,
                 folder,
+                submodules,
                 login,
                 integration: None,
             };
@@ -98,6 +104,7 @@ pub async fn set(
                 repository,
                 branch,
                 folder,
+                submodules,
             };
             ops::set_source_from(store, egress, &tenant, project, from).await?
         }

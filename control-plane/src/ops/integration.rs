@@ -12,6 +12,7 @@ use crate::domain::integration::{
 use crate::domain::names::check_name;
 use crate::domain::permission::Permission;
 use crate::domain::push::kept;
+use crate::domain::repository::Submodules;
 use crate::domain::scope::{Area, Scope, Verb};
 use crate::egress::Egress;
 use crate::forges::{Branch, ForgeClient, Part, Repository};
@@ -45,6 +46,8 @@ pub struct FromIntegration {
     pub branch: Option<String>,
     /// The folder in it; empty: all of it.
     pub folder: String,
+    /// What becomes of its submodules.
+    pub submodules: Submodules,
 }
 
 /// Connects an account, whose token the forge has taken.
@@ -176,6 +179,7 @@ pub async fn set_source_from(
         url: site.clone_url(&repository),
         branch: from.branch,
         folder: from.folder,
+        submodules: from.submodules,
         login: Some(login),
         integration: Some(SourceIntegration {
             id: from.id,

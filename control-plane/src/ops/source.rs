@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use towline_shared::git::{Complaint, GitAddress, Kind, Reference, Scheme};
 use towline_shared::ids::ProjectId;
-use towline_shared::spec::{GitSource, ProjectFile, Submodules};
+use towline_shared::spec::{self, GitSource, ProjectFile};
 use zeroize::Zeroizing;
 
 use super::submit::Commit;
 use super::{OpsError, deploy_key};
-use crate::domain::repository::{self, check_folder, check_login};
+use crate::domain::named::UnknownName;
+use crate::domain::repository::{self, Submodules, check_folder, check_login};
 use crate::egress::Egress;
 use crate::repository::{Access, Limits, Login, Repositories, RepositoryError, Snapshot};
 use crate::store::releases::Release;
@@ -37,6 +38,8 @@ pub struct WantedSource {
     pub branch: Option<String>,
     /// The folder in it; empty: all of it.
     pub folder: String,
+    /// What becomes of its submodules.
+    pub submodules: Submodules,
     /// Who reads it, and by which password or token.
     pub login: Option<(String, Zeroizing<String>)>,
     /// By whose token it is read, where that is an integration's.
@@ -97,6 +100,7 @@ pub async fn set_source(
         url: address.to_string(),
         branch: wanted.branch,
         folder: wanted.folder,
+        submodules: wanted.submodules,
         login: wanted.login.filter(|_| wanted.integration.is_none()),
         integration: wanted.integration,
         commit: snapshot.commit,
@@ -129,6 +133,7 @@ pub(super) async fn look(
     };
     let from = Place {
         access: access(store, tenant, project, &source.url).await?,
+        submodules: submodules(&source)?.into(),
         url: source.url,
         folder: source.folder,
     };
@@ -172,10 +177,16 @@ pub(super) async fn again(
     let from = Place {
         url: source.url.clone(),
         folder: source.folder.clone(),
+        submodules: source.submodules,
         access,
     };
     let at = At::Commit(&source.commit);
     from.look(egress, &release.files, at).await.map(Some)
+}
+
+fn submodules(source: &ProjectSource) -> Result<Submodules, StoreError> {
+    let stored = source.submodules.parse();
+    stored.map_err(|error: UnknownName| StoreError::Damaged(error.to_string()))
 }
 
 /// By what the repository that a project comes from is read.
@@ -202,6 +213,7 @@ fn of_login(login: Option<(String, Zeroizing<String>)>) -> Access {
 struct Place {
     url: String,
     folder: String,
+    submodules: spec::Submodules,
     access: Access,
 }
 
@@ -226,7 +238,7 @@ impl Place {
             user,
             commit: snapshot.commit,
             folder: self.folder,
-            submodules: Submodules::Leave,
+            submodules: self.submodules,
             host_keys,
         };
         let branch = match at {

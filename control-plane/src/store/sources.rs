@@ -13,6 +13,7 @@ use super::db::{Conn, Tx, execute, local_now, optional};
 use super::integrations::{TokenRow, token_columns};
 use super::{Resource, Result, Store, StoreError, Tenant, audit, deploy_keys, projects};
 use crate::domain::integration::RepositoryPath;
+use crate::domain::repository::Submodules;
 use crate::vault::Place;
 
 /// The repository that a project comes from.
@@ -24,6 +25,9 @@ pub struct ProjectSource {
     pub branch: Option<String>,
     /// Where in the repository the project is; empty: all of it.
     pub folder: String,
+    /// `take`: its submodules are taken, too; `leave`: their folders stay empty.
+    #[schema(example = "leave")]
+    pub submodules: String,
     /// Who reads it, where that needs a password or token; those are never shown.
     pub login: Option<String>,
     /// The integration by whose token it is read, by name.
@@ -47,6 +51,8 @@ pub struct NewSource {
     pub branch: Option<String>,
     /// The folder.
     pub folder: String,
+    /// What becomes of its submodules.
+    pub submodules: Submodules,
     /// Who reads it, and by what, where that is kept with the source.
     pub login: Option<(String, Zeroizing<String>)>,
     /// By whose token it is read, where that is an integration's.
@@ -134,8 +140,8 @@ impl Store {
         execute!(
             tx.conn(),
             "INSERT INTO project_sources (id, project_id, url, branch, folder, login, password_encrypted, key_version,
-                integration_id, repository, commit_sha, title, read_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13)",
+                integration_id, repository, commit_sha, title, read_at, created_at, updated_at, submodules)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $13, $13, $14)",
             id,
             project.uuid(),
             new.url.as_str(),
@@ -148,7 +154,8 @@ impl Store {
             integration.map(|one| one.repository.as_str()),
             new.commit.as_str(),
             new.title.as_str(),
-            now
+            now,
+            new.submodules.as_str()
         )?;
         execute!(
             tx.conn(),
@@ -159,7 +166,7 @@ impl Store {
         )?;
         let detail = json!({
             "url": new.url, "branch": new.branch, "folder": new.folder, "login": login, "commit": new.commit,
-            "integration": integration.map(|one| one.id),
+            "integration": integration.map(|one| one.id), "submodules": new.submodules.as_str(),
         });
         let subject = ("project", project.uuid());
         audit::append_of(&mut tx, tenant, "project.set_source", subject, detail, now).await?;
@@ -307,7 +314,7 @@ async fn find(
     Ok(optional!(
         conn,
         ProjectSource,
-        "SELECT s.url, s.branch, s.folder, s.login, i.name AS integration, s.repository, s.commit_sha, s.title, s.read_at
+        "SELECT s.url, s.branch, s.folder, s.submodules, s.login, i.name AS integration, s.repository, s.commit_sha, s.title, s.read_at
          FROM project_sources s JOIN projects p ON p.id = s.project_id
          LEFT JOIN github_integrations i ON i.id = s.integration_id WHERE s.project_id = $1 AND p.team_id = $2",
         project.uuid(),

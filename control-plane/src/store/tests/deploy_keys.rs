@@ -50,6 +50,7 @@ async fn come_from(world: &World, project: ProjectId, name: &str) {
         url: url(name),
         branch: None,
         folder: String::new(),
+        submodules: crate::domain::repository::Submodules::Leave,
         login: None,
         commit: "a".repeat(40),
         title: "Open the shop".to_owned(),

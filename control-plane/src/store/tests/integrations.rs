@@ -61,6 +61,7 @@ async fn source(world: &World, project: &Project, integration: &Integration) {
         url: URL.to_owned(),
         branch: None,
         folder: String::new(),
+        submodules: crate::domain::repository::Submodules::Leave,
         login: None,
         integration: Some(SourceIntegration {
             id: integration.id,
@@ -236,6 +237,7 @@ async fn a_source_is_read_by_the_token_of_its_integration(world: &World) {
         url: URL.to_owned(),
         branch: None,
         folder: String::new(),
+        submodules: crate::domain::repository::Submodules::Leave,
         login: None,
         integration: Some(SourceIntegration {
             id: hub.id,

@@ -45,6 +45,7 @@ async fn sourced(world: &World, project: ProjectId) {
         url: "https://example.org/shop.git".to_owned(),
         branch: Some("main".to_owned()),
         folder: String::new(),
+        submodules: crate::domain::repository::Submodules::Leave,
         login: None,
         integration: None,
         commit: "a".repeat(40),

@@ -57,6 +57,7 @@ async fn fill(world: &World) {
         url: "https://example.org/shop.git".to_owned(),
         branch: Some("main".to_owned()),
         folder: String::new(),
+        submodules: crate::domain::repository::Submodules::Leave,
         login: Some(("any".to_owned(), "a token".to_owned().into())),
         integration: None,
         commit: "a".repeat(40),
