@@ -14,7 +14,8 @@ pub struct Registry {
     /// Its id.
     pub id: Uuid,
     /// Its host.
-    pub registry: String,
+    #[serde(rename = "registry")]
+    pub name: String,
     /// Who logs in.
     #[serde(default)]
     pub user: String,
@@ -98,7 +99,7 @@ impl Nameable for Registry {
     }
 
     fn name(&self) -> &str {
-        &self.registry
+        &self.name
     }
 }
 

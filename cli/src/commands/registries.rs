@@ -93,12 +93,12 @@ impl Registries {
                 };
                 let changed = registries::set_password(&client, known.id, &new).await?;
                 out.result(&changed, |_| {
-                    format!("{} has another password.", changed.registry)
+                    format!("{} has another password.", changed.name)
                 })?;
             }
             Self::Rm { registry, yes } => {
                 let known = api::find::<Registry>(&client, &registry).await?;
-                let name = &known.registry;
+                let name = &known.name;
                 let question = format!("Forget the registry {name} and its password?");
                 confirm(yes.into(), &question)?;
                 registries::remove(&client, known.id).await?;
@@ -125,7 +125,7 @@ impl Add {
             format!(
                 "Added {0}. Deployments log in to it from now on; `towline projects registry PROJECT {0}/…` has a project's \
                  images pushed to it.",
-                made.registry
+                made.name
             )
         })
     }
@@ -172,7 +172,7 @@ fn table(surface: Surface, all: &[Registry]) -> String {
     let mut rows = Rows::new(surface, columns);
     for one in all {
         rows.row([
-            one.registry.as_str().into(),
+            one.name.as_str().into(),
             one.user.as_str().into(),
             one.note.as_str().into(),
             one.projects.to_string().into(),

@@ -132,7 +132,8 @@ impl Store {
         })
     }
 
-    async fn spec(&self, job: JobId) -> Result<SealedSpec> {
+    /// What a job is, as it was sealed.
+    pub(super) async fn spec(&self, job: JobId) -> Result<SealedSpec> {
         let mut reader = self.main().read().await?;
         let (spec, digest) = one!(
             reader.conn(),

@@ -116,7 +116,10 @@ impl Store {
         if held.secrets == SecretsNeed::Known {
             return Ok(Vec::new());
         }
-        self.job_secrets(held.attempt.job).await
+        let job = held.attempt.job;
+        let (mut secrets, spec) = tokio::try_join!(self.job_secrets(job), self.spec(job))?;
+        secrets.extend(self.registry_secrets(job, &spec).await?);
+        Ok(secrets)
     }
 }
 

@@ -2,10 +2,10 @@
 
 use futures_util::future::join_all;
 use towline_shared::outcome::Outcome;
-use towline_shared::protocol::v1::Offer;
+use towline_shared::protocol::v1::{Held, HeldPhase, Hello, Offer, SecretsNeed, Verdict};
 use towline_shared::spec::{PinnedImage, PushTo, REGISTRY_PASSWORD, RegistryLogin, Work};
 
-use super::world::{World, deployment, finished, on_both};
+use super::world::{World, deployment, finished, hello, on_both};
 use crate::domain::registry::{ImageRepository, MAX_REGISTRIES, RegistryHost};
 use crate::egress::Egress;
 use crate::ops::{self, NewDeployment};
@@ -120,6 +120,25 @@ async fn a_job_is_given_the_team_s_logins_and_their_passwords_of_now(world: &Wor
     assert!(logins.iter().all(|login| login.user == "ada"));
     assert_eq!(given, [(logins[0].secret.clone(), "of now".to_owned())]);
     assert_eq!(push.unwrap().repository, "ghcr.io/acme/web");
+
+    // An agent that was started again in the middle needs it once more.
+    store.accepted(host.id, offer.attempt).await.unwrap();
+    store.started(host.id, offer.attempt).await.unwrap();
+    let held = Held {
+        attempt: offer.attempt,
+        phase: HeldPhase::Running,
+        secrets: SecretsNeed::Lost,
+        log_from: towline_shared::log::LogPosition::default(),
+    };
+    let again = Hello {
+        held: vec![held],
+        ..hello()
+    };
+    let verdicts = store.hello(host.id, &again).await.unwrap();
+    let [(_, Verdict::Continue { secrets, .. })] = verdicts.as_slice() else {
+        panic!("{verdicts:?}")
+    };
+    assert_eq!(*secrets, offer.secrets);
 }
 
 async fn a_registry_stays_while_a_project_pushes_to_it(world: &World) {

@@ -58,7 +58,7 @@ impl Deployment<'_, '_> {
             return Ok(Phase::Done(()));
         }
         let mut built = Vec::new();
-        for service in self.model.services.iter() {
+        for service in &self.model.services {
             if service.source != Source::Build {
                 continue;
             }
