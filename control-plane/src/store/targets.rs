@@ -70,7 +70,9 @@ macro_rules! labelled_targets {
     ($has:literal) => {
         concat!(
             "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, t.labels, a.session_id, a.last_seen_at, a.revoked_at,
-                a.capabilities, (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id AND j.finished_at IS NULL) AS jobs
+                a.capabilities, (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id AND j.state = 'queued')
+                + (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id
+                    AND j.state IN ('offered', 'accepted', 'running', 'unknown')) AS jobs
              FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id WHERE t.team_id = $1 AND ",
             $has,
             " ORDER BY t.name"

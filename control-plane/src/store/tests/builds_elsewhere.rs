@@ -429,7 +429,7 @@ async fn the_idlest_host_of_a_label_builds(world: &World) {
         label(world, &second, &["linux", "gpu"]).await,
         ["gpu", "linux"]
     );
-    assert!(refused().await.contains("second is not ready"));
+    assert!(refused().await.contains("second allows no builds"));
     builds(world, &second).await;
     label(world, &place.builder, &["linux"]).await;
     // The one has a build to do when the next is asked for.
