@@ -31,7 +31,7 @@ impl Store {
             tx.conn(),
             "UPDATE projects SET keep_releases = $2, updated_at = $3 WHERE id = $1",
             project.uuid(),
-            i32::from(kept),
+            i64::from(kept),
             now
         )?;
         let (subject, detail) = (

@@ -35,7 +35,7 @@ pub struct Project {
     /// Which of its files is the compose file.
     pub compose_file: Option<String>,
     /// For how many of its last releases its hosts keep images, 1 to 50.
-    #[sqlx(try_from = "i32")]
+    #[sqlx(try_from = "i64")]
     pub keep_releases: u16,
     /// When it was made.
     pub created_at: DateTime<Utc>,
