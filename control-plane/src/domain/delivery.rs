@@ -306,7 +306,8 @@ mod tests {
         ];
         for (entry, path) in table {
             let files = [file(path, "x", FileMode::Regular)];
-            let refused = differing(&files, &[entry.clone()], "", Modes::Count).unwrap_err();
+            let refused =
+                differing(&files, std::slice::from_ref(&entry), "", Modes::Count).unwrap_err();
             assert!(refused.to_string().starts_with(&entry.path), "{refused}");
         }
         let many: Vec<_> = (0..=MAX_FILES)

@@ -97,6 +97,7 @@ impl ForgeError {
 
     /// Where something is refused that needs a right, what that is called. A repository that others may only read seems to be absent to those who
     /// write, at GitHub.
+    #[must_use]
     pub fn for_want_of(self, right: &'static str) -> Self {
         match self {
             Self::Forbidden { words } | Self::Absent { words } => Self::LacksRight { right, words },

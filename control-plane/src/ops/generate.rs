@@ -129,8 +129,8 @@ pub async fn generate(
         .iter()
         .cloned()
         .partition(|file| !file.content.is_empty());
-    let named = named.into_iter().map(|file| file.path).collect();
-    let detected = seen(&read, named, &bases);
+    let named: Vec<_> = named.into_iter().map(|file| file.path).collect();
+    let detected = seen(&read, &named, &bases);
     let plan = Plan {
         target: wish.target,
         ci: wish.ci,
@@ -158,7 +158,7 @@ pub async fn generate(
 /// What a project is, by files that were read and those of which the names alone are known. What was generated before says nothing of it.
 pub(super) fn seen(
     read: &[ProjectFile],
-    named: Vec<String>,
+    named: &[String],
     bases: &HashMap<String, Vec<u8>>,
 ) -> Detected {
     let is_own = |path: &str| !bases.contains_key(path);

@@ -244,9 +244,9 @@ pub(super) async fn reaching(
             Ok((id, path))
         }
         several => {
-            let names: Vec<_> = several.iter().map(|(_, name, _)| name.as_str()).collect();
+            let all: Vec<_> = several.iter().map(|(_, name, _)| name.as_str()).collect();
             Err(OpsError::Refused {
-                message: format!("several integrations are with this forge: {}", names.join(", ")),
+                message: format!("several integrations are with this forge: {}", all.join(", ")),
                 remedy: "set the source from one of them (`towline source set PROJECT --from INTEGRATION:owner/repo`), or name one \
                          where that is taken"
                     .to_owned(),

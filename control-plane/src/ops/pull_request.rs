@@ -120,7 +120,8 @@ pub async fn deliver_files(
     let compared = way.compared(known.as_ref(), open).await?;
     let (entries, folder) = (&compared.snapshot.entries, &way.source.folder);
     let modes = Modes::at(way.forge.site().forge());
-    let changes = delivery::differing(&files, entries, folder, modes).map_err(unfit)?;
+    let changes =
+        delivery::differing(&files, entries, folder, modes).map_err(|error| unfit(&error))?;
     match (changes.as_slice(), open, compared.onto) {
         ([], Some(number), _) => Ok(way.told(Outcome::Unchanged, known, Some(number), &[])),
         ([], None, Onto::NewBranch) => Ok(way.told(Outcome::Nothing, None, None, &[])),
@@ -184,14 +185,13 @@ impl Way<'_> {
         changes: &[Change],
     ) -> Result<Delivery, OpsError> {
         let (store, tenant, id) = (self.store, self.tenant, self.project.id);
-        let going = match known {
-            Some(known) => known,
-            None => {
-                let new = self.new_branch();
-                store
-                    .begin_pull_request(tenant, id, former.as_ref(), &new)
-                    .await?
-            }
+        let going = if let Some(known) = known {
+            known
+        } else {
+            let new = self.new_branch();
+            store
+                .begin_pull_request(tenant, id, former.as_ref(), &new)
+                .await?
         };
         if !changes.is_empty() {
             let commit = NewCommit {
@@ -203,12 +203,11 @@ impl Way<'_> {
             };
             self.forge.commit(&self.repository, commit).await?;
         }
-        let (number, outcome) = match open {
-            Some(number) => (number, Outcome::Updated),
-            None => {
-                let opened = self.open(&going.branch, compared, changes).await?;
-                (opened, Outcome::Opened)
-            }
+        let (number, outcome) = if let Some(number) = open {
+            (number, Outcome::Updated)
+        } else {
+            let opened = self.open(&going.branch, compared, changes).await?;
+            (opened, Outcome::Opened)
         };
         let going = PullRequest {
             number: Some(number),
@@ -227,12 +226,11 @@ impl Way<'_> {
         compared: &Compared,
         changes: &[Change],
     ) -> Result<u64, OpsError> {
-        let base = match &self.source.branch {
-            Some(branch) => branch.clone(),
-            None => {
-                let found = self.forge.repository(&self.repository).await?;
-                found.default_branch.unwrap_or_else(|| "main".to_owned())
-            }
+        let base = if let Some(branch) = &self.source.branch {
+            branch.clone()
+        } else {
+            let found = self.forge.repository(&self.repository).await?;
+            found.default_branch.unwrap_or_else(|| "main".to_owned())
         };
         let detected = self.detected(compared).await?;
         let pull = NewPull {
@@ -257,7 +255,7 @@ impl Way<'_> {
             .iter()
             .filter(|entry| matches!(entry.kind, Kind::File(_)) && !is_read(&entry.path));
         let named: Vec<_> = files.map(|entry| entry.path.clone()).collect();
-        let detected = seen(&snapshot.files, named, &bases);
+        let detected = seen(&snapshot.files, &named, &bases);
         Ok(detected.evidence.iter().map(ToString::to_string).collect())
     }
 
@@ -298,6 +296,6 @@ fn refused(message: String, remedy: &str) -> OpsError {
     }
 }
 
-fn unfit(error: Undeliverable) -> OpsError {
+fn unfit(error: &Undeliverable) -> OpsError {
     refused(error.to_string(), "nothing was changed in the repository")
 }

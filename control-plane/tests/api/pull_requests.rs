@@ -92,6 +92,7 @@ impl<'a> Shop<'a> {
     }
 }
 
+#[allow(clippy::too_many_lines, reason = "it is one story")]
 async fn files_are_delivered_as_a_pull_request_of_each_forge() {
     let world = World::open().await;
     let ada = world.first().await;

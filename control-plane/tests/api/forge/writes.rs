@@ -68,10 +68,7 @@ impl FakeForge {
             return ok(&list(Value::Array(found)));
         }
         let wanted = of(&asked.body);
-        if !self
-            .git(&written, &["rev-parse", "--verify", &wanted], None)
-            .1
-        {
+        if !written.git(&["rev-parse", "--verify", &wanted], None).1 {
             return said(422, "Validation Failed");
         }
         if written.open.values().any(|pull| of(pull) == wanted) {
@@ -85,31 +82,6 @@ impl FakeForge {
         (StatusCode::CREATED, pull.to_string()).into_response()
     }
 
-    /// Git in the repository that is written to; what it says, and whether it has done so.
-    fn git(&self, written: &Written, arguments: &[&str], input: Option<&[u8]>) -> (String, bool) {
-        use std::io::Write as _;
-        let mut command = std::process::Command::new("git");
-        command
-            .args(["-c", "user.name=Towline", "-c", "user.email=t@example.org"])
-            .args(arguments)
-            .current_dir(written.folder.as_ref().expect("something to write to"))
-            .env("GIT_CONFIG_GLOBAL", "/dev/null")
-            .env("GIT_INDEX_FILE", ".git/index-of-the-forge")
-            .stdin(std::process::Stdio::piped())
-            .stdout(std::process::Stdio::piped())
-            .stderr(std::process::Stdio::null());
-        let mut child = command.spawn().unwrap();
-        // One that reads nothing has ended already.
-        let _ = child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(input.unwrap_or_default());
-        let output = child.wait_with_output().unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
-        (text, output.status.success())
-    }
-
     /// Writes files as one commit on a branch, of another commit where it is new.
     pub(super) fn write(
         &self,
@@ -120,7 +92,7 @@ impl FakeForge {
     ) -> Response {
         let written = self.0.written.lock().unwrap();
         let reference = format!("refs/heads/{branch}");
-        let (head, is_there) = self.git(&written, &["rev-parse", "--verify", &reference], None);
+        let (head, is_there) = written.git(&["rev-parse", "--verify", &reference], None);
         let parent = match (is_there, start) {
             (true, None) => head,
             (true, Some(start)) if start == head => head,
@@ -132,30 +104,20 @@ impl FakeForge {
                 );
             }
         };
-        self.git(&written, &["read-tree", &parent], None);
+        written.git(&["read-tree", &parent], None);
         for (path, content, executable) in files {
-            let (blob, _) = self.git(&written, &["hash-object", "-w", "--stdin"], Some(content));
+            let (blob, _) = written.git(&["hash-object", "-w", "--stdin"], Some(content));
             let mode = if *executable { "100755" } else { "100644" };
             let entry = format!("{mode},{blob},{path}");
             assert!(
-                self.git(
-                    &written,
-                    &["update-index", "--add", "--cacheinfo", &entry],
-                    None
-                )
-                .1
+                written
+                    .git(&["update-index", "--add", "--cacheinfo", &entry], None)
+                    .1
             );
         }
-        let (tree, _) = self.git(&written, &["write-tree"], None);
-        let (commit, _) = self.git(
-            &written,
-            &["commit-tree", &tree, "-p", &parent, "-m", message],
-            None,
-        );
-        assert!(
-            self.git(&written, &["update-ref", &reference, &commit], None)
-                .1
-        );
+        let (tree, _) = written.git(&["write-tree"], None);
+        let (commit, _) = written.git(&["commit-tree", &tree, "-p", &parent, "-m", message], None);
+        assert!(written.git(&["update-ref", &reference, &commit], None).1);
         (StatusCode::CREATED, json!({ "id": commit }).to_string()).into_response()
     }
 
@@ -168,11 +130,7 @@ impl FakeForge {
         let made =
             |sha: &str| (StatusCode::CREATED, json!({ "sha": sha }).to_string()).into_response();
         if let Some(commit) = part.strip_prefix("commits/") {
-            let (tree, found) = self.git(
-                &written,
-                &["rev-parse", &format!("{commit}^{{tree}}")],
-                None,
-            );
+            let (tree, found) = written.git(&["rev-parse", &format!("{commit}^{{tree}}")], None);
             return if found {
                 ok(&json!({ "sha": commit, "tree": { "sha": tree } }))
             } else {
@@ -180,10 +138,9 @@ impl FakeForge {
             };
         }
         if let Some(branch) = part.strip_prefix("refs/") {
-            let (head, _) = self.git(&written, &["rev-parse", &format!("{}^", text("sha"))], None);
-            let moved = self
+            let (head, _) = written.git(&["rev-parse", &format!("{}^", text("sha"))], None);
+            let moved = written
                 .git(
-                    &written,
                     &["update-ref", &format!("refs/{branch}"), text("sha"), &head],
                     None,
                 )
@@ -202,34 +159,30 @@ impl FakeForge {
                     .decode(text("content"))
                     .unwrap();
                 made(
-                    &self
-                        .git(&written, &["hash-object", "-w", "--stdin"], Some(&content))
+                    &written
+                        .git(&["hash-object", "-w", "--stdin"], Some(&content))
                         .0,
                 )
             }
             "trees" => {
-                self.git(&written, &["read-tree", text("base_tree")], None);
+                written.git(&["read-tree", text("base_tree")], None);
                 for entry in body["tree"].as_array().unwrap() {
                     let part = |name: &str| entry[name].as_str().unwrap();
                     assert_eq!(part("type"), "blob");
                     let entry = format!("{},{},{}", part("mode"), part("sha"), part("path"));
                     assert!(
-                        self.git(
-                            &written,
-                            &["update-index", "--add", "--cacheinfo", &entry],
-                            None
-                        )
-                        .1
+                        written
+                            .git(&["update-index", "--add", "--cacheinfo", &entry], None)
+                            .1
                     );
                 }
-                made(&self.git(&written, &["write-tree"], None).0)
+                made(&written.git(&["write-tree"], None).0)
             }
             "commits" => {
                 let parent = body["parents"][0].as_str().unwrap();
                 made(
-                    &self
+                    &written
                         .git(
-                            &written,
                             &[
                                 "commit-tree",
                                 text("tree"),
@@ -245,12 +198,8 @@ impl FakeForge {
             }
             "refs" => {
                 let none = "0".repeat(40);
-                let is_new = self
-                    .git(
-                        &written,
-                        &["update-ref", text("ref"), text("sha"), &none],
-                        None,
-                    )
+                let is_new = written
+                    .git(&["update-ref", text("ref"), text("sha"), &none], None)
                     .1;
                 if is_new {
                     made(text("sha"))
@@ -260,5 +209,32 @@ impl FakeForge {
             }
             _ => said(404, "Not Found"),
         }
+    }
+}
+
+impl Written {
+    /// Git in the repository that is written to; what it says, and whether it has done so.
+    fn git(&self, arguments: &[&str], input: Option<&[u8]>) -> (String, bool) {
+        use std::io::Write as _;
+        let mut command = std::process::Command::new("git");
+        command
+            .args(["-c", "user.name=Towline", "-c", "user.email=t@example.org"])
+            .args(arguments)
+            .current_dir(self.folder.as_ref().expect("something to write to"))
+            .env("GIT_CONFIG_GLOBAL", "/dev/null")
+            .env("GIT_INDEX_FILE", ".git/index-of-the-forge")
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null());
+        let mut child = command.spawn().unwrap();
+        // One that reads nothing has ended already.
+        let _ = child
+            .stdin
+            .take()
+            .unwrap()
+            .write_all(input.unwrap_or_default());
+        let output = child.wait_with_output().unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        (text, output.status.success())
     }
 }
