@@ -1,5 +1,6 @@
 //! `towline agents`: hosts that dial in.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use chrono::Utc;
@@ -113,10 +114,11 @@ fn instructions(surface: Surface, token: &Enrolment) -> String {
     );
     if let Some(second) = second {
         let second = plain::for_reader(second, surface.reader);
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\nIt installs the agent and starts it; add --install-docker where Docker is missing, or --dry-run to see what it would do.\n\
              Where the agent is installed already:\n\n  {second}\n"
-        ));
+        );
     }
     text
 }

@@ -209,7 +209,7 @@ impl Challenge {
         };
         match bearer {
             Some(bearer) => bearer,
-            None if all.iter().any(|value| is_basic(value)) => Self::Basic,
+            None if all.iter().any(is_basic) => Self::Basic,
             None => Self::None,
         }
     }

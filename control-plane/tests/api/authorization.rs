@@ -252,21 +252,14 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
         )
         .await
         .expect(202);
-    let key = ada
-        .post("/api/v1/api-keys", &json!({"name": "k"}))
-        .await
-        .expect(201);
-    let token = ada
-        .post("/api/v1/enrolment-tokens", &json!({"name": "t"}))
-        .await
-        .expect(201);
-    let invitation = ada
-        .post(
-            "/api/v1/invitations",
-            &json!({"email": "cleo@example.org", "role": "viewer"}),
-        )
-        .await
-        .expect(201);
+    let made = async |path: &str, wish: Value| {
+        let made = ada.post(&format!("/api/v1/{path}"), &wish).await;
+        made.expect(201)
+    };
+    let key = made("api-keys", json!({"name": "k"})).await;
+    let token = made("enrolment-tokens", json!({"name": "t"})).await;
+    let cleo = json!({"email": "cleo@example.org", "role": "viewer"});
+    let invitation = made("invitations", cleo).await;
     let member = ada.get("/api/v1/me").await.expect(200);
     let sessions = world.browser_of(&ada).await.get("/api/v1/sessions").await;
     let session = sessions.expect(200)["items"][0].clone();
@@ -274,10 +267,7 @@ async fn a_foreign_thing_and_an_absent_one_are_one_answer() {
     let (agent, target) = (host.agent.to_string(), host.target.to_string());
     let (webhook, delivery) = webhook_and_delivery(&ada, &project).await;
     let ntfy = json!({"kind": "ntfy", "name": "n", "settings": {"topic": "t"}});
-    let channel = ada
-        .post("/api/v1/notification-channels", &ntfy)
-        .await
-        .expect(201);
+    let channel = made("notification-channels", ntfy).await;
     let (plugin, run) = plugin_and_run(&ada).await;
     let integration = integration_of(&ada).await;
     let registry = registry_of(&ada).await;

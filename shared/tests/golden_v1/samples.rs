@@ -262,57 +262,34 @@ fn stream_end(error: Option<String>) -> FromAgent {
 }
 
 fn failures() -> Vec<Sample> {
-    vec![
-        agent(
-            "agent/failed-policy-refused",
-            failed(FailureReason::PolicyRefused),
-        ),
-        agent(
+    let all = [
+        ("agent/failed-policy-refused", FailureReason::PolicyRefused),
+        (
             "agent/failed-invalid-project",
-            failed(FailureReason::InvalidProject),
+            FailureReason::InvalidProject,
         ),
-        agent(
+        (
             "agent/failed-engine-unavailable",
-            failed(FailureReason::EngineUnavailable),
+            FailureReason::EngineUnavailable,
         ),
-        agent(
-            "agent/failed-compose-failed",
-            failed(FailureReason::ComposeFailed),
-        ),
-        agent("agent/failed-unhealthy", failed(FailureReason::Unhealthy)),
-        agent("agent/failed-crash-loop", failed(FailureReason::CrashLoop)),
-        agent("agent/failed-deadline", failed(FailureReason::Deadline)),
-        agent(
-            "agent/failed-interrupted",
-            failed(FailureReason::Interrupted),
-        ),
-        agent(
-            "agent/failed-journal-lost",
-            failed(FailureReason::JournalLost),
-        ),
-        agent(
-            "agent/failed-agent-revoked",
-            failed(FailureReason::AgentRevoked),
-        ),
-        agent("agent/failed-disk-full", failed(FailureReason::DiskFull)),
-        agent("agent/failed-internal", failed(FailureReason::Internal)),
-        agent(
+        ("agent/failed-compose-failed", FailureReason::ComposeFailed),
+        ("agent/failed-unhealthy", FailureReason::Unhealthy),
+        ("agent/failed-crash-loop", FailureReason::CrashLoop),
+        ("agent/failed-deadline", FailureReason::Deadline),
+        ("agent/failed-interrupted", FailureReason::Interrupted),
+        ("agent/failed-journal-lost", FailureReason::JournalLost),
+        ("agent/failed-agent-revoked", FailureReason::AgentRevoked),
+        ("agent/failed-disk-full", FailureReason::DiskFull),
+        ("agent/failed-internal", FailureReason::Internal),
+        (
             "agent/failed-source-unavailable",
-            failed(FailureReason::SourceUnavailable),
+            FailureReason::SourceUnavailable,
         ),
-        agent(
-            "agent/failed-build-failed",
-            failed(FailureReason::BuildFailed),
-        ),
-        agent(
-            "agent/failed-relay-failed",
-            failed(FailureReason::RelayFailed),
-        ),
-        agent(
-            "agent/failed-push-failed",
-            failed(FailureReason::PushFailed),
-        ),
-    ]
+        ("agent/failed-build-failed", FailureReason::BuildFailed),
+        ("agent/failed-relay-failed", FailureReason::RelayFailed),
+        ("agent/failed-push-failed", FailureReason::PushFailed),
+    ];
+    all.map(|(name, reason)| agent(name, failed(reason))).into()
 }
 
 /// One of each change.

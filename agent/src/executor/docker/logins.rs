@@ -204,12 +204,12 @@ mod tests {
         assert_eq!(folder(&job, &host, &[]).unwrap(), host);
         assert!(!job.join(FOLDER).exists());
         for _ in 0..2 {
-            let made = folder(&job, &host, &[login("ghcr.io")]).unwrap();
+            let own = folder(&job, &host, &[login("ghcr.io")]).unwrap();
             let mode = |path: &Path| path.metadata().unwrap().permissions().mode() & 0o777;
-            assert_eq!((mode(&made), mode(&made.join(CONFIG))), (0o700, 0o600));
-            assert!(made.join("cli-plugins").is_dir());
+            assert_eq!((mode(&own), mode(&own.join(CONFIG))), (0o700, 0o600));
+            assert!(own.join("cli-plugins").is_dir());
             let config: Value =
-                serde_json::from_slice(&std::fs::read(made.join(CONFIG)).unwrap()).unwrap();
+                serde_json::from_slice(&std::fs::read(own.join(CONFIG)).unwrap()).unwrap();
             assert_eq!(config["auths"]["quay.io"]["auth"], "x");
             assert!(config["auths"]["ghcr.io"].is_object());
         }
