@@ -14,9 +14,15 @@ use std::os::unix::fs::{
     DirBuilderExt as _, FileExt as _, OpenOptionsExt as _, PermissionsExt as _,
 };
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{FlockOperation, flock};
 use towline_shared::protocol::v1::Attempt;
+
+/// How often, and how many milliseconds apart, a lock is tried that somebody has: who looks whether an agent runs has it
+/// for a moment.
+const TRIES: u32 = 10;
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// An agent's state folder.
 #[derive(Clone, Debug)]
@@ -94,7 +100,7 @@ impl StateDir {
         }
     }
 
-    /// Whether an agent runs on the folder.
+    /// Whether an agent runs on the folder. One that starts at this very moment finds it locked, and tries again.
     pub fn is_locked(&self) -> bool {
         let Ok(file) = File::open(self.root.join("lock")) else {
             return false;
@@ -114,7 +120,7 @@ impl StateDir {
             .mode(0o600)
             .open(&path)
             .map_err(cannot)?;
-        let locked = flock(&file, FlockOperation::NonBlockingLockExclusive);
+        let locked = lock_exclusively(&file);
         let mut user = String::new();
         file.read_to_string(&mut user).map_err(cannot)?;
         let (process, last_boot) = user.split_once('\n').unwrap_or_default();
@@ -243,6 +249,18 @@ fn remedy(cause: &io::Error) -> &'static str {
     }
 }
 
+fn lock_exclusively(file: &File) -> rustix::io::Result<()> {
+    let mut locked = flock(file, FlockOperation::NonBlockingLockExclusive);
+    for _ in 1..TRIES {
+        if locked != Err(rustix::io::Errno::WOULDBLOCK) {
+            break;
+        }
+        std::thread::sleep(BETWEEN);
+        locked = flock(file, FlockOperation::NonBlockingLockExclusive);
+    }
+    locked
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -273,6 +291,21 @@ mod tests {
         // The machine was started anew.
         fs::write(root.join("lock"), "1\nanother boot\n").unwrap();
         assert_eq!(dir.lock().unwrap().boot(), Boot::Other);
+    }
+
+    #[test]
+    fn who_looks_keeps_no_agent_from_starting() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = StateDir::open(home.path()).unwrap();
+        drop(dir.lock().unwrap());
+        let looker = File::open(dir.root().join("lock")).unwrap();
+        flock(&looker, FlockOperation::LockShared).unwrap();
+        let glance = std::thread::spawn(move || {
+            std::thread::sleep(2 * BETWEEN);
+            drop(looker);
+        });
+        assert!(dir.lock().is_ok());
+        glance.join().unwrap();
     }
 
     #[test]
