@@ -22,7 +22,7 @@ on_both!(
 );
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 28] = [
+const PUBLIC: [(&str, &str); 30] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -36,6 +36,9 @@ const PUBLIC: [(&str, &str); 28] = [
     ("get", "/reference"),
     ("get", "/reference.js"),
     ("get", "/reference.css"),
+    // What hosts fetch to become agents.
+    ("get", "/install.sh"),
+    ("get", "/install/agent/{architecture}"),
     ("get", "/api/v1/openapi.json"),
     // The credential is the set-up link's secret.
     ("post", "/api/v1/setup"),
