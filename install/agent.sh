@@ -305,6 +305,10 @@ field() {
     "$binary" status --json --state-dir "$state" 2>/dev/null | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1
 }
 
+lacks_token() {
+    fail "a token is needed to become an agent" "'towline agents token NAME' makes one; give it as --token TOKEN"
+}
+
 enrol() {
     if [ -x "$binary" ] && known=$(field agent) && [ -n "$known" ]; then
         theirs=$(field control_plane)
@@ -318,9 +322,7 @@ enrol() {
         fi
         again=--force
     fi
-    if [ -z "$token" ]; then
-        fail "a token is needed to become an agent" "'towline agents token NAME' makes one; give it as --token TOKEN"
-    fi
+    if [ -z "$token" ]; then lacks_token; fi
     changed=yes
     if [ "$dry_run" = yes ]; then
         say "would enrol this host"
@@ -457,6 +459,7 @@ start_service() {
             warn "there is no init system here: the agent runs until the host stops; start it then by: $binary run --state-dir $state"
             if [ "$dry_run" = yes ]; then return; fi
             stop_process
+            (umask 077 && : >>"$state/agent.log")
             nohup "$binary" run --state-dir "$state" --docker-host "unix://$socket" --policy "$policy_dir/policy.toml" \
                 >>"$state/agent.log" 2>&1 </dev/null &
             printf '%s\n' "$!" >"$pid_file"
@@ -464,14 +467,16 @@ start_service() {
     esac
 }
 
+is_agent() { [ "$(readlink "/proc/$1/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$binary" ]; }
+
 # What runs without an init system is known by its file, and stopped only if it is the agent.
 stop_process() {
     if [ ! -f "$pid_file" ]; then return; fi
     pid=$(cat "$pid_file")
-    if [ "$(readlink "/proc/$pid/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$binary" ]; then
+    if is_agent "$pid"; then
         kill "$pid"
         left=15
-        while [ -d "/proc/$pid" ] && [ "$left" -gt 0 ]; do
+        while is_agent "$pid" && [ "$left" -gt 0 ]; do
             sleep 1
             left=$((left - 1))
         done
@@ -539,6 +544,8 @@ main() {
         https://*) ;;
         *) fail "this copy of the script was not served by a control plane" "take it from your control plane's address: https://…/install.sh" ;;
     esac
+    # Nothing is begun that could not be ended.
+    if [ -z "$token" ] && [ ! -d "$state" ]; then lacks_token; fi
     need_docker
     changed=no
     install_binary
