@@ -26,7 +26,7 @@ impl Handover {
     }
 }
 
-/// The services that hand over now.
+/// The services that hand over now: those that serve, and those whose old ones were stopped when the agent died.
 pub(super) fn due(
     services: &[Service],
     wanted: &HashMap<String, Wanted>,
@@ -36,7 +36,17 @@ pub(super) fn due(
     let asked = asked.filter(|(service, _)| service.succession == Succession::StartFirst);
     let due = asked.filter(|(service, outdated)| {
         let keeps_data = outdated.iter().any(|old| old.unnamed_volumes > 0);
-        service.replicas > 0 && !keeps_data && outdated.iter().any(|old| serves(old))
+        let has_begun = || {
+            let mut new = containers.iter().filter(|one| one.service == service.name);
+            new.any(|one| {
+                wanted
+                    .get(&service.name)
+                    .is_some_and(|wanted| wanted.is_met_by(one))
+            })
+        };
+        service.replicas > 0
+            && !keeps_data
+            && (outdated.iter().any(|old| serves(old)) || has_begun())
     });
     due.map(|(service, outdated)| {
         let ids = |wanted: bool| {
@@ -189,6 +199,9 @@ mod tests {
         assert_eq!(both[0].scale(), "web=4");
         assert!(due(&[idle(), sick()]).is_empty(), "nothing serves");
         assert!(due(&[new()]).is_empty() && due(&[]).is_empty());
+        let begun = due(&[idle(), new()]);
+        assert_eq!((begun[0].old.len(), begun[0].idle.len()), (0, 1));
+        assert_eq!(begun[0].scale(), "web=2");
         let stateful = one("a", |c| c.unnamed_volumes = 1);
         assert!(due(std::slice::from_ref(&stateful)).is_empty());
         let told = hindered(&services, &wanted(&["web"]), &[stateful]);
