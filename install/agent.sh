@@ -368,7 +368,6 @@ UNIT
     if [ "$privilege" = root ]; then
         cat <<UNIT
 # Whoever speaks to Docker's socket can be root by it; what of this host the agent itself can reach is less.
-SupplementaryGroups=-docker
 ProtectSystem=strict
 ReadWritePaths=$state -/root/.docker
 ProtectHome=read-only

@@ -124,7 +124,7 @@ fn with_systemd(engine: &Engine) -> Guest {
 /// Asserts that systemd itself has nothing to say of a unit.
 fn verify(guest: &Guest, name: &str) {
     let verify = format!("systemd-analyze verify /etc/systemd/system/{name}.service 2>&1");
-    let verified = guest.sh(&format!("{verify} | grep towline || true"));
+    let verified = guest.sh(&format!("{verify} | grep -E 'towline|user/group' || true"));
     assert_eq!(verified.ok(), "");
 }
 
