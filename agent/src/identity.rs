@@ -11,8 +11,9 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use rustls::ClientConfig;
 use serde::{Deserialize, Serialize};
+use towline_pki::tls::{self, AgentPurpose};
 use towline_pki::{
-    AgentIdentity, AgentKey, Fingerprint, PeerIdentity, PeerRefusal, PkiError, TrustRoots, tls,
+    AgentIdentity, AgentKey, Fingerprint, PeerIdentity, PeerRefusal, PkiError, TrustRoots,
 };
 use towline_shared::ids::AgentId;
 use zeroize::Zeroizing;
@@ -201,13 +202,8 @@ impl Identity {
     }
 
     /// How it connects to the agent listener.
-    pub fn agent_tls(&self) -> Result<Arc<ClientConfig>, PkiError> {
-        tls::agent_client_config(&self.roots, &self.pair)
-    }
-
-    /// How it connects to the agent listener for images.
-    pub fn relay_tls(&self) -> Result<Arc<ClientConfig>, PkiError> {
-        tls::relay_client_config(&self.roots, &self.pair)
+    pub fn agent_tls(&self, purpose: AgentPurpose) -> Result<Arc<ClientConfig>, PkiError> {
+        tls::agent_client_config(&self.roots, &self.pair, purpose)
     }
 
     /// How it asks the public listener, without a certificate.

@@ -4,6 +4,7 @@
 //! owns all state, [`machine`] the pure rules of that state, [`ledger`] its durable half, [`logs`]
 //! the spool of what jobs print, and [`executor`] the seam behind which a container engine works.
 
+pub mod access;
 pub mod address;
 pub mod agent;
 pub mod config;

@@ -141,7 +141,8 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
     let executor = DockerExecutor::new(DockerConfig {
         host: args.docker_host,
         state_dir: dir.root().to_path_buf(),
-        policy,
+        policy: policy.jobs,
+        access: policy.access,
         docker_config: DockerConfig::default_docker_config(),
         relay: Relay::new(dir.clone(), dialer.clone()),
     });

@@ -5,12 +5,59 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use towline_shared::policy::HostPolicy;
+use serde::Deserialize;
+use towline_shared::policy::{HostPolicy, Permission};
+
+use crate::access::Access;
 
 /// Where it is, unless the command line says.
 pub const DEFAULT_POLICY: &str = "/etc/towline/policy.toml";
 /// The most bytes that are read of it.
 const MAX_BYTES: u64 = 256 * 1024;
+
+/// What the host's owner allows: jobs, and people.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Policy {
+    /// What jobs may do. Control planes are told of it.
+    pub jobs: HostPolicy,
+    /// What people may reach.
+    pub access: Access,
+}
+
+/// The file's keys. They are listed once more, so that one that is misspelt is refused by its line.
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Keys {
+    privileged: Permission,
+    host_namespaces: Permission,
+    bind_mounts: Vec<String>,
+    capabilities: Vec<String>,
+    devices: Permission,
+    unconfined: Permission,
+    registries: Vec<String>,
+    build: Permission,
+    docker_api: Permission,
+}
+
+impl From<Keys> for Policy {
+    fn from(keys: Keys) -> Self {
+        Self {
+            jobs: HostPolicy {
+                privileged: keys.privileged,
+                host_namespaces: keys.host_namespaces,
+                bind_mounts: keys.bind_mounts,
+                capabilities: keys.capabilities,
+                devices: keys.devices,
+                unconfined: keys.unconfined,
+                registries: keys.registries,
+                build: keys.build,
+            },
+            access: Access {
+                docker_api: keys.docker_api,
+            },
+        }
+    }
+}
 
 /// Why a policy cannot be used. The agent does not start then: it must not be laxer, nor stricter,
 /// than its owner wrote.
@@ -43,7 +90,7 @@ pub enum PolicyError {
 }
 
 /// Reads the policy. A file that is missing at the usual place is the strict default.
-pub fn load(path: &Path) -> Result<HostPolicy, PolicyError> {
+pub fn load(path: &Path) -> Result<Policy, PolicyError> {
     let unreadable = |cause| PolicyError::Unreadable {
         path: path.into(),
         cause,
@@ -53,7 +100,7 @@ pub fn load(path: &Path) -> Result<HostPolicy, PolicyError> {
         Err(error)
             if error.kind() == io::ErrorKind::NotFound && path == Path::new(DEFAULT_POLICY) =>
         {
-            return Ok(HostPolicy::default());
+            return Ok(Policy::default());
         }
         Err(error) => return Err(unreadable(error)),
     };
@@ -66,18 +113,17 @@ pub fn load(path: &Path) -> Result<HostPolicy, PolicyError> {
     file.take(MAX_BYTES)
         .read_to_string(&mut text)
         .map_err(unreadable)?;
-    toml::from_str(&text).map_err(|cause| PolicyError::Invalid {
+    let keys: Keys = toml::from_str(&text).map_err(|cause| PolicyError::Invalid {
         path: path.into(),
         cause,
-    })
+    })?;
+    Ok(keys.into())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use std::fs;
-
-    use towline_shared::policy::Permission;
 
     use super::*;
 
@@ -90,10 +136,15 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             load(&path)
         };
-        let read = write("privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n", 0o644).unwrap();
-        assert_eq!(read.privileged, Permission::Allow);
-        assert_eq!(read.bind_mounts, ["/srv"]);
-        assert_eq!(read.devices, Permission::Deny);
+        let Policy { jobs, access } =
+            write("privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n", 0o644).unwrap();
+        assert_eq!(jobs.privileged, Permission::Allow);
+        assert_eq!(jobs.bind_mounts, ["/srv"]);
+        assert_eq!(jobs.devices, Permission::Deny);
+        assert_eq!(access, Access::default());
+        let opened = write("docker_api = \"allow\"\n", 0o644).unwrap();
+        assert_eq!(opened.access.docker_api, Permission::Allow);
+        assert_eq!(opened.jobs, HostPolicy::default());
         assert!(matches!(
             write("", 0o666),
             Err(PolicyError::Writable { .. })

@@ -12,8 +12,16 @@ use uuid::Uuid;
 use zeroize::Zeroizing;
 
 use crate::{
-    certificate, csr::AgentCsr, error::PkiError, fingerprint::Fingerprint, key::P256Key,
-    leaf::IssuedLeaf, peer, pem, roots::Root, serial::Serial,
+    certificate,
+    csr::AgentCsr,
+    docker_client::{DOCKER_CLIENT_LIFETIME, docker_urn},
+    error::PkiError,
+    fingerprint::Fingerprint,
+    key::P256Key,
+    leaf::IssuedLeaf,
+    peer, pem,
+    roots::Root,
+    serial::Serial,
     server_certificate::ServerCertificate,
 };
 
@@ -129,9 +137,32 @@ impl Authority {
         now: DateTime<Utc>,
         lifetime: TimeDelta,
     ) -> Result<IssuedLeaf, PkiError> {
+        self.issue_client(csr, peer::agent_urn(agent), now, lifetime)
+    }
+
+    /// A certificate for the Docker API of one host: client authentication only, at most
+    /// [`DOCKER_CLIENT_LIFETIME`] long. The name is the id that the control plane keeps it by.
+    pub fn issue_docker_client(
+        &self,
+        csr: &AgentCsr,
+        certificate: Uuid,
+        now: DateTime<Utc>,
+        lifetime: TimeDelta,
+    ) -> Result<IssuedLeaf, PkiError> {
+        let lifetime = lifetime.min(DOCKER_CLIENT_LIFETIME);
+        self.issue_client(csr, docker_urn(certificate), now, lifetime)
+    }
+
+    fn issue_client(
+        &self,
+        csr: &AgentCsr,
+        name: String,
+        now: DateTime<Utc>,
+        lifetime: TimeDelta,
+    ) -> Result<IssuedLeaf, PkiError> {
         let validity = self.leaf_validity(now, lifetime)?;
         let (mut params, serial) = params(validity)?;
-        let name = peer::agent_urn(agent).try_into().map_err(PkiError::Issue)?;
+        let name = name.try_into().map_err(PkiError::Issue)?;
         params.subject_alt_names = vec![SanType::URI(name)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         let public_key =

@@ -3,7 +3,8 @@
 //! The control plane holds an [`Authority`]; a host makes an [`AgentKey`] and sends a signing
 //! request; the authority answers with an [`IssuedLeaf`] whose one name is the agent's. From then
 //! on the two speak by the TLS configurations of [`tls`], and who an agent is comes from its
-//! verified certificate alone ([`PeerIdentity`]).
+//! verified certificate alone ([`PeerIdentity`]). People who reach a host's engine through the control plane have
+//! certificates of the same kind for a few hours ([`DockerClient`]).
 //!
 //! All keys are ECDSA P-256 and all cryptography is ring's. Nothing here reads a clock, a file or a
 //! database: time comes in as an argument, and keys come and go as PEM.
@@ -12,6 +13,7 @@ mod agent_identity;
 mod authority;
 mod certificate;
 mod csr;
+mod docker_client;
 mod enroll_token;
 mod error;
 mod fingerprint;
@@ -34,6 +36,7 @@ pub use authority::{
     AGENT_LEAF_LIFETIME, AUTHORITY_LIFETIME, Authority, CLOCK_SKEW, SERVER_LEAF_LIFETIME,
 };
 pub use csr::{AgentCsr, AgentKey, CSR_LIMIT, CsrRefusal};
+pub use docker_client::{DOCKER_CLIENT_LIFETIME, DockerClient};
 pub use enroll_token::{EnrollToken, EnrollTokenError};
 pub use error::PkiError;
 pub use fingerprint::{Fingerprint, FingerprintError};

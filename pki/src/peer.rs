@@ -41,11 +41,14 @@ pub enum PeerRefusal {
     #[error(transparent)]
     Unreadable(#[from] PkiError),
     /// It names nobody, or more than one.
-    #[error("the certificate has {0} subject alternative names; an agent's has exactly one")]
+    #[error("the certificate has {0} subject alternative names; one of ours has exactly one")]
     NameCount(usize),
     /// Its one name is of another kind.
     #[error("the certificate's name is not of the form {AGENT_URN}<uuid>")]
     NotAnAgent,
+    /// Its one name is of another kind than those for the Docker API.
+    #[error("the certificate is not for the Docker API")]
+    NotForDocker,
     /// It does not serve to authenticate clients.
     #[error("the certificate is not for client authentication")]
     NotForClients,
@@ -55,13 +58,7 @@ impl PeerIdentity {
     /// Reads an agent's leaf, and refuses every other certificate.
     pub fn from_leaf(leaf: &CertificateDer<'_>) -> Result<Self, PeerRefusal> {
         let certificate = certificate::parse(leaf)?;
-        let agent = agent(&certificate)?;
-        let usage = certificate
-            .extended_key_usage()
-            .map_err(|error| unreadable(&error))?;
-        if !usage.is_some_and(|usage| usage.value.client_auth) {
-            return Err(PeerRefusal::NotForClients);
-        }
+        let agent = named(&certificate, AGENT_URN)?.ok_or(PeerRefusal::NotAnAgent)?;
         Ok(Self {
             agent,
             serial: Serial::from_be_bytes(certificate.raw_serial()),
@@ -72,22 +69,33 @@ impl PeerIdentity {
     }
 }
 
-fn agent(certificate: &X509Certificate<'_>) -> Result<Uuid, PeerRefusal> {
+/// The id in the one name of a client's certificate, if the name is of this kind.
+pub(crate) fn named(
+    certificate: &X509Certificate<'_>,
+    kind: &str,
+) -> Result<Option<Uuid>, PeerRefusal> {
     let names = certificate
         .subject_alternative_name()
         .map_err(|error| unreadable(&error))?;
-    match names.map(|extension| extension.value.general_names.as_slice()) {
-        Some([GeneralName::URI(uri)]) => parse_urn(uri).ok_or(PeerRefusal::NotAnAgent),
-        Some([_]) => Err(PeerRefusal::NotAnAgent),
-        Some(names) => Err(PeerRefusal::NameCount(names.len())),
-        None => Err(PeerRefusal::NameCount(0)),
+    let id = match names.map(|extension| extension.value.general_names.as_slice()) {
+        Some([GeneralName::URI(uri)]) => parse_urn(uri, kind),
+        Some([_]) => None,
+        Some(names) => return Err(PeerRefusal::NameCount(names.len())),
+        None => return Err(PeerRefusal::NameCount(0)),
+    };
+    let usage = certificate
+        .extended_key_usage()
+        .map_err(|error| unreadable(&error))?;
+    if id.is_some() && !usage.is_some_and(|usage| usage.value.client_auth) {
+        return Err(PeerRefusal::NotForClients);
     }
+    Ok(id)
 }
 
 /// One spelling only: what is compared as text elsewhere must not differ here.
-fn parse_urn(uri: &str) -> Option<Uuid> {
-    let agent = Uuid::try_parse(uri.strip_prefix(AGENT_URN)?).ok()?;
-    (agent_urn(agent) == uri).then_some(agent)
+fn parse_urn(uri: &str, kind: &str) -> Option<Uuid> {
+    let id = Uuid::try_parse(uri.strip_prefix(kind)?).ok()?;
+    (format!("{kind}{id}") == uri).then_some(id)
 }
 
 fn unreadable(error: &x509_parser::error::X509Error) -> PeerRefusal {

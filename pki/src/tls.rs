@@ -20,6 +20,10 @@ use crate::{
 const AGENT_PROTOCOL: &[u8] = b"http/1.1";
 /// Connections of agents that images travel on.
 const RELAY_PROTOCOL: &[u8] = b"towline-relay/1";
+/// Connections of agents that are tunnels.
+const TUNNEL_PROTOCOL: &[u8] = b"towline-tunnel/1";
+/// All that clients of the Docker API speak over TCP; they upgrade to HTTP/2 on a connection where they want it.
+const DOCKER_PROTOCOL: &[u8] = b"http/1.1";
 const PUBLIC_PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// Makes ring the process's provider, for libraries that ask for one. Calling it again does
@@ -53,11 +57,29 @@ pub fn agent_listener_config(
     let mut config = tls13(ServerConfig::builder_with_provider(provider()))?
         .with_client_cert_verifier(client_verifier(roots)?)
         .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
-    config.alpn_protocols = protocols(&[AGENT_PROTOCOL, RELAY_PROTOCOL]);
+    config.alpn_protocols = protocols(&[AGENT_PROTOCOL, RELAY_PROTOCOL, TUNNEL_PROTOCOL]);
+    Ok(without_resumption(config))
+}
+
+/// For the Docker API's listener: a client certificate of one of the roots, TLS 1.2 and 1.3, as SDKs speak either. Nothing
+/// is resumed, as on the agents' listener.
+pub fn docker_listener_config(
+    certificate: &ServerCertificate,
+    roots: &TrustRoots,
+) -> Result<Arc<ServerConfig>, PkiError> {
+    let mut config = ServerConfig::builder_with_provider(provider())
+        .with_safe_default_protocol_versions()?
+        .with_client_cert_verifier(client_verifier(roots)?)
+        .with_single_cert(certificate.chain.clone(), certificate.key.clone_key())?;
+    config.alpn_protocols = protocols(&[DOCKER_PROTOCOL]);
+    Ok(without_resumption(config))
+}
+
+fn without_resumption(mut config: ServerConfig) -> Arc<ServerConfig> {
     config.session_storage = Arc::new(NoServerSessionStorage {});
     config.send_tls13_tickets = 0;
     config.max_early_data_size = 0;
-    Ok(Arc::new(config))
+    Arc::new(config)
 }
 
 /// What an agent's connection to the agent listener is for; TLS settles it.
@@ -67,6 +89,8 @@ pub enum AgentPurpose {
     Control,
     /// Images.
     Relay,
+    /// A tunnel.
+    Tunnel,
 }
 
 impl AgentPurpose {
@@ -74,6 +98,7 @@ impl AgentPurpose {
         match self {
             Self::Control => AGENT_PROTOCOL,
             Self::Relay => RELAY_PROTOCOL,
+            Self::Tunnel => TUNNEL_PROTOCOL,
         }
     }
 
@@ -81,6 +106,7 @@ impl AgentPurpose {
     pub fn of(protocol: Option<&[u8]>) -> Self {
         match protocol {
             Some(RELAY_PROTOCOL) => Self::Relay,
+            Some(TUNNEL_PROTOCOL) => Self::Tunnel,
             _ => Self::Control,
         }
     }
@@ -88,21 +114,6 @@ impl AgentPurpose {
 
 /// For an agent's connection to the agent listener.
 pub fn agent_client_config(
-    roots: &TrustRoots,
-    identity: &AgentIdentity,
-) -> Result<Arc<ClientConfig>, PkiError> {
-    agent_config(roots, identity, AgentPurpose::Control)
-}
-
-/// For an agent's connections to the agent listener that images travel on.
-pub fn relay_client_config(
-    roots: &TrustRoots,
-    identity: &AgentIdentity,
-) -> Result<Arc<ClientConfig>, PkiError> {
-    agent_config(roots, identity, AgentPurpose::Relay)
-}
-
-fn agent_config(
     roots: &TrustRoots,
     identity: &AgentIdentity,
     purpose: AgentPurpose,

@@ -1,7 +1,7 @@
 //! What the control plane and the agents say to each other, and nothing else.
 //!
 //! Everything here is plain data with its limits: identifiers, job specifications, log chunks,
-//! metrics samples, images on their way, the host policy, the reading of compose files, and the wire protocol.
+//! metrics samples, images on their way, tunnels, the host policy, the reading of compose files, and the wire protocol.
 
 pub mod compose;
 pub mod enrolment;
@@ -18,5 +18,6 @@ pub mod protocol;
 pub mod query;
 pub mod relay;
 pub mod spec;
+pub mod tunnel;
 
 pub use fence::Fence;

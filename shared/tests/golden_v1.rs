@@ -10,6 +10,8 @@
 mod samples;
 #[path = "golden_v1/specs.rs"]
 mod specs;
+#[path = "golden_v1/tunnels.rs"]
+mod tunnels;
 #[path = "golden_v1/variants.rs"]
 mod variants;
 

@@ -83,7 +83,11 @@ impl Authority {
         let leaf = self
             .issuer
             .issue_agent(&csr, Uuid::now_v7(), Utc::now(), LIFETIME)?;
-        let tls = tls::agent_client_config(&self.roots, &AgentIdentity::new(&leaf.pem, &key)?)?;
+        let tls = tls::agent_client_config(
+            &self.roots,
+            &AgentIdentity::new(&leaf.pem, &key)?,
+            tls::AgentPurpose::Control,
+        )?;
         Ok(Identity { tls, address })
     }
 }

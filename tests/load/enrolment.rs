@@ -74,7 +74,11 @@ fn enrol_one(api: &Api, public: &Api, number: usize) -> Result<Identity> {
         .ok();
     let enrolled: Enrolled = serde_json::from_value(answer)?;
     let identity = AgentIdentity::new(&enrolled.certificate, &key)?;
-    let tls = tls::agent_client_config(&TrustRoots::from_pem(&enrolled.roots)?, &identity)?;
+    let tls = tls::agent_client_config(
+        &TrustRoots::from_pem(&enrolled.roots)?,
+        &identity,
+        tls::AgentPurpose::Control,
+    )?;
     let address = enrolled
         .agent_address
         .parse()

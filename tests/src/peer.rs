@@ -59,7 +59,7 @@ pub fn enrol(api: &Api, public: &Api, name: &str) -> Identity {
     let identity = AgentIdentity::new(&enrolled.certificate, &key).unwrap();
     Identity {
         agent: enrolled.agent,
-        tls: tls::agent_client_config(&roots, &identity).unwrap(),
+        tls: tls::agent_client_config(&roots, &identity, tls::AgentPurpose::Control).unwrap(),
         address: enrolled
             .agent_address
             .parse()

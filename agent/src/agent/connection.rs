@@ -89,6 +89,7 @@ impl Agent {
             FromServer::OpenStream(open) => self.on_open_stream(open),
             FromServer::Credit(credit) => self.streams.credit(credit),
             FromServer::CloseStream(close) => self.streams.close(close.stream),
+            FromServer::OpenTunnel(open) => self.on_open_tunnel(open),
             // Both were taken by the link.
             FromServer::Heartbeat(_) | FromServer::Goodbye(_) => {}
         }
@@ -148,6 +149,7 @@ impl Agent {
         self.link = LinkPhase::Down;
         self.connected.send_replace(Connected::No);
         self.streams.abort_all();
+        self.tunnels.abort_all();
         self.renewal.link_lost();
         for job in self.jobs.values() {
             job.log.link_lost();

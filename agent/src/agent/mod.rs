@@ -14,6 +14,7 @@ mod renewal;
 mod restore;
 mod status;
 mod streams;
+mod tunnels;
 mod watchers;
 
 use std::collections::HashMap;
@@ -41,6 +42,7 @@ use held_jobs::JobHandle;
 use offers::Offered;
 use renewal::Renewal;
 use streams::Streams;
+use tunnels::Tunnels;
 
 pub use status::{LastConnection, LinkState};
 
@@ -139,6 +141,7 @@ struct Agent {
     link: LinkPhase,
     capabilities: Option<Capabilities>,
     streams: Streams,
+    tunnels: Tunnels,
     renewal: Renewal,
     last: LastConnection,
     sender: mpsc::Sender<Event>,
@@ -234,6 +237,7 @@ impl Agent {
         );
         self.feed(machine::Event::Stopping);
         self.streams.abort_all();
+        self.tunnels.abort_all();
         let logs: Vec<_> = self.jobs.values_mut().map(JobHandle::suspend).collect();
         Box::pin(async move {
             for log in logs {

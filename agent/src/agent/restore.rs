@@ -10,6 +10,7 @@ use towline_shared::protocol::v1::Attempt;
 use super::held_jobs::JobHandle;
 use super::renewal::Renewal;
 use super::streams::Streams;
+use super::tunnels::Tunnels;
 use super::watchers::Connected;
 use super::{Agent, AgentError, Event, LastConnection, LinkPhase, Options};
 use crate::executor::Executor;
@@ -50,6 +51,7 @@ impl Agent {
             link: LinkPhase::Down,
             capabilities: None,
             streams: Streams::default(),
+            tunnels: Tunnels::default(),
             renewal: Renewal::default(),
             sender,
             steps,

@@ -18,8 +18,9 @@ use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::protocol::v1::{Attempt, Capabilities, Engine, Plugin};
 use towline_shared::query::{MAX_STREAM_PIECE, Query, Reply, StreamRequest};
 use towline_shared::spec::{Deploy, FileMode, Interruption, JobSpec, ProjectFile, Work};
+use towline_shared::tunnel::TunnelEnd;
 
-use super::{BoxFuture, BoxStream, Executor};
+use super::{BoxFuture, BoxStream, Duplex, Executor, Reached};
 use crate::task::{Start, Task};
 
 const SCRIPT: &str = "script.json";
@@ -221,6 +222,18 @@ impl Executor for FakeExecutor {
             Some(count) => Box::pin(stream::iter(0..count).then(piece)),
             None => Box::pin(stream::iter([Err("no such container".to_owned())])),
         }
+    }
+
+    /// To something that gives back what it is given.
+    fn reach_end(&self, TunnelEnd::DockerApi: TunnelEnd) -> BoxFuture<Reached> {
+        let (near, far) = tokio::io::duplex(MAX_STREAM_PIECE);
+        tokio::spawn(async move {
+            let (mut from, mut to) = tokio::io::split(far);
+            // Whoever is at the near end sees how it ends.
+            let _ = tokio::io::copy(&mut from, &mut to).await;
+            let _ = tokio::io::AsyncWriteExt::shutdown(&mut to).await;
+        });
+        Box::pin(async move { Ok(Box::new(near) as Box<dyn Duplex>) })
     }
 
     fn containers(&self) -> BoxFuture<Vec<ContainerSample>> {

@@ -22,10 +22,12 @@ pub mod fake;
 use std::pin::Pin;
 
 use futures_util::Stream;
+use tokio::io::{AsyncRead, AsyncWrite};
 use towline_shared::metrics::ContainerSample;
 use towline_shared::outcome::Outcome;
 use towline_shared::protocol::v1::Capabilities;
 use towline_shared::query::{Query, Reply, StreamRequest};
+use towline_shared::tunnel::{TunnelEnd, TunnelRefusal};
 
 use crate::task::Task;
 
@@ -33,6 +35,13 @@ use crate::task::Task;
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A stream that owns all it needs.
 pub type BoxStream<T> = Pin<Box<dyn Stream<Item = T> + Send>>;
+
+/// Bytes both ways, each of which ends by itself.
+pub trait Duplex: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Duplex for T {}
+
+/// What a tunnel leads to on the host, or who is in the way, and why in words for a person.
+pub type Reached = Result<Box<dyn Duplex>, (TunnelRefusal, String)>;
 
 /// What can do a job on a host.
 pub trait Executor: Send + Sync + 'static {
@@ -49,6 +58,9 @@ pub trait Executor: Send + Sync + 'static {
     /// polled only while its reader has credit, and dropped when the reader has gone. An error is
     /// its last item, in words for a person.
     fn open_stream(&self, request: StreamRequest) -> BoxStream<Result<Vec<u8>, String>>;
+
+    /// Reaches what a tunnel is to lead to, if the host's owner allows it.
+    fn reach_end(&self, end: TunnelEnd) -> BoxFuture<Reached>;
 
     /// The state of all running containers, for the metrics.
     fn containers(&self) -> BoxFuture<Vec<ContainerSample>>;

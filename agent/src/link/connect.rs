@@ -15,6 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use towline_pki::PkiError;
+use towline_pki::tls::AgentPurpose;
 use towline_shared::protocol::v1::{FromAgent, FromServer};
 use towline_shared::protocol::{
     ClientHandshake, HandshakeError, MAX_HANDSHAKE, PATH, encode_handshake, read_server,
@@ -127,7 +128,9 @@ pub(super) async fn connect(
         identity = renewed(dir, dialer, identity).await?;
     }
     let address = identity.agent_address()?;
-    let stream = dialer.tls(&address, identity.agent_tls()?).await?;
+    let stream = dialer
+        .tls(&address, identity.agent_tls(AgentPurpose::Control)?)
+        .await?;
     let (stream, pulse) = Watched::new(stream);
     let mut socket = timeout(PATIENCE, upgrade(stream, &address))
         .await

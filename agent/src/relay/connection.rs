@@ -15,6 +15,7 @@ use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
+use towline_pki::tls::AgentPurpose;
 use towline_shared::Fence;
 use towline_shared::relay::{FENCE_HEADER, MAX_BODY, MAX_CONFIG, MAX_IMAGES, Received};
 
@@ -77,7 +78,9 @@ impl Connection {
     ) -> Result<Self, Failure> {
         let identity = Identity::load(dir).map_err(Failure::cut)?;
         let address = identity.agent_address().map_err(Failure::cut)?;
-        let tls = identity.relay_tls().map_err(Failure::cut)?;
+        let tls = identity
+            .agent_tls(AgentPurpose::Relay)
+            .map_err(Failure::cut)?;
         let stream = dialer.tls(&address, tls).await.map_err(Failure::cut)?;
         let (sender, connection) = handshake(TokioIo::new(stream))
             .await

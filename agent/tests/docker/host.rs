@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use towline_agent::access::Access;
 use towline_agent::dial::Dialer;
 use towline_agent::executor::Executor as _;
 use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
@@ -134,6 +135,7 @@ impl Host {
             host: engine_host(kind),
             state_dir: state.path().to_owned(),
             policy: HostPolicy::default(),
+            access: Access::default(),
             docker_config: docker_config(),
             relay: Relay::new(
                 StateDir::existing(state.path()),

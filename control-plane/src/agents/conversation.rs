@@ -16,6 +16,7 @@ use towline_shared::protocol::v1::{
     StreamEnd, Verdict, Welcome,
 };
 use towline_shared::protocol::{HandshakeError, ServerHandshake, choose, read_client};
+use towline_shared::tunnel::TunnelRefused;
 
 use super::admission::Admission;
 use super::streams::StreamViolation;
@@ -112,6 +113,8 @@ pub enum Action {
     Piece(StreamData),
     /// Hand the end of a stream over.
     StreamOver(StreamEnd),
+    /// Tell who waits that a tunnel is not opened.
+    RefuseTunnel(TunnelRefused),
     /// A kind that this version does not know was skipped.
     Skip(u8),
     /// The conversation ends because the agent may not be here; the words were said before.
@@ -315,6 +318,7 @@ impl Conversation {
             FromAgent::Reply(reply) => Action::Answer(reply),
             FromAgent::StreamData(data) => Action::Piece(data),
             FromAgent::StreamEnd(end) => Action::StreamOver(end),
+            FromAgent::TunnelRefused(refused) => Action::RefuseTunnel(refused),
         }])
     }
 

@@ -51,6 +51,9 @@ impl Session {
             Action::Answer(reply) => self.questions.answer(reply),
             Action::Piece(data) => self.streams.data(data).map_err(Violation::from)?,
             Action::StreamOver(end) => self.streams.end(end),
+            Action::RefuseTunnel(refused) => {
+                self.house.registry.tunnel_refused(self.agent(), refused);
+            }
             Action::Skip(kind) => {
                 self.counters().frames_unknown.one();
                 tracing::debug!(agent = %self.agent(), kind, "skipped a frame of an unknown kind");

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt as _;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
@@ -20,7 +21,9 @@ use tokio_tungstenite::tungstenite;
 use tokio_tungstenite::tungstenite::handshake::server::{ErrorResponse, Request, Response};
 use tokio_util::sync::CancellationToken;
 use towline_pki::tls::{AgentPurpose, LiveServerConfig};
+use towline_shared::ids::AgentId;
 use towline_shared::protocol::PATH;
+use towline_shared::tunnel::TunnelId;
 
 use super::admission::{Admission, AdmissionError, Peer, admit};
 use super::pulse::Pace;
@@ -119,12 +122,15 @@ enum Unreceived {
     Slow,
     #[error("it is no agent (any more)")]
     NoAgent,
+    #[error("it names no tunnel: {0}")]
+    Nameless(io::Error),
 }
 
 /// What a connection is for, once it is known whose it is.
 enum Received {
     Control(Box<Socket<Wire>>, Peer),
     Relay(Box<TlsStream<TcpStream>>, Visitor),
+    Tunnel(Box<TlsStream<TcpStream>>, AgentId, TunnelId),
 }
 
 impl Door {
@@ -184,6 +190,9 @@ impl Door {
                 drop(self);
                 Box::pin(relay.serve(store, visitor, stream)).await;
             }
+            Ok(Received::Tunnel(stream, agent, tunnel)) => {
+                self.house.registry.tunnel_came(agent, tunnel, stream);
+            }
             Err(error) => {
                 self.house.registry.counters().failed_handshakes.one();
                 if let Unreceived::Admission(AdmissionError::Store(error)) = &error {
@@ -207,13 +216,17 @@ impl Door {
             .peer_certificates()
             .and_then(|chain| chain.first());
         let peer = admit(&self.house.store, leaf).await?;
-        if AgentPurpose::of(tls.get_ref().1.alpn_protocol()) == AgentPurpose::Relay {
-            // The others are told why on their one WebSocket.
-            let Admission::Admitted { agent, .. } = peer.admission else {
-                return Err(Unreceived::NoAgent);
-            };
-            return Ok(Received::Relay(Box::new(tls), Visitor { agent }));
+        match AgentPurpose::of(tls.get_ref().1.alpn_protocol()) {
+            AgentPurpose::Control => self.control(tls, peer).await,
+            AgentPurpose::Relay => {
+                let agent = admitted(&peer)?;
+                Ok(Received::Relay(Box::new(tls), Visitor { agent }))
+            }
+            AgentPurpose::Tunnel => tunnel(Box::new(tls), admitted(&peer)?).await,
         }
+    }
+
+    async fn control(&self, tls: Wire, peer: Peer) -> Result<Received, Unreceived> {
         let upgraded = accept_hdr_async_with_config(tls, only_our_path, Some(config())).await;
         let socket = Socket::new(
             upgraded.map_err(Unreceived::Upgrade)?,
@@ -232,6 +245,23 @@ impl Door {
             () = rushed => {}
         }
     }
+}
+
+/// The others are told why on their one WebSocket.
+fn admitted(peer: &Peer) -> Result<AgentId, Unreceived> {
+    match peer.admission {
+        Admission::Admitted { agent, .. } => Ok(agent),
+        Admission::Revoked | Admission::Unknown => Err(Unreceived::NoAgent),
+    }
+}
+
+async fn tunnel(mut stream: Box<Wire>, agent: AgentId) -> Result<Received, Unreceived> {
+    let mut name = [0; TunnelId::BYTES];
+    stream
+        .read_exact(&mut name)
+        .await
+        .map_err(Unreceived::Nameless)?;
+    Ok(Received::Tunnel(stream, agent, TunnelId::from_bytes(name)))
 }
 
 impl House {

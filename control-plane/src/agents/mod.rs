@@ -27,6 +27,7 @@ mod registry;
 mod session;
 mod socket;
 mod streams;
+mod tunnels;
 
 #[cfg(test)]
 mod tests;
@@ -36,3 +37,4 @@ pub use counts::Counts;
 pub use listener::{bind, serve};
 pub use registry::{Registry, Unreachable};
 pub use streams::{AgentStream, StreamBroken, StreamViolation};
+pub use tunnels::{NoTunnel, Tunnel};

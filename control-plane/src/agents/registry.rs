@@ -12,11 +12,13 @@ use tokio_util::task::TaskTracker;
 use towline_shared::ids::AgentId;
 use towline_shared::protocol::v1::GoodbyeReason;
 use towline_shared::query::{Query, Reply, StreamRequest};
+use towline_shared::tunnel::OpenTunnel;
 use uuid::Uuid;
 
 use super::counts::{Counters, Counts};
 use super::questions::Asker;
 use super::streams::{self, AgentStream, Supply};
+use super::tunnels::{Awaited, Count};
 use crate::domain::allowance::Allowances;
 
 /// How long a question waits for its answer.
@@ -44,6 +46,7 @@ struct Shared {
     /// many by saying nothing.
     arrivals: Mutex<Sessions>,
     entries: Mutex<Allowances<AgentId>>,
+    awaited: Awaited,
     counters: Counters,
     tasks: TaskTracker,
 }
@@ -56,6 +59,7 @@ impl Default for Shared {
             sessions: Mutex::default(),
             arrivals: Mutex::default(),
             entries: Mutex::new(Allowances::new(ENTRIES, ENTRY_EVERY)),
+            awaited: Awaited::default(),
             counters: Counters::default(),
             tasks: TaskTracker::default(),
         }
@@ -195,7 +199,11 @@ impl Registry {
         take_out(&mut self.sessions(), session);
     }
 
-    fn find(&self, agent: AgentId) -> Option<Arc<Handle>> {
+    pub(super) fn awaited(&self) -> &Awaited {
+        &self.shared.awaited
+    }
+
+    pub(super) fn find(&self, agent: AgentId) -> Option<Arc<Handle>> {
         self.sessions().get(&agent).cloned()
     }
 
@@ -227,6 +235,8 @@ pub(super) enum Order {
         request: StreamRequest,
         supply: Supply,
     },
+    /// A tunnel.
+    Tunnel(OpenTunnel),
     /// That it looks after its streams' consumers.
     Attend,
 }
@@ -241,6 +251,7 @@ pub(super) struct Handle {
     mailbox: Mutex<Mailbox>,
     bell: Notify,
     over: CancellationToken,
+    tunnels: Count,
 }
 
 /// What a session has been told and has not yet done.
@@ -260,6 +271,7 @@ impl Handle {
             mailbox: Mutex::default(),
             bell: Notify::new(),
             over: CancellationToken::new(),
+            tunnels: Count::default(),
         }
     }
 
@@ -303,12 +315,21 @@ impl Handle {
         drop(std::mem::take(&mut *self.lock()));
     }
 
+    /// Tripped when the session has ended.
+    pub(super) const fn over(&self) -> &CancellationToken {
+        &self.over
+    }
+
+    pub(super) const fn tunnels(&self) -> &Count {
+        &self.tunnels
+    }
+
     fn end(&self, reason: GoodbyeReason) {
         self.lock().end.get_or_insert(reason);
         self.bell.notify_one();
     }
 
-    fn order(&self, order: Order) -> Result<(), Unreachable> {
+    pub(super) fn order(&self, order: Order) -> Result<(), Unreachable> {
         let mut mailbox = self.lock();
         if self.over.is_cancelled() {
             return Err(Unreachable::Offline);

@@ -217,6 +217,7 @@ impl Session {
                         self.say(&open)?;
                     }
                 }
+                Order::Tunnel(open) => self.say(&FromServer::OpenTunnel(open))?,
                 Order::Attend => {
                     for message in self.streams.attend() {
                         self.say(&message)?;

@@ -11,7 +11,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::{WebSocketStream, client_async};
-use towline_pki::tls::agent_client_config;
+use towline_pki::tls::{AgentPurpose, agent_client_config};
 use towline_pki::{AgentIdentity, AgentKey, EnrollToken, ServerName, TrustRoots};
 use towline_shared::ids::{AgentId, TargetId};
 use towline_shared::log::{LogChunk, LogLine, LogPosition, LogStream};
@@ -71,7 +71,7 @@ impl Host {
     pub async fn connect(somebody: &Somebody<'_>, world: &World, name: &str) -> Self {
         let (agent, identity, roots) = enrol(somebody, world, name).await;
         let stream = TcpStream::connect(world.agent_address).await.unwrap();
-        let config = agent_client_config(&roots, &identity).unwrap();
+        let config = agent_client_config(&roots, &identity, AgentPurpose::Control).unwrap();
         let server = ServerName::from(world.agent_address.ip());
         let tls = TlsConnector::from(Arc::clone(&config))
             .connect(server, stream)

@@ -8,8 +8,8 @@ use rustls::{ClientConfig, ProtocolVersion, ServerConfig, crypto::ring, version:
 use towline_pki::{
     AgentIdentity, Authority, Fingerprint, PinMismatch, PkiError, PrivateKeyDer, ServerCertificate,
     tls::{
-        agent_client_config, agent_listener_config, ca_client_config, install_provider,
-        pinned_client_config, public_server_config,
+        AgentPurpose, agent_client_config, agent_listener_config, ca_client_config,
+        install_provider, pinned_client_config, public_server_config,
     },
 };
 use uuid::Uuid;
@@ -28,7 +28,7 @@ fn public(authority: &Authority) -> Arc<ServerConfig> {
 }
 
 fn client(authority: &Authority, identity: &AgentIdentity) -> Arc<ClientConfig> {
-    agent_client_config(&trust(authority), identity).unwrap()
+    agent_client_config(&trust(authority), identity, AgentPurpose::Control).unwrap()
 }
 
 #[tokio::test]
@@ -305,7 +305,7 @@ fn configurations_of_mixed_pairs_are_refused() {
         ..identity_of(&authority, Uuid::now_v7())
     };
     assert!(matches!(
-        agent_client_config(&trust(&authority), &mixed),
+        agent_client_config(&trust(&authority), &mixed, AgentPurpose::Control),
         Err(PkiError::KeyMismatch)
     ));
 }

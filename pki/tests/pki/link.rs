@@ -84,7 +84,7 @@ async fn greet(config: Arc<ServerConfig>, wire: DuplexStream) -> io::Result<Gree
     let session = stream.get_ref().1;
     let leaf = session.peer_certificates().and_then(|chain| chain.first());
     let greeted = Greeted {
-        peer: leaf.map(|leaf| PeerIdentity::from_leaf(leaf).expect("a verified peer is an agent")),
+        peer: leaf.and_then(|leaf| PeerIdentity::from_leaf(leaf).ok()),
         protocol: session
             .alpn_protocol()
             .map(|name| String::from_utf8_lossy(name).into_owned()),

@@ -4,7 +4,10 @@ use chrono::Utc;
 use towline_pki::{
     Authority, Fingerprint, Rotation, RotationEvent, RotationRefusal, ServerCertificate,
     TrustRoots,
-    tls::{LiveServerConfig, agent_client_config, agent_listener_config, pinned_client_config},
+    tls::{
+        AgentPurpose, LiveServerConfig, agent_client_config, agent_listener_config,
+        pinned_client_config,
+    },
 };
 use uuid::Uuid;
 
@@ -33,7 +36,7 @@ async fn no_agent_is_lost_while_the_authority_changes() {
     let before = Rotation::Single(old.root().clone());
     let listener = LiveServerConfig::new(config(&before));
     let sleeper = identity_of(&old, Uuid::now_v7());
-    let sleeper = agent_client_config(&trust(&old), &sleeper).unwrap();
+    let sleeper = agent_client_config(&trust(&old), &sleeper, AgentPurpose::Control).unwrap();
     connect(listener.current(), sleeper.clone()).await.agreed();
 
     let overlap = before
@@ -44,7 +47,8 @@ async fn no_agent_is_lost_while_the_authority_changes() {
     connect(listener.current(), sleeper.clone()).await.agreed();
     let agent = Uuid::now_v7();
     let renewed = identity_of(held(both, overlap.agent_issuer().fingerprint()), agent);
-    let renewed = agent_client_config(&overlap.trust_roots(), &renewed).unwrap();
+    let renewed =
+        agent_client_config(&overlap.trust_roots(), &renewed, AgentPurpose::Control).unwrap();
     let (greeted, _) = connect(listener.current(), renewed.clone()).await.agreed();
     assert_eq!(greeted.peer.unwrap().agent, agent);
     let pin = pinned_client_config(overlap.server_issuer().fingerprint()).unwrap();
@@ -59,7 +63,7 @@ async fn no_agent_is_lost_while_the_authority_changes() {
     // The sleeper does not even trust the listener now; and one who does is refused for its leaf.
     connect(listener.current(), sleeper).await.client_refusal();
     let late = identity_of(&old, Uuid::now_v7());
-    let late = agent_client_config(&overlap.trust_roots(), &late).unwrap();
+    let late = agent_client_config(&overlap.trust_roots(), &late, AgentPurpose::Control).unwrap();
     let reason = connect(listener.current(), late).await.server_refusal();
     assert!(reason.contains("invalid peer certificate"), "{reason}");
 }

@@ -19,6 +19,7 @@ use crate::outcome::{Outcome, Step};
 use crate::policy::HostPolicy;
 use crate::query::{Query, Reply, StreamRequest};
 use crate::spec::{SealedSpec, Secret};
+use crate::tunnel::{OpenTunnel, TunnelRefused};
 
 /// The most jobs an agent may hold, running or with an unacknowledged result.
 pub const MAX_HELD: usize = 64;
@@ -57,6 +58,8 @@ messages! {
         13 => StreamData(StreamData) <= 32 * 1024,
         /// The end of a stream.
         14 => StreamEnd(StreamEnd) <= SMALL,
+        /// A tunnel is not opened; why.
+        15 => TunnelRefused(TunnelRefused) <= SMALL,
     }
 }
 
@@ -91,6 +94,8 @@ messages! {
         13 => CloseStream(CloseStream) <= SMALL,
         /// The connection ends; why, and when to come back.
         14 => Goodbye(Goodbye) <= SMALL,
+        /// A tunnel to open.
+        15 => OpenTunnel(OpenTunnel) <= SMALL,
     }
 }
 

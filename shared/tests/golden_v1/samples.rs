@@ -20,6 +20,7 @@ use towline_shared::spec::{JobSpec, PinnedImage, SealedSpec, Secret};
 use uuid::Uuid;
 
 use super::specs::specs;
+use super::tunnels::tunnels;
 
 /// A moment: 2023-11-14 22:13:20 UTC.
 pub const AT_MS: i64 = 1_700_000_000_000;
@@ -42,7 +43,7 @@ fn same<T: PartialEq + Debug>(read: &T, written: &T) -> Result<(), String> {
     }
 }
 
-fn agent(name: &'static str, message: FromAgent) -> Sample {
+pub(super) fn agent(name: &'static str, message: FromAgent) -> Sample {
     Sample {
         name,
         bytes: message.encode().unwrap(),
@@ -53,7 +54,7 @@ fn agent(name: &'static str, message: FromAgent) -> Sample {
     }
 }
 
-fn server(name: &'static str, message: FromServer) -> Sample {
+pub(super) fn server(name: &'static str, message: FromServer) -> Sample {
     Sample {
         name,
         bytes: message.encode().unwrap(),
@@ -571,8 +572,15 @@ fn bodies() -> Vec<Sample> {
 
 /// All samples.
 pub fn all() -> Vec<Sample> {
-    [from_agent(), failures(), from_server(), specs(), bodies()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        from_agent(),
+        failures(),
+        from_server(),
+        tunnels(),
+        specs(),
+        bodies(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

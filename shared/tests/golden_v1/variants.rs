@@ -6,6 +6,7 @@ use towline_shared::preview::{ResourceChange, ResourceKind, ServiceChange};
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{Query, Reply, StreamRequest};
 use towline_shared::spec::{Interruption, OnFailure, Submodules, Term, TermedWork, Work};
+use towline_shared::tunnel::{TunnelEnd, TunnelRefusal};
 
 /// Lists the sample of each variant by a match without a rest, so that a new variant does not
 /// compile before it has one.
@@ -36,6 +37,7 @@ fn of_messages() -> Vec<&'static str> {
             FromAgent::Metrics(_) => "agent/metrics", FromAgent::Capabilities(_) => "agent/capabilities",
             FromAgent::Renew(_) => "agent/renew", FromAgent::Reply(_) => "agent/reply-containers",
             FromAgent::StreamData(_) => "agent/stream-data", FromAgent::StreamEnd(_) => "agent/stream-end-complete",
+            FromAgent::TunnelRefused(_) => "agent/tunnel-refused-policy",
         }
         FromServer {
             FromServer::Welcome(_) => "server/welcome", FromServer::Heartbeat(_) => "server/heartbeat",
@@ -45,6 +47,7 @@ fn of_messages() -> Vec<&'static str> {
             FromServer::RenewRefused(_) => "server/renew-refused", FromServer::Ask(_) => "server/ask-containers",
             FromServer::OpenStream(_) => "server/open-stream-tail", FromServer::Credit(_) => "server/credit",
             FromServer::CloseStream(_) => "server/close-stream", FromServer::Goodbye(_) => "server/goodbye-stopping",
+            FromServer::OpenTunnel(_) => "server/open-tunnel-docker-api",
         }
         Refusal {
             Refusal::StaleFence => "agent/refused-stale-fence", Refusal::Busy => "agent/refused-busy",
@@ -91,6 +94,11 @@ fn of_messages() -> Vec<&'static str> {
             Health::Healthy => "agent/metrics", Health::Unhealthy => "agent/metrics",
         }
         Reply { Reply::Containers(_) => "agent/reply-containers", Reply::Failed(_) => "agent/reply-failed" }
+        TunnelEnd { TunnelEnd::DockerApi => "server/open-tunnel-docker-api" }
+        TunnelRefusal {
+            TunnelRefusal::Policy => "agent/tunnel-refused-policy",
+            TunnelRefusal::Unavailable => "agent/tunnel-refused-unavailable",
+        }
         Query { Query::Containers => "server/ask-containers" }
         StreamRequest { StreamRequest::ContainerLog { .. } => "server/open-stream-tail" }
         Verdict {

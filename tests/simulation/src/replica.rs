@@ -363,6 +363,7 @@ impl Session {
             | Action::Answer(_)
             | Action::Piece(_)
             | Action::StreamOver(_)
+            | Action::RefuseTunnel(_)
             | Action::Skip(_) => {}
         }
         Ok(())

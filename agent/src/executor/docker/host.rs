@@ -12,12 +12,14 @@ use super::DockerConfig;
 use super::engine::Engine;
 use super::plugin::{ComposePlugin, install_hint};
 use super::resolve::Models;
+use crate::access::Access;
 use crate::relay::Relay;
 
 /// What all jobs of this host share.
 pub(super) struct Host {
     pub engine: Engine,
     pub policy: HostPolicy,
+    pub access: Access,
     pub state_dir: PathBuf,
     pub docker_config: PathBuf,
     pub relay: Relay,
@@ -36,6 +38,7 @@ impl Host {
         Self {
             engine: Engine::new(&config.host),
             policy: config.policy,
+            access: config.access,
             state_dir: config.state_dir,
             docker_config: config.docker_config,
             relay: config.relay,

@@ -12,6 +12,7 @@
 //! - `preview`: what a release would change
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
 //! - `verdict`, `survey`, `handover`, `failure`: pure judgements of what the engine and compose show
+//! - `tunnel`: what people reach through the control plane
 //! - `watch`: events and logs while a job works
 //! - `engine`: the engine's API, the only place that knows it
 
@@ -44,6 +45,7 @@ mod source;
 mod stop;
 mod stream;
 mod survey;
+mod tunnel;
 mod verdict;
 mod watch;
 
@@ -58,8 +60,10 @@ use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Capabilities;
 use towline_shared::query::{Query, Reply, StreamRequest};
 use towline_shared::spec::{PinnedImage, Work};
+use towline_shared::tunnel::TunnelEnd;
 
-use super::{BoxFuture, BoxStream, Executor};
+use super::{BoxFuture, BoxStream, Executor, Reached};
+use crate::access::Access;
 use crate::relay::Relay;
 use crate::task::Task;
 use host::Host;
@@ -77,8 +81,10 @@ pub struct DockerConfig {
     pub host: String,
     /// The agent's state folder, absolute; projects live in its `projects`.
     pub state_dir: PathBuf,
-    /// What this host's owner allows.
+    /// What this host's owner allows jobs,
     pub policy: HostPolicy,
+    /// and lets people reach.
+    pub access: Access,
     /// The docker command line's own folder: registry logins and plugins.
     pub docker_config: PathBuf,
     /// The way for images to and from the control plane.
@@ -152,6 +158,11 @@ impl Executor for DockerExecutor {
 
     fn open_stream(&self, request: StreamRequest) -> BoxStream<Result<Vec<u8>, String>> {
         stream::open(self.host.engine.clone(), request)
+    }
+
+    fn reach_end(&self, end: TunnelEnd) -> BoxFuture<Reached> {
+        let host = Arc::clone(&self.host);
+        Box::pin(async move { tunnel::lead_to(&host, end).await })
     }
 
     fn containers(&self) -> BoxFuture<Vec<ContainerSample>> {

@@ -10,7 +10,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 use tokio_tungstenite::{WebSocketStream, client_async};
 use towline_pki::ServerName;
-use towline_pki::tls::agent_client_config;
+use towline_pki::tls::{AgentPurpose, agent_client_config};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::{
     Attempt, Capabilities, Engine, Finished, FromAgent, FromServer, GoodbyeReason, Held, Hello,
@@ -54,7 +54,8 @@ impl Peer {
         let socket = TcpSocket::new_v4()?;
         socket.set_recv_buffer_size(KERNEL_BUFFER)?;
         let stream = socket.connect(site.address).await?;
-        let config = agent_client_config(&host.roots, &host.identity).unwrap();
+        let config =
+            agent_client_config(&host.roots, &host.identity, AgentPurpose::Control).unwrap();
         TlsConnector::from(Arc::clone(&config))
             .connect(ServerName::from(site.address.ip()), stream)
             .await

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use towline_pki::ServerName;
-use towline_pki::tls::relay_client_config;
+use towline_pki::tls::{AgentPurpose, agent_client_config};
 use towline_shared::outcome::Outcome;
 use towline_shared::protocol::v1::{Attempt, Finished};
 use towline_shared::relay::{Digest, Image, Images, Offered, Received, Wanted};
@@ -22,7 +22,7 @@ use crate::ops;
 
 async fn connect(site: &Site, host: &Host) -> TlsStream<TcpStream> {
     let stream = TcpStream::connect(site.address).await.unwrap();
-    let config = relay_client_config(&host.roots, &host.identity).unwrap();
+    let config = agent_client_config(&host.roots, &host.identity, AgentPurpose::Relay).unwrap();
     let connector = TlsConnector::from(Arc::clone(&config));
     let name = ServerName::from(site.address.ip());
     connector.connect(name, stream).await.unwrap()

@@ -6,6 +6,7 @@ mod events;
 mod images;
 mod logs;
 mod resources;
+mod socket;
 mod stats;
 
 use std::future::Future;

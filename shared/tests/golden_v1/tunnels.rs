@@ -1,0 +1,39 @@
+//! What is said of tunnels.
+
+use towline_shared::protocol::v1::{FromAgent, FromServer};
+use towline_shared::tunnel::{OpenTunnel, TunnelEnd, TunnelId, TunnelRefusal, TunnelRefused};
+
+use super::samples::{Sample, agent, server};
+
+pub(super) fn tunnels() -> Vec<Sample> {
+    vec![
+        agent(
+            "agent/tunnel-refused-policy",
+            refused(TunnelRefusal::Policy),
+        ),
+        agent(
+            "agent/tunnel-refused-unavailable",
+            refused(TunnelRefusal::Unavailable),
+        ),
+        server("server/open-tunnel-docker-api", open(TunnelEnd::DockerApi)),
+    ]
+}
+
+fn refused(by: TunnelRefusal) -> FromAgent {
+    FromAgent::TunnelRefused(TunnelRefused {
+        tunnel: tunnel(),
+        by,
+        why: "why".into(),
+    })
+}
+
+fn open(end: TunnelEnd) -> FromServer {
+    FromServer::OpenTunnel(OpenTunnel {
+        tunnel: tunnel(),
+        end,
+    })
+}
+
+fn tunnel() -> TunnelId {
+    TunnelId::from_bytes([0xef; TunnelId::BYTES])
+}
