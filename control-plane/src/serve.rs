@@ -21,9 +21,10 @@ use zeroize::Zeroizing;
 
 use crate::agents::{self, Registry};
 use crate::config::{Config, PublicUrl};
+use crate::docker_api;
 use crate::egress::{self, Egress, PlainHttp, Policy};
 use crate::error::StartError;
-use crate::http::{self, Api, ApiParts, Limits};
+use crate::http::{self, Api, ApiParts};
 use crate::install::Binaries;
 use crate::notifications::Notifications;
 use crate::outbox;
@@ -134,6 +135,10 @@ async fn run(
         stopping: stopping.clone(),
         url: listeners.url.clone(),
         agent_address: listeners.agent_address.clone(),
+        docker_address: listeners
+            .docker
+            .as_ref()
+            .map(|docker| docker.address.clone()),
         binaries: Binaries::new(config.agents.binaries.clone()),
         mailer: notifications.mailer.clone(),
         chat_hosts: config.egress.chat_hosts.clone(),
@@ -157,7 +162,7 @@ async fn run(
         listeners.public,
         certificates.public(),
         router,
-        Limits::default(),
+        http::LIMITS,
         stopping.clone(),
     );
     tasks.spawn(public);
@@ -171,6 +176,28 @@ async fn run(
         stopping.clone(),
     );
     tasks.spawn_on(agents, lane.handle());
+    if let Some(docker) = listeners.docker {
+        tasks.spawn(serve_docker(
+            docker,
+            &certificates,
+            store,
+            &registry,
+            &stopping,
+        ));
+    }
+    send_messages(&tasks, notifications, &stopping);
+    timers::start(&tasks, store, layers, certificates, &stopping);
+    stopping.cancelled().await;
+    tasks.close();
+    tokio::join!(registry.stop(GOODBYE), finish(&tasks));
+    write_last_measurements(store).await;
+    tracing::info!("the control plane has stopped");
+    Ok(())
+}
+
+/// Sends what is queued, to whomever it is for.
+fn send_messages(tasks: &TaskTracker, notifications: Notifications, stopping: &CancellationToken) {
+    let (store, egress) = (notifications.store.clone(), notifications.egress.clone());
     let plugins = Plugins {
         store: store.clone(),
         egress: egress.clone(),
@@ -179,24 +206,32 @@ async fn run(
     let statuses = Statuses {
         store: store.clone(),
         egress: egress.clone(),
-        url: listeners.url.to_string(),
+        url: notifications.url.clone(),
     };
-    let webhooks = Webhooks {
-        store: store.clone(),
-        egress,
-    };
+    let webhooks = Webhooks { store, egress };
     tasks.spawn(outbox::send(plugins, stopping.clone()));
     tasks.spawn(outbox::send(pushes, stopping.clone()));
     tasks.spawn(outbox::send(statuses, stopping.clone()));
     tasks.spawn(outbox::send(webhooks, stopping.clone()));
     tasks.spawn(outbox::send(notifications, stopping.clone()));
-    timers::start(&tasks, store, layers, certificates, &stopping);
-    stopping.cancelled().await;
-    tasks.close();
-    tokio::join!(registry.stop(GOODBYE), finish(&tasks));
-    write_last_measurements(store).await;
-    tracing::info!("the control plane has stopped");
-    Ok(())
+}
+
+/// Takes in clients of Docker.
+fn serve_docker(
+    docker: listeners::Docker,
+    certificates: &Certificates,
+    store: &Store,
+    registry: &Registry,
+    stopping: &CancellationToken,
+) -> impl Future<Output = ()> + use<> {
+    tracing::info!(docker = %docker.bound, address = %docker.address, "clients of Docker are taken in");
+    docker_api::serve(
+        docker.listener,
+        certificates.docker(),
+        store.clone(),
+        registry.clone(),
+        stopping.clone(),
+    )
 }
 
 /// The way out that the configuration allows.

@@ -15,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use sqlx::PgPool;
 use tokio::sync::watch;
 use tokio_util::task::AbortOnDropHandle;
-use towline_shared::ids::{AgentId, DeploymentId, JobId};
+use towline_shared::ids::{AgentId, DeploymentId, JobId, TargetId};
 
 use postgres::Outbox;
 
@@ -28,6 +28,8 @@ pub enum Topic {
     Log(JobId),
     /// This deployment may have moved on.
     Deployment(DeploymentId),
+    /// Somebody may no longer use the engine of this target's host.
+    Docker(TargetId),
     /// There may be a message to send, to a webhook or a person.
     Outbox,
 }
@@ -107,6 +109,11 @@ impl Wake {
     /// Wakes who watches a deployment.
     pub fn deployment(&self, deployment: DeploymentId) {
         self.wake(Topic::Deployment(deployment));
+    }
+
+    /// Wakes who uses the engine of a target's host.
+    pub fn docker(&self, target: TargetId) {
+        self.wake(Topic::Docker(target));
     }
 
     /// Wakes who sends messages.

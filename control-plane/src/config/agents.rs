@@ -76,10 +76,7 @@ impl AgentSettings {
 impl AgentListener {
     /// The address as agents write it, once it is known where the listener came to be.
     pub fn address_at(&self, bound: SocketAddr, public_host: &str) -> HostPort {
-        self.address.clone().unwrap_or_else(|| HostPort {
-            host: public_host.to_owned(),
-            port: bound.port(),
-        })
+        HostPort::given_or_at(self.address.as_ref(), bound, public_host)
     }
 }
 
@@ -97,6 +94,14 @@ pub struct HostPort {
 pub struct HostPortError(String);
 
 impl HostPort {
+    /// What was given, or the port that a listener came to have at the public address's host.
+    pub fn given_or_at(given: Option<&Self>, bound: SocketAddr, public_host: &str) -> Self {
+        given.cloned().unwrap_or_else(|| Self {
+            host: public_host.to_owned(),
+            port: bound.port(),
+        })
+    }
+
     /// The host's name or IP address, without brackets.
     pub fn host(&self) -> &str {
         &self.host

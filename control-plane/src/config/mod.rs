@@ -9,6 +9,7 @@ mod agents;
 mod billing;
 mod command;
 mod database;
+mod docker;
 mod egress;
 mod file;
 mod log;
@@ -30,6 +31,7 @@ pub use command::{
     RestoreArgs, RotateMasterKeyArgs, RotationStep, ServeArgs,
 };
 pub use database::{Database, DatabaseSettings, DatabaseUrl};
+pub use docker::{DockerListener, DockerSettings};
 pub use egress::{EgressRules, EgressSettings};
 pub use file::ConfigFileError;
 pub use log::{LogFormat, LogSettings, Logging};
@@ -53,6 +55,9 @@ pub struct Config {
     pub public: PublicListener,
     /// The listener for enrolled agents.
     pub agents: AgentListener,
+    /// The listener for clients of Docker, where there is one.
+    #[serde(skip_serializing_if = "DockerListener::is_off")]
+    pub docker: DockerListener,
     /// How people come in.
     pub accounts: Accounts,
     /// At whom people may sign in, beside their passwords.
@@ -87,6 +92,9 @@ pub struct Settings {
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub agents: AgentSettings,
+    #[command(flatten)]
+    #[allow(missing_docs, reason = "a doc comment here would become help text")]
+    pub docker: DockerSettings,
     #[command(flatten)]
     #[allow(missing_docs, reason = "a doc comment here would become help text")]
     pub accounts: AccountSettings,
@@ -141,6 +149,7 @@ impl Settings {
             data_dir: self.data_dir.or(below.data_dir),
             public: self.public.over(below.public),
             agents: self.agents.over(below.agents),
+            docker: self.docker.over(below.docker),
             accounts: self.accounts.over(below.accounts),
             sign_in: self.sign_in.over(below.sign_in),
             billing: self.billing.over(below.billing),
@@ -169,6 +178,7 @@ impl Config {
         Ok(Self {
             public: settings.public.resolve()?,
             agents: settings.agents.resolve(),
+            docker: settings.docker.resolve(),
             accounts: settings.accounts.resolve(),
             sign_in: settings.sign_in.resolve()?,
             billing: settings.billing.resolve()?,

@@ -1,7 +1,7 @@
 //! What of the audit log everybody in the team sees as activity.
 
 /// Steps between others, and what only those who guard the team look for.
-const KEPT_TO_THE_AUDIT_LOG: [&str; 9] = [
+const KEPT_TO_THE_AUDIT_LOG: [&str; 10] = [
     "job.offer",
     "job.accept",
     "job.run",
@@ -11,6 +11,7 @@ const KEPT_TO_THE_AUDIT_LOG: [&str; 9] = [
     "agent.violation",
     "agent.report_refused",
     "access.refuse",
+    "docker.request",
 ];
 
 /// Whether an action of the audit log is one that people see.

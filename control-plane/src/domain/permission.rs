@@ -31,7 +31,7 @@ pub enum Permission {
     Deploy,
     /// To make and delete projects, their files and secrets.
     ChangeProjects,
-    /// To enrol, label and revoke hosts.
+    /// To enrol, label and revoke hosts, and to let people use their engines.
     ManageHosts,
     /// To make and end API keys.
     ManageKeys,
@@ -108,7 +108,9 @@ impl Permission {
             Self::ChangeProjects => {
                 "make and delete projects, change their files and secrets, connect forges and registries and use what they reach"
             }
-            Self::ManageHosts => "make enrolment tokens, label targets, revoke agents",
+            Self::ManageHosts => {
+                "make enrolment tokens, label targets, revoke agents, let people use the Docker engines of hosts"
+            }
             Self::ManageKeys => "make and end API keys",
             Self::ManagePlugins => "make, change and delete plugins, which may veto deployments",
             Self::ManageMembers => "invite people, change their roles, let them go",

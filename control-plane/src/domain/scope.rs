@@ -25,6 +25,8 @@ pub enum Area {
     Audit,
     /// Deployments and their logs.
     Deployments,
+    /// The engines of hosts.
+    Docker,
     /// What holds for all teams.
     Installation,
     /// Accounts at forges.
@@ -90,12 +92,13 @@ pub enum UnfitScopes {
 
 impl Area {
     /// All, by name.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Activity,
         Self::Agents,
         Self::ApiKeys,
         Self::Audit,
         Self::Deployments,
+        Self::Docker,
         Self::Installation,
         Self::Integrations,
         Self::Members,
@@ -116,6 +119,7 @@ impl Area {
             Self::ApiKeys => "api-keys",
             Self::Audit => "audit",
             Self::Deployments => "deployments",
+            Self::Docker => "docker",
             Self::Installation => "installation",
             Self::Integrations => "integrations",
             Self::Members => "members",
@@ -138,6 +142,9 @@ impl Area {
             Self::Audit => "the audit log",
             Self::Deployments => {
                 "deployments, removals and their logs, and what is deployed of pushes"
+            }
+            Self::Docker => {
+                "who may use the Docker engines of hosts, and certificates for that, which are root on a host"
             }
             Self::Installation => "people, plans and what else holds for all teams",
             Self::Integrations => {

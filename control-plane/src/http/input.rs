@@ -180,10 +180,12 @@ macro_rules! named {
 named! {
     AgentId: "agent",
     ApiKeyId: "API key",
+    CertificateId: "certificate for the Docker API that counts",
     DeploymentId: "deployment",
     EnrolmentTokenId: "enrolment token",
     NotificationChannelId: "channel",
     NotificationId: "notification",
+    PipelineId: "pipeline",
     PlanId: "plan",
     IdentityId: "linked identity",
     IntegrationId: "integration",
@@ -221,15 +223,29 @@ impl<S: Send + Sync> FromRequestParts<S> for MemberId {
     }
 }
 
-/// The pipeline in a path, beside the id of its project.
+/// The second id in a path, beside that of what it belongs to.
 #[derive(Debug)]
-pub struct PipelinePart(pub ids::PipelineId);
+pub struct Second<T>(pub T);
 
-impl<S: Send + Sync> FromRequestParts<S> for PipelinePart {
+/// Ids that stand second in paths.
+pub trait NamedSecond: Named {
+    /// The name of the path's variable.
+    const PLACE: &'static str;
+}
+
+impl NamedSecond for ids::PipelineId {
+    const PLACE: &'static str = "pipeline";
+}
+
+impl NamedSecond for ids::CertificateId {
+    const PLACE: &'static str = "certificate";
+}
+
+impl<S: Send + Sync, T: NamedSecond> FromRequestParts<S> for Second<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        id_at("pipeline", "pipeline", parts, state).await.map(Self)
+        id_at(T::PLACE, T::WHAT, parts, state).await.map(Self)
     }
 }
 

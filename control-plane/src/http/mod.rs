@@ -15,6 +15,7 @@ mod cookie;
 mod deploy_keys;
 mod deployment_log;
 mod deployments;
+mod docker_access;
 mod enrolment;
 mod enrolment_tokens;
 mod examples;
@@ -77,5 +78,5 @@ mod users;
 mod webhooks;
 
 pub use router::router;
-pub use server::{Limits, serve};
+pub use server::{LIMITS, serve};
 pub use state::{Api, ApiParts};

@@ -34,6 +34,7 @@ const SESSION: &str = "session";
         (name = "keys", description = "API keys of the team"),
         (name = "agents", description = "Enrolment and life of agents"),
         (name = "targets", description = "Where deploys go, and what runs there"),
+        (name = "docker", description = "The Docker engines of hosts: who may use them, and by which certificates"),
         (name = "projects", description = "What a team deploys: its files and secrets"),
         (name = "templates", description = "What projects are made from"),
         (name = "deployments", description = "Bringing a project to a state on a target"),

@@ -14,12 +14,12 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deploy_keys, deployment_log,
-    deployments, enrolment, enrolment_tokens, file, files, generation, health, identities, install,
-    installation, integrations, invitations, linger, me, members, metrics, notification_channels,
-    notification_rules, notifications, openapi, password_resets, plans, plugins, previews,
-    project_members, projects, pull_requests, pushes, reference, registries, releases, request,
-    secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions, targets, teams,
-    templates, totp, usage, users, webhooks,
+    deployments, docker_access, enrolment, enrolment_tokens, file, files, generation, health,
+    identities, install, installation, integrations, invitations, linger, me, members, metrics,
+    notification_channels, notification_rules, notifications, openapi, password_resets, plans,
+    plugins, previews, project_members, projects, pull_requests, pushes, reference, registries,
+    releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions,
+    targets, teams, templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -178,6 +178,7 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
             Rule::of(Area::Targets, Permission::ManageHosts),
             OpenApiRouter::new().routes(routes!(targets::set_labels)),
         ))
+        .merge(engines(api))
         .merge(over(
             Rule::of(Area::ApiKeys, Permission::ManageKeys),
             keys(),
@@ -263,6 +264,23 @@ fn hosts() -> OpenApiRouter<Api> {
         .routes(routes!(agents::list))
         .routes(routes!(agents::show))
         .routes(routes!(agents::revoke))
+}
+
+/// The Docker engines of hosts. Who may use one was granted it; that is looked at in the action.
+fn engines(api: &Api) -> OpenApiRouter<Api> {
+    let of = |permission| Rule::of(Area::Docker, permission);
+    let granted = OpenApiRouter::new()
+        .routes(routes!(docker_access::list_grants))
+        .routes(routes!(docker_access::grant, docker_access::end_grant));
+    let used = OpenApiRouter::new()
+        .routes(routes!(
+            docker_access::list_certificates,
+            docker_access::issue
+        ))
+        .routes(routes!(docker_access::revoke));
+    OpenApiRouter::new()
+        .merge(of(Permission::ManageHosts).over(api, granted))
+        .merge(of(Permission::Look).over(api, used))
 }
 
 fn keys() -> OpenApiRouter<Api> {

@@ -1,8 +1,6 @@
 //! The accept loop of the public listener.
 //!
-//! Its own loop, because it limits what a library's would not: the time and number of handshakes, the
-//! number of connections, and the size of heads; and because the certificate is exchanged while it
-//! runs.
+//! Its own loop, because it limits what a library's would not: see [`crate::connections`], and the size of heads.
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
@@ -19,17 +17,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::timeout;
-use tokio_rustls::TlsAcceptor;
-use tokio_rustls::server::TlsStream;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower::ServiceExt as _;
 use towline_pki::tls::LiveServerConfig;
 
-/// From the connection to the end of its handshake.
-const HANDSHAKE: Duration = Duration::from_secs(10);
+use crate::connections::{Limits, Reception};
+
 /// From the first byte of a request's head to its last; also how long an idle connection stays.
 const HEAD: Duration = Duration::from_secs(30);
 /// The most headers of a request, and the most bytes of its head.
@@ -39,35 +33,19 @@ const MAX_HEAD: u32 = 16 * 1024;
 const MAX_STREAMS: u32 = 100;
 /// An HTTP/2 peer that is gone without a word is noticed so often.
 const PING: Duration = Duration::from_secs(20);
-/// The wait after a failed accept: the process is out of descriptors.
-const RECOVER: Duration = Duration::from_millis(100);
 
-/// How much the listener takes on.
-#[derive(Clone, Copy, Debug)]
-pub struct Limits {
-    /// The most connections at once; further ones wait in the kernel's queue.
-    pub connections: usize,
-    /// The most handshakes at once, so that a storm of them cannot starve those who are in.
-    pub handshakes: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            connections: 4096,
-            handshakes: 64,
-        }
-    }
-}
+/// How much the public listener takes on.
+pub const LIMITS: Limits = Limits {
+    connections: 4096,
+    handshakes: 64,
+};
 
 /// What all connections share.
 #[derive(Debug)]
 struct Shared {
     router: Router,
-    tls: Arc<LiveServerConfig>,
     http: Builder<TokioExecutor>,
-    handshakes: Semaphore,
-    stopping: CancellationToken,
+    reception: Reception,
 }
 
 /// Takes connections until `stopping` is cancelled, then lets those that are up finish. The caller
@@ -79,50 +57,22 @@ pub async fn serve(
     limits: Limits,
     stopping: CancellationToken,
 ) {
-    let room = Arc::new(Semaphore::new(limits.connections));
     let connections = TaskTracker::new();
     let shared = Arc::new(Shared {
         router,
-        tls,
         http: builder(),
-        handshakes: Semaphore::new(limits.handshakes),
-        stopping: stopping.clone(),
+        reception: Reception::new(tls, limits, stopping),
     });
-    while let Some((stream, peer, place)) = accept(&listener, &room, &stopping).await {
+    while let Some(taken) = shared.reception.next(&listener).await {
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
-            shared.connection(stream, peer).await;
-            drop(place);
+            shared.connection(taken.stream, taken.peer).await;
+            drop(taken.place);
         });
     }
     drop(listener);
     connections.close();
     connections.wait().await;
-}
-
-/// The next connection, as soon as there is room for it; nothing when it is time to stop.
-async fn accept(
-    listener: &TcpListener,
-    room: &Arc<Semaphore>,
-    stopping: &CancellationToken,
-) -> Option<(TcpStream, SocketAddr, OwnedSemaphorePermit)> {
-    let next = async {
-        let place = Arc::clone(room).acquire_owned().await.ok()?;
-        loop {
-            match listener.accept().await {
-                Ok((stream, peer)) => return Some((stream, peer, place)),
-                Err(error) => {
-                    tracing::warn!(%error, "a connection could not be accepted");
-                    tokio::time::sleep(RECOVER).await;
-                }
-            }
-        }
-    };
-    tokio::select! {
-        biased;
-        () = stopping.cancelled() => None,
-        next = next => next,
-    }
 }
 
 fn builder() -> Builder<TokioExecutor> {
@@ -149,7 +99,7 @@ impl Shared {
         if stream.set_nodelay(true).is_err() {
             return;
         }
-        let Some(stream) = self.handshake(stream, peer).await else {
+        let Some(stream) = self.reception.shake(stream, peer).await else {
             return;
         };
         let service = service_fn(move |request| answer(self.router.clone(), request, peer));
@@ -157,31 +107,13 @@ impl Shared {
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,
-            () = self.stopping.cancelled() => {
+            () = self.reception.stopping().cancelled() => {
                 connection.as_mut().graceful_shutdown();
                 connection.await
             }
         };
         if let Err(error) = ended {
             tracing::debug!(%peer, %error, "a connection broke off");
-        }
-    }
-
-    async fn handshake(&self, stream: TcpStream, peer: SocketAddr) -> Option<TlsStream<TcpStream>> {
-        let shaken = timeout(HANDSHAKE, async {
-            let _turn = self.handshakes.acquire().await.ok()?;
-            let acceptor = TlsAcceptor::from(self.tls.current());
-            match acceptor.accept(stream).await {
-                Ok(stream) => Some(stream),
-                Err(error) => {
-                    tracing::debug!(%peer, %error, "a handshake failed");
-                    None
-                }
-            }
-        });
-        tokio::select! {
-            shaken = shaken => shaken.ok().flatten(),
-            () = self.stopping.cancelled() => None,
         }
     }
 }

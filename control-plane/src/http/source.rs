@@ -4,11 +4,11 @@ use axum::Json;
 use axum::extract::State;
 use http::StatusCode;
 use serde::Deserialize;
-use towline_shared::ids::{IntegrationId, ProjectId};
+use towline_shared::ids::{IntegrationId, PipelineId, ProjectId};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::input::{Body, Id, PipelinePart, Query};
+use super::input::{Body, Id, Query, Second};
 use super::page::PageQuery;
 use super::problem::{Kind, Problem};
 use super::state::Api;
@@ -149,7 +149,7 @@ pub async fn pipeline(
     State(api): State<Api>,
     tenant: Tenant,
     Id(project): Id<ProjectId>,
-    PipelinePart(pipeline): PipelinePart,
+    Second(pipeline): Second<PipelineId>,
 ) -> Result<Json<Pipeline>, Problem> {
     Ok(Json(api.store.pipeline(&tenant, project, pipeline).await?))
 }

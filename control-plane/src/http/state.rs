@@ -69,6 +69,8 @@ pub struct ApiParts {
     pub url: PublicUrl,
     /// The agent listener's address, as agents write it.
     pub agent_address: HostPort,
+    /// The Docker API's listener, as its clients write it, where there is one.
+    pub docker_address: Option<HostPort>,
     /// The agents that hosts fetch.
     pub binaries: Binaries,
     /// Whether people may make accounts for themselves.

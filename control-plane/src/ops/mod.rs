@@ -5,6 +5,7 @@ mod by_provider;
 mod cancel;
 mod deploy;
 mod deploy_key;
+mod docker_certificate;
 mod enroll;
 mod error;
 mod generate;
@@ -42,6 +43,7 @@ pub use deploy::{NewDeployment, deploy};
 pub use deploy_key::{
     accept_host_keys, forget_source, install_deploy_key, renew_deploy_key, uninstall_deploy_key,
 };
+pub use docker_certificate::{IssuedDockerCertificate, issue_docker_certificate};
 pub use enroll::enroll;
 pub use error::OpsError;
 pub use generate::{Conflicts, GeneratedFile, Generation, GenerationWish, generate};

@@ -1,8 +1,7 @@
 //! Connections that images travel on: how many there may be, and how long they may be idle.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::Request;
@@ -18,6 +17,7 @@ use towline_shared::ids::AgentId;
 
 use super::Layers;
 use super::requests::{Asker, router};
+use crate::connections::Visits;
 use crate::store::Store;
 
 /// The most connections at once; agents whose connection is refused come again.
@@ -33,7 +33,7 @@ const MAX_HEADERS: usize = 32;
 pub struct Door {
     layers: Layers,
     places: Arc<Semaphore>,
-    visits: Arc<Mutex<HashMap<AgentId, usize>>>,
+    visits: Visits<AgentId>,
     stopping: CancellationToken,
 }
 
@@ -44,46 +44,15 @@ pub struct Visitor {
     pub agent: AgentId,
 }
 
-/// A connection that counts until it is dropped.
-struct Visit {
-    visits: Arc<Mutex<HashMap<AgentId, usize>>>,
-    agent: AgentId,
-}
-
-impl Drop for Visit {
-    fn drop(&mut self) {
-        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(count) = visits.get_mut(&self.agent) else {
-            return;
-        };
-        *count -= 1;
-        if *count == 0 {
-            visits.remove(&self.agent);
-        }
-    }
-}
-
 impl Door {
     /// A door to these layers, until `stopping` is cancelled.
     pub fn new(layers: Layers, stopping: CancellationToken) -> Self {
         Self {
             layers,
             places: Arc::new(Semaphore::new(MOST)),
-            visits: Arc::default(),
+            visits: Visits::new(MOST_OF_AGENT),
             stopping,
         }
-    }
-
-    /// Counts a connection of an agent, as long as that is one of few.
-    fn visit(&self, agent: AgentId) -> Option<Visit> {
-        let mut visits = self.visits.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = visits.entry(agent).or_default();
-        if *count >= MOST_OF_AGENT {
-            return None;
-        }
-        *count += 1;
-        let visits = Arc::clone(&self.visits);
-        Some(Visit { visits, agent })
     }
 
     /// Serves a connection to its end.
@@ -93,7 +62,8 @@ impl Door {
         visitor: Visitor,
         stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
     ) {
-        let (Ok(_place), Some(_visit)) = (self.places.try_acquire(), self.visit(visitor.agent))
+        let (Ok(_place), Some(_visit)) =
+            (self.places.try_acquire(), self.visits.enter(visitor.agent))
         else {
             tracing::warn!(agent = %visitor.agent, "more connections for images than are let in at once");
             return;

@@ -27,7 +27,7 @@ pub enum Pinning {
     Operator,
 }
 
-/// Both listeners' certificates.
+/// The listeners' certificates.
 #[derive(Debug)]
 pub struct Certificates {
     names: Vec<String>,
@@ -36,6 +36,7 @@ pub struct Certificates {
     issued: Issued,
     public: Arc<LiveServerConfig>,
     agents: Arc<LiveServerConfig>,
+    docker: Arc<LiveServerConfig>,
 }
 
 /// A certificate of the built-in authority, and what was true when it was made.
@@ -88,11 +89,13 @@ impl Certificates {
             None => StartError::Pki(error),
         })?;
         let agents = tls::agent_listener_config(&issued.certificate, &issued.roots)?;
+        let docker = tls::docker_listener_config(&issued.certificate, &issued.roots)?;
         let certificates = Self {
             names: names.to_vec(),
             ca_file: config.data_dir.join(CA_FILE),
             public: Arc::new(LiveServerConfig::new(public)),
             agents: Arc::new(LiveServerConfig::new(agents)),
+            docker: Arc::new(LiveServerConfig::new(docker)),
             operator,
             issued,
         };
@@ -108,6 +111,11 @@ impl Certificates {
     /// The agent listener's configuration.
     pub fn agents(&self) -> Arc<LiveServerConfig> {
         Arc::clone(&self.agents)
+    }
+
+    /// The Docker API listener's configuration.
+    pub fn docker(&self) -> Arc<LiveServerConfig> {
+        Arc::clone(&self.docker)
     }
 
     /// By what clients know the public listener.
@@ -131,6 +139,10 @@ impl Certificates {
         if self.issued.is_outdated(store).await? {
             let issued = Issued::make(&self.names, store).await?;
             self.agents.replace(tls::agent_listener_config(
+                &issued.certificate,
+                &issued.roots,
+            )?);
+            self.docker.replace(tls::docker_listener_config(
                 &issued.certificate,
                 &issued.roots,
             )?);

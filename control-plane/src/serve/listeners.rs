@@ -1,4 +1,4 @@
-//! The two listeners: where they are, and how others write that.
+//! The listeners: where they are, and how others write that.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,7 +11,7 @@ use crate::agents;
 use crate::config::{Config, HostPort, PublicUrl};
 use crate::error::StartError;
 
-/// Both listeners, open.
+/// All listeners, open.
 #[derive(Debug)]
 pub struct Listeners {
     /// The public one.
@@ -26,18 +26,36 @@ pub struct Listeners {
     pub agents_bound: SocketAddr,
     /// Its address as agents write it.
     pub agent_address: HostPort,
+    /// The one for clients of Docker, where there is one.
+    pub docker: Option<Docker>,
     hostname: String,
 }
 
+/// The listener for clients of Docker.
+#[derive(Debug)]
+pub struct Docker {
+    /// It.
+    pub listener: TcpListener,
+    /// Where it came to be.
+    pub bound: SocketAddr,
+    /// Its address as clients write it.
+    pub address: HostPort,
+}
+
 impl Listeners {
-    /// Opens both.
+    /// Opens all.
     pub fn open(config: &Config) -> Result<Self, StartError> {
         let hostname = hostname();
         let (public, public_bound) = listen("public listener", config.public.listen, "--listen")?;
         let (agents, agents_bound) =
             listen("agent listener", config.agents.listen, "--agent-listen")?;
         let url = config.public.url_at(public_bound, &hostname);
+        let docker = match config.docker.listen {
+            Some(at) => Some(docker(config, at, url.host())?),
+            None => None,
+        };
         Ok(Self {
+            docker,
             agent_address: config.agents.address_at(agents_bound, url.host()),
             public,
             public_bound,
@@ -58,10 +76,13 @@ impl Listeners {
             Ipv4Addr::LOCALHOST.to_string(),
             Ipv6Addr::LOCALHOST.to_string(),
         ];
+        let docker = self.docker.as_ref();
+        names.extend(docker.map(|docker| docker.address.host().to_owned()));
         let bound = [self.public_bound.ip(), self.agents_bound.ip()];
         names.extend(
             bound
                 .iter()
+                .chain(docker.map(|docker| docker.bound.ip()).as_ref())
                 .filter(|ip| !ip.is_unspecified())
                 .map(IpAddr::to_string),
         );
@@ -71,6 +92,16 @@ impl Listeners {
         names.dedup();
         names
     }
+}
+
+fn docker(config: &Config, at: SocketAddr, public_host: &str) -> Result<Docker, StartError> {
+    let (listener, bound) = listen("Docker API's listener", at, "--docker-listen")?;
+    let given = config.docker.address.as_ref();
+    Ok(Docker {
+        listener,
+        bound,
+        address: HostPort::given_or_at(given, bound, public_host),
+    })
 }
 
 fn listen(

@@ -87,6 +87,10 @@ pub enum Resource {
     DeployKey,
     /// A deployment.
     Deployment,
+    /// A certificate for a host's Docker engine.
+    DockerCertificate,
+    /// A right to use a host's Docker engine.
+    DockerGrant,
     /// An enrolment token.
     EnrolmentToken,
     /// Something that a person was told.
@@ -151,6 +155,8 @@ impl fmt::Display for Resource {
             Self::ApiKey => "API key",
             Self::DeployKey => "deploy key",
             Self::Deployment => "deployment",
+            Self::DockerCertificate => "certificate for the Docker API that counts",
+            Self::DockerGrant => "grant of the Docker API to this person",
             Self::EnrolmentToken => "enrolment token",
             Self::Notification => "notification",
             Self::NotificationChannel => "channel",

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::audit;
 use super::db::{Tx, all, execute, local_now, one, optional};
+use super::docker_access;
 use super::page::{Listed, Page};
 use super::{Resource, Result, Store, StoreError, Tenant, project_members, quota};
 use crate::domain::membership::{self, Holds, Is, Refusal};
@@ -103,6 +104,7 @@ impl Store {
         let (team, now) = (tenant.team().uuid(), local_now());
         project_members::end_keys(&mut tx, tenant.team(), user, now).await?;
         project_members::remove_all(&mut tx, tenant.team(), user).await?;
+        let hosts = docker_access::end_all(&mut tx, tenant.team(), user, now).await?;
         execute!(
             tx.conn(),
             "DELETE FROM team_members WHERE team_id = $1 AND user_id = $2",
@@ -115,7 +117,11 @@ impl Store {
         };
         let (subject, detail) = (("user", user.uuid()), json!({ "role": member.role }));
         audit::append_of(&mut tx, tenant, action, subject, detail, now).await?;
-        tx.commit().await
+        tx.commit().await?;
+        for host in hosts {
+            self.wake().docker(host);
+        }
+        Ok(())
     }
 
     /// Gives the team to a member, whose plan counts from now on. The giver stays an owner.

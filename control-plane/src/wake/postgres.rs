@@ -127,6 +127,7 @@ fn encode(origin: &str, topics: &[Topic]) -> String {
             Topic::Agent(agent) => ('a', agent.uuid()),
             Topic::Log(job) => ('l', job.uuid()),
             Topic::Deployment(deployment) => ('d', deployment.uuid()),
+            Topic::Docker(target) => ('c', target.uuid()),
             Topic::Outbox => ('w', Uuid::nil()),
         };
         // Writing into a String cannot fail.
@@ -151,6 +152,7 @@ fn topic(word: &str) -> Option<Topic> {
         "a" => Some(Topic::Agent(id.into())),
         "l" => Some(Topic::Log(id.into())),
         "d" => Some(Topic::Deployment(id.into())),
+        "c" => Some(Topic::Docker(id.into())),
         "w" => Some(Topic::Outbox),
         _ => None,
     }
@@ -158,7 +160,7 @@ fn topic(word: &str) -> Option<Topic> {
 
 #[cfg(test)]
 mod tests {
-    use towline_shared::ids::{AgentId, DeploymentId, JobId};
+    use towline_shared::ids::{AgentId, DeploymentId, JobId, TargetId};
 
     use super::*;
 
@@ -168,6 +170,7 @@ mod tests {
             Topic::Agent(AgentId::new()),
             Topic::Log(JobId::new()),
             Topic::Deployment(DeploymentId::new()),
+            Topic::Docker(TargetId::new()),
             Topic::Outbox,
         ];
         let payload = encode("me", &topics);

@@ -91,6 +91,7 @@ impl Route {
             .replace("{key}", "KEY")
             .replace("{member}", id)
             .replace("{pipeline}", id)
+            .replace("{certificate}", id)
             .replace("{release}", id)
             .replace("{other}", id)
             .replace("{name}", "web-1")
@@ -133,6 +134,9 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         ),
         "/api/v1/projects/{id}" if route.method == "patch" => {
             ("application/json", br#"{"keep_releases":5}"#.to_vec())
+        }
+        "/api/v1/targets/{id}/docker/certificates" => {
+            ("application/json", br#"{"csr":"none"}"#.to_vec())
         }
         "/api/v1/targets/{id}/labels" => ("application/json", br#"{"labels":[]}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
@@ -428,6 +432,8 @@ fn whom(route: &Route) -> For {
         }
         ("projects", path) if path.ends_with("/members/{member}") => Permission::ManageMembers,
         ("plans", _) => return For::Administrators,
+        // Who was granted the host is looked at in the action, and whose certificate it is.
+        ("targets", path) if path.contains("/docker/certificates") => Permission::Look,
         ("agents" | "enrolment-tokens" | "targets", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
         ("integrations" | "registries", _) => Permission::ChangeProjects,

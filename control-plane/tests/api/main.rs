@@ -12,6 +12,7 @@ mod billing;
 mod containers;
 mod database;
 mod deployments;
+mod docker_access;
 mod files;
 mod forge;
 mod host;

@@ -56,6 +56,7 @@ fn needs(route: &Route) -> Needs {
         ("projects", path) if path.contains("/members") => Area::Members,
         ("metrics", _) => Area::Metrics,
         ("targets", path) if path.contains("/metrics") => Area::Metrics,
+        ("targets", path) if path.contains("/docker/") => Area::Docker,
         ("targets", _) => Area::Targets,
         ("projects", path)
             if ["/deployments", "/removals", "/previews", "/rollback"]

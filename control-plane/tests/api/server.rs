@@ -15,7 +15,8 @@ use tokio_rustls::client::TlsStream;
 use tokio_util::sync::CancellationToken;
 use towline_pki::tls::{self, LiveServerConfig};
 use towline_pki::{Authority, Fingerprint, ServerName};
-use towline_server::http::{Limits, serve};
+use towline_server::connections::Limits;
+use towline_server::http::{LIMITS, serve};
 
 struct Site {
     address: SocketAddr,
@@ -127,7 +128,7 @@ async fn a_silent_peer_takes_no_turn_from_others_for_longer_than_its_limit() {
 
 #[tokio::test]
 async fn heads_are_limited() {
-    let site = Site::open(Limits::default()).await;
+    let site = Site::open(LIMITS).await;
     let pin = site.authority.fingerprint();
     let large = format!(
         "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
@@ -145,7 +146,7 @@ async fn heads_are_limited() {
 
 #[tokio::test]
 async fn a_certificate_is_exchanged_while_the_listener_runs() {
-    let site = Site::open(Limits::default()).await;
+    let site = Site::open(LIMITS).await;
     let mut before = site.connect(site.authority.fingerprint()).await.unwrap();
     let next = Authority::generate("next", Utc::now()).unwrap();
     site.tls.replace(config(&next));
@@ -160,7 +161,7 @@ async fn a_certificate_is_exchanged_while_the_listener_runs() {
 
 #[tokio::test]
 async fn a_stop_lets_requests_finish_and_takes_no_further_ones() {
-    let site = Site::open(Limits::default()).await;
+    let site = Site::open(LIMITS).await;
     let pin = site.authority.fingerprint();
     let _idle = site.connect(pin).await.unwrap();
     let mut busy = site.connect(pin).await.unwrap();
