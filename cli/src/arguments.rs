@@ -7,8 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
-        files, generate, identities, installation, integrations, join, keys, login, logout, logs,
-        members, notifications, password, pipelines, plans, plugins, projects, ps, pushes,
+        docker, files, generate, identities, installation, integrations, join, keys, login, logout,
+        logs, members, notifications, password, pipelines, plans, plugins, projects, ps, pushes,
         registries, releases, remove, retry, rollback, secrets, sessions, setup, source, targets,
         teams, templates, top, usage, users, webhooks, whoami,
     },
@@ -106,6 +106,9 @@ pub enum Command {
     /// Where deployments go
     #[command(subcommand)]
     Targets(targets::Targets),
+    /// The Docker engines of hosts, from here
+    #[command(subcommand)]
+    Docker(docker::Docker),
     /// What is deployed
     #[command(subcommand)]
     Projects(projects::Projects),

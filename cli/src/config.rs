@@ -2,16 +2,15 @@
 
 use std::{
     collections::BTreeMap,
-    fmt, fs,
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
+    fmt, fs, io,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use towline_pki::Fingerprint;
 
-use crate::exit::Failure;
+use crate::{exit::Failure, private_files};
 
 /// The name of the first installation one logs in to.
 pub const DEFAULT_CONTEXT: &str = "default";
@@ -141,34 +140,14 @@ impl ConfigFile {
         self.write(&config)
     }
 
-    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(&self.folder)?;
-        let draft = self
-            .folder
-            .join(format!(".config.toml.{}", std::process::id()));
-        let written = Self::write_new(&draft, text).and_then(|()| fs::rename(&draft, path));
-        if written.is_err() {
-            // The first error is the one to tell.
-            let _ = fs::remove_file(&draft);
-        }
-        written
+    /// The folder that it is in, where other files of one's own may be.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
-    fn write_new(draft: &Path, text: &str) -> io::Result<()> {
-        match fs::remove_file(draft) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o600)
-            .open(draft)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()
+    fn replace(&self, path: &Path, text: &str) -> io::Result<()> {
+        private_files::folder(&self.folder)?;
+        private_files::replace(path, text)
     }
 }
 

@@ -9,6 +9,7 @@ mod exit;
 mod folder;
 mod follow;
 mod output;
+mod private_files;
 mod prompt;
 mod trust;
 

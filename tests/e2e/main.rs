@@ -15,6 +15,7 @@ mod crashes;
 mod deploys;
 mod description;
 mod disks;
+mod docker_api;
 mod evil;
 mod failures;
 mod hosts;

@@ -105,6 +105,11 @@ impl Cli {
         command
     }
 
+    /// The command itself, for what a test wants to change about it.
+    pub fn command_of(&self, arguments: &[&str]) -> Command {
+        self.command(arguments)
+    }
+
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = clean_command(binary("towline"), EngineKind::New);
         command

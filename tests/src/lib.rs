@@ -21,6 +21,7 @@ pub mod cli;
 pub mod clock;
 pub mod compose;
 pub mod disk;
+pub mod docker_client;
 pub mod engine;
 pub mod events;
 pub mod frozen_v1;

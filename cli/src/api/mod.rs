@@ -11,6 +11,7 @@ pub mod billing;
 mod client;
 pub mod containers;
 pub mod deployments;
+pub mod docker;
 pub mod enrolment_tokens;
 pub mod files;
 pub mod generation;

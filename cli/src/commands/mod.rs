@@ -9,6 +9,7 @@ pub mod completions;
 pub mod contexts;
 pub mod deploy;
 pub mod deployments;
+pub mod docker;
 pub mod files;
 pub mod generate;
 pub mod identities;
@@ -137,6 +138,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Members(command) => command.run(session).await,
         Command::Agents(command) => command.run(session).await,
         Command::Targets(command) => command.run(session).await,
+        Command::Docker(command) => command.run(session).await,
         Command::Projects(command) => command.run(session).await,
         Command::Templates(command) => command.run(session).await,
         Command::Files(command) => command.run(session).await,
