@@ -7,4 +7,6 @@ use towline_shared::policy::Permission;
 pub struct Access {
     /// The engine's whole API, which is root on the host.
     pub docker_api: Permission,
+    /// Commands in containers.
+    pub exec: Permission,
 }

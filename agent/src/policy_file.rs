@@ -37,6 +37,7 @@ struct Keys {
     registries: Vec<String>,
     build: Permission,
     docker_api: Permission,
+    exec: Permission,
 }
 
 impl From<Keys> for Policy {
@@ -54,6 +55,7 @@ impl From<Keys> for Policy {
             },
             access: Access {
                 docker_api: keys.docker_api,
+                exec: keys.exec,
             },
         }
     }

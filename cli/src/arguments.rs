@@ -7,10 +7,10 @@ use clap::{Args, Parser, Subcommand};
 use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
-        docker, files, generate, identities, installation, integrations, join, keys, login, logout,
-        logs, members, notifications, password, pipelines, plans, plugins, projects, ps, pushes,
-        registries, releases, remove, retry, rollback, secrets, sessions, setup, source, targets,
-        teams, templates, top, usage, users, webhooks, whoami,
+        docker, exec, files, generate, identities, installation, integrations, join, keys, login,
+        logout, logs, members, notifications, password, pipelines, plans, plugins, projects, ps,
+        pushes, registries, releases, remove, retry, rollback, secrets, sessions, setup, source,
+        targets, teams, templates, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -170,6 +170,8 @@ pub enum Command {
     Releases(releases::Releases),
     /// List the containers of a target
     Ps(ps::Ps),
+    /// Run a command in a container
+    Exec(exec::Exec),
     /// Show what hosts and containers use, live
     Top(top::Top),
     /// Show what the team uses of its plan

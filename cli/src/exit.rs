@@ -21,6 +21,8 @@ pub enum Exit {
     /// The deployment goes on and its end is not known: watching was interrupted, or it waits for
     /// an agent that is offline.
     Undecided,
+    /// A command of the person's own ended by this code.
+    Of(u8),
 }
 
 impl Exit {
@@ -33,6 +35,7 @@ impl Exit {
             Self::Cancelled => 3,
             Self::Unreachable => 4,
             Self::Undecided => 5,
+            Self::Of(code) => code,
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod protocol;
 pub mod query;
 pub mod relay;
 pub mod spec;
+pub mod terminal;
 pub mod tunnel;
 
 pub use fence::Fence;

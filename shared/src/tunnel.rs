@@ -12,6 +12,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::terminal::Exec;
+
 /// The most tunnels of one agent at once.
 pub const MAX_TUNNELS: usize = 128;
 
@@ -46,6 +48,8 @@ impl fmt::Debug for TunnelId {
 pub enum TunnelEnd {
     /// To the socket of its Docker engine.
     DockerApi,
+    /// To a command in a container, by the frames of [`crate::terminal`].
+    Exec(Exec),
 }
 
 /// A tunnel to open.

@@ -36,6 +36,7 @@ mod ssh_sources;
 mod submodules;
 mod teams;
 mod templates;
+mod terminals;
 mod upgrades;
 
 use std::time::Duration;

@@ -94,8 +94,13 @@ impl Cli {
 
     /// The same on a terminal of its own; its output is what the terminal gets. The arguments are plain words.
     pub fn on_a_terminal(&self, arguments: &[&str]) -> Command {
+        self.on_a_terminal_behind("", arguments)
+    }
+
+    /// The same behind something else that is done there first, such as `stty rows 30 cols 100;`.
+    pub fn on_a_terminal_behind(&self, first: &str, arguments: &[&str]) -> Command {
         let towline = binary("towline").display().to_string();
-        let words = [&[towline.as_str()], arguments].concat().join(" ");
+        let words = [&[first, towline.as_str()], arguments].concat().join(" ");
         let mut command = clean_command("script", EngineKind::New);
         command
             .env("TOWLINE_CONFIG_HOME", self.home.path())

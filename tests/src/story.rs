@@ -135,6 +135,11 @@ impl Installation {
         &self.setup.token
     }
 
+    /// The fingerprint of its authority.
+    pub fn authority_fingerprint(&self) -> &str {
+        &self.setup.fingerprint
+    }
+
     /// The admin's `towline`, logged in.
     pub fn cli(&self) -> Cli {
         let cli = Cli::new();

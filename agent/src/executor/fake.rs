@@ -225,7 +225,7 @@ impl Executor for FakeExecutor {
     }
 
     /// To something that gives back what it is given.
-    fn reach_end(&self, TunnelEnd::DockerApi: TunnelEnd) -> BoxFuture<Reached> {
+    fn reach_end(&self, _: TunnelEnd) -> BoxFuture<Reached> {
         let (near, far) = tokio::io::duplex(MAX_STREAM_PIECE);
         tokio::spawn(async move {
             let (mut from, mut to) = tokio::io::split(far);

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use reqwest::{
     Method, RequestBuilder, Response, StatusCode, Url,
-    header::{ACCEPT, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{ACCEPT, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, UPGRADE},
     redirect::Policy,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -255,6 +255,29 @@ impl Client {
         } else {
             Err(self.refusal(response).await)
         }
+    }
+
+    /// Has the connection upgraded to another protocol.
+    pub async fn upgrade(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+        protocol: &'static str,
+    ) -> Result<reqwest::Upgraded, Failure> {
+        let request = self
+            .request(Method::POST, path, &[])
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, protocol)
+            .json(body);
+        let response = timeout(ANSWER_LIMIT, request.send())
+            .await
+            .map_err(|_| unreachable::too_slow(&self.base))?
+            .map_err(|error| unreachable::failure(&self.base, &error, Part::Request))?;
+        if response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.refusal(response).await);
+        }
+        let upgraded = response.upgrade().await;
+        upgraded.map_err(|error| unreachable::failure(&self.base, &error, Part::Answer))
     }
 
     fn request(&self, method: Method, path: &[&str], query: Query<'_>) -> RequestBuilder {

@@ -13,6 +13,7 @@ pub mod containers;
 pub mod deployments;
 pub mod docker;
 pub mod enrolment_tokens;
+pub mod exec;
 pub mod files;
 pub mod generation;
 pub mod installation;

@@ -10,6 +10,7 @@ pub mod contexts;
 pub mod deploy;
 pub mod deployments;
 pub mod docker;
+pub mod exec;
 pub mod files;
 pub mod generate;
 pub mod identities;
@@ -162,6 +163,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Rollback(command) => command.run(session).await,
         Command::Releases(command) => command.run(session).await,
         Command::Ps(command) => command.run(session).await,
+        Command::Exec(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
         Command::Usage(command) => command.run(session).await,
         Command::Plans(command) => command.run(session).await,

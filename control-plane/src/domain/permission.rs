@@ -27,7 +27,7 @@ pub enum Role {
 pub enum Permission {
     /// To see what the team has.
     Look,
-    /// To deploy, have pushes deployed, roll back, remove, cancel and retry.
+    /// To deploy, have pushes deployed, roll back, remove, cancel and retry, and to run commands in containers.
     Deploy,
     /// To make and delete projects, their files and secrets.
     ChangeProjects,
@@ -104,7 +104,9 @@ impl Permission {
             Self::Look => {
                 "see projects, deployments, logs, measurements, hosts, members and the names of secrets and keys"
             }
-            Self::Deploy => "deploy, have pushes deployed, roll back, remove, cancel and retry",
+            Self::Deploy => {
+                "deploy, have pushes deployed, roll back, remove, cancel and retry; run commands in containers"
+            }
             Self::ChangeProjects => {
                 "make and delete projects, change their files and secrets, connect forges and registries and use what they reach"
             }

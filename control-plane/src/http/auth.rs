@@ -16,6 +16,7 @@ use super::problem::{Kind, Problem};
 use super::rates::Counted;
 use super::state::Api;
 use super::throttle::{Guessed, Network, Throttle};
+use crate::domain::permission::Permission;
 use crate::store::{Asker, Person, Resource, Tenant, UserRole};
 
 /// The longest API key that is looked at; ours have about 50 characters.
@@ -52,6 +53,20 @@ pub async fn authorize(
         Err(problem) => return problem.into_response(),
     }
     next.run(request).await
+}
+
+/// Whether who has asked by this request's credential may still do something in the team.
+pub async fn still_may(api: &Api, address: IpAddr, parts: &Parts, permission: Permission) -> bool {
+    let asker = asker(api, address, &parts.method, &parts.uri, &parts.headers).await;
+    match asker {
+        Ok(Asker::Member(tenant)) => {
+            let role = tenant.access().in_team();
+            role.is_some_and(|role| role.may(permission))
+        }
+        Ok(Asker::Alone(_)) => false,
+        // A server that cannot tell now has taken nothing away.
+        Err(problem) => problem.status().is_server_error(),
+    }
 }
 
 /// By a key or by a session, never by both: which of them counts must not be a guess.

@@ -166,14 +166,18 @@ pub async fn logs(
     Ok(sse::answer(events(stream, first, api.stopping.clone())))
 }
 
-async fn agent_of(api: &Api, tenant: &Tenant, target: TargetId) -> Result<AgentId, Problem> {
+pub(super) async fn agent_of(
+    api: &Api,
+    tenant: &Tenant,
+    target: TargetId,
+) -> Result<AgentId, Problem> {
     let target = api.store.target(tenant, target).await?;
     target
         .agent_id
         .ok_or_else(|| Problem::new(Kind::Conflict, "the target has no agent to ask"))
 }
 
-fn unreachable(error: Unreachable) -> Problem {
+pub(super) fn unreachable(error: Unreachable) -> Problem {
     let (kind, after) = match error {
         Unreachable::Offline => (Kind::Unavailable, 10),
         Unreachable::Busy => (Kind::Unavailable, 1),

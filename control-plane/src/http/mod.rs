@@ -19,6 +19,7 @@ mod docker_access;
 mod enrolment;
 mod enrolment_tokens;
 mod examples;
+mod exec;
 mod exposition;
 mod file;
 mod files;

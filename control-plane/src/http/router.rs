@@ -14,7 +14,7 @@ use super::rule::Rule;
 use super::state::Api;
 use super::{
     activity, agents, api_keys, audit, auth, billing, containers, deploy_keys, deployment_log,
-    deployments, docker_access, enrolment, enrolment_tokens, file, files, generation, health,
+    deployments, docker_access, enrolment, enrolment_tokens, exec, file, files, generation, health,
     identities, install, installation, integrations, invitations, linger, me, members, metrics,
     notification_channels, notification_rules, notifications, openapi, password_resets, plans,
     plugins, previews, project_members, projects, pull_requests, pushes, reference, registries,
@@ -177,6 +177,10 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
         .merge(over(
             Rule::of(Area::Targets, Permission::ManageHosts),
             OpenApiRouter::new().routes(routes!(targets::set_labels)),
+        ))
+        .merge(over(
+            Rule::of(Area::Targets, Permission::Deploy),
+            OpenApiRouter::new().routes(routes!(exec::exec)),
         ))
         .merge(engines(api))
         .merge(over(

@@ -103,7 +103,9 @@ impl Shared {
             return;
         };
         let service = service_fn(move |request| answer(self.router.clone(), request, peer));
-        let connection = self.http.serve_connection(TokioIo::new(stream), service);
+        let connection = self
+            .http
+            .serve_connection_with_upgrades(TokioIo::new(stream), service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
             ended = connection.as_mut() => ended,

@@ -36,6 +36,7 @@ pub mod docker_access;
 pub mod docker_visits;
 pub mod enrolment_tokens;
 pub mod error;
+mod execs;
 mod hello;
 pub(crate) mod idempotency;
 pub mod identities;

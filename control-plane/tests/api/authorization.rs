@@ -138,6 +138,9 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/targets/{id}/docker/certificates" => {
             ("application/json", br#"{"csr":"none"}"#.to_vec())
         }
+        "/api/v1/targets/{id}/containers/{name}/exec" => {
+            ("application/json", br#"{"command":["sh"]}"#.to_vec())
+        }
         "/api/v1/targets/{id}/labels" => ("application/json", br#"{"labels":[]}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}/restore" => {
@@ -434,6 +437,7 @@ fn whom(route: &Route) -> For {
         ("plans", _) => return For::Administrators,
         // Who was granted the host is looked at in the action, and whose certificate it is.
         ("targets", path) if path.contains("/docker/certificates") => Permission::Look,
+        ("targets", path) if path.ends_with("/exec") => Permission::Deploy,
         ("agents" | "enrolment-tokens" | "targets", _) => Permission::ManageHosts,
         ("api-keys", _) => Permission::ManageKeys,
         ("integrations" | "registries", _) => Permission::ChangeProjects,

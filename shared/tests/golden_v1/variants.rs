@@ -94,7 +94,10 @@ fn of_messages() -> Vec<&'static str> {
             Health::Healthy => "agent/metrics", Health::Unhealthy => "agent/metrics",
         }
         Reply { Reply::Containers(_) => "agent/reply-containers", Reply::Failed(_) => "agent/reply-failed" }
-        TunnelEnd { TunnelEnd::DockerApi => "server/open-tunnel-docker-api" }
+        TunnelEnd {
+            TunnelEnd::DockerApi => "server/open-tunnel-docker-api",
+            TunnelEnd::Exec(_) => "server/open-tunnel-exec-terminal",
+        }
         TunnelRefusal {
             TunnelRefusal::Policy => "agent/tunnel-refused-policy",
             TunnelRefusal::Unavailable => "agent/tunnel-refused-unavailable",

@@ -37,6 +37,7 @@ mod ledger;
 mod lines;
 mod logs;
 mod seeds;
+mod terminal;
 mod webhooks;
 
 pub use archive::archive;
@@ -46,6 +47,7 @@ pub use frames::{agent_frame, handshake, server_frame, spec};
 pub use ledger::{ledger, ledger_life};
 pub use lines::masker;
 pub use logs::{log_chunk, log_payload};
+pub use terminal::terminal;
 pub use webhooks::webhook_signature;
 
 /// A property, and valid inputs to start from.
@@ -60,7 +62,7 @@ pub struct Property {
 }
 
 /// All of them.
-pub const ALL: [Property; 14] = [
+pub const ALL: [Property; 15] = [
     Property {
         name: "agent_frame",
         holds: agent_frame,
@@ -125,6 +127,11 @@ pub const ALL: [Property; 14] = [
         name: "csr",
         holds: csr,
         seeds: seeds::requests,
+    },
+    Property {
+        name: "terminal",
+        holds: terminal,
+        seeds: terminal::seeds,
     },
     Property {
         name: "webhook_signature",

@@ -193,6 +193,7 @@ properties!(
     archive,
     masker,
     csr,
+    terminal,
     webhook_signature,
 );
 

@@ -12,7 +12,7 @@
 //! - `preview`: what a release would change
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
 //! - `verdict`, `survey`, `handover`, `failure`: pure judgements of what the engine and compose show
-//! - `tunnel`: what people reach through the control plane
+//! - `tunnel`, `exec`: what people reach through the control plane
 //! - `watch`: events and logs while a job works
 //! - `engine`: the engine's API, the only place that knows it
 
@@ -21,6 +21,7 @@ mod build;
 mod child;
 mod deploy;
 mod engine;
+mod exec;
 mod facts;
 mod failure;
 mod folder;

@@ -4,11 +4,13 @@ use towline_shared::policy::Permission;
 use towline_shared::tunnel::{TunnelEnd, TunnelRefusal};
 
 use super::super::{Duplex, Reached};
+use super::exec;
 use super::host::Host;
 
 pub(super) async fn lead_to(host: &Host, end: TunnelEnd) -> Reached {
     match end {
         TunnelEnd::DockerApi => docker_api(host).await,
+        TunnelEnd::Exec(exec) => exec::begin(host, exec).await,
     }
 }
 

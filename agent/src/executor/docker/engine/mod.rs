@@ -3,6 +3,7 @@
 
 mod containers;
 mod events;
+mod exec;
 mod images;
 mod logs;
 mod resources;
@@ -21,6 +22,7 @@ use tokio::sync::Mutex;
 pub(super) use containers::RestartPolicy;
 pub(super) use containers::{Container, Fate, Observed, Phase};
 pub(super) use events::EventKind;
+pub(super) use exec::{ExecOutput, Started};
 pub(super) use images::{Image, PushError};
 pub(super) use logs::{LogPiece, LogQuery};
 pub(super) use resources::Resource;
