@@ -14,6 +14,7 @@
 
 mod container;
 mod deploy;
+mod docker_api;
 mod fleet;
 mod footprint;
 mod lag;
@@ -57,12 +58,15 @@ struct Arguments {
 enum Part {
     /// Images that one host builds and another runs.
     Relay,
+    /// The docker command line through the control plane.
+    DockerApi,
 }
 
 fn main() -> std::io::Result<()> {
     let arguments = Arguments::parse();
     let rows = match arguments.only {
         Some(Part::Relay) => relay::measure(),
+        Some(Part::DockerApi) => docker_api::measure(),
         None => all(&arguments)?,
     };
     println!("{}", report::table(&rows));
@@ -81,5 +85,6 @@ fn all(arguments: &Arguments) -> std::io::Result<Vec<report::Row>> {
         rows.extend(fleet::rows(load)?);
     }
     rows.extend(relay::measure());
+    rows.extend(docker_api::measure());
     Ok(rows)
 }

@@ -1,7 +1,7 @@
 //! A client of Docker with a certificate for a host, which reaches that host's engine through the control plane.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -42,6 +42,17 @@ impl DockerClient {
             certificates: folder.path().to_owned(),
             certificate: text(&made["certificate_id"]),
             folder,
+        }
+    }
+
+    /// Of an engine at another address (`tcp://…`), with the files of a folder.
+    pub fn at(host: &str, certificates: &Path, kind: EngineKind) -> Self {
+        Self {
+            kind,
+            host: host.to_owned(),
+            certificates: certificates.to_owned(),
+            certificate: String::new(),
+            folder: Scratch::new("docker-client"),
         }
     }
 
