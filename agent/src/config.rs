@@ -101,6 +101,10 @@ pub struct RunArgs {
     /// slowed beyond.
     #[arg(long, env = "TOWLINE_AGENT_SPOOL_BYTES", default_value_t = 256 * 1024 * 1024, value_parser = clap::value_parser!(u64).range(1024 * 1024..), value_name = "BYTES")]
     pub spool_bytes: u64,
+    /// How many seconds at most, 1 to 3600, pass between two attempts to connect. The first pauses after a loss are
+    /// shorter; each is chosen by chance, so that many agents do not come back at once.
+    #[arg(long, env = "TOWLINE_AGENT_RECONNECT_WITHIN", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
+    pub reconnect_within: u64,
     /// Where it keeps its state.
     #[command(flatten)]
     pub state: StateArgs,

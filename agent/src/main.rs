@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal as _, Read as _};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use clap::Parser as _;
@@ -18,6 +19,7 @@ use towline_agent::dial::Dialer;
 use towline_agent::enroll::{Enrolment, Existing, enrol};
 use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
 use towline_agent::identity::Identity;
+use towline_agent::link::Eagerness;
 use towline_agent::logs::LogLimits;
 use towline_agent::policy_file;
 use towline_agent::proxy::Proxies;
@@ -156,7 +158,13 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
         dir,
         dialer,
         engine_data: PathBuf::from(ENGINE_DATA),
-        pace: Pace::default(),
+        pace: Pace {
+            link: Eagerness {
+                cap: Duration::from_secs(args.reconnect_within),
+                ..Eagerness::default()
+            },
+            ..Pace::default()
+        },
         logs: LogLimits {
             spool_bytes: args.spool_bytes,
             ..LogLimits::default()
