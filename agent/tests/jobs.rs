@@ -13,7 +13,7 @@ use towline_agent::task::Start;
 use towline_shared::Fence;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{FailureReason, Outcome, Step};
-use towline_shared::protocol::v1::{Attempt, FromAgent, FromServer, Offer, Refusal};
+use towline_shared::protocol::v1::{Attempt, FromAgent, FromServer, Offer, Refusal, StepLine};
 use towline_shared::spec::{Interruption, SealedSpec};
 
 fn hang() -> Script {
@@ -53,6 +53,13 @@ async fn a_job_is_accepted_begun_logged_finished_and_forgotten() {
         (attempt, Outcome::Succeeded { images: Vec::new() })
     );
     stored.assert_numbered(1000);
+    let (step, line) = (Step::Applying, 0);
+    let begins = StepLine {
+        attempt,
+        step,
+        line,
+    };
+    assert_eq!(peer.step_lines, [begins]);
     assert_eq!(host.fake.begun(), [(attempt, Start::Fresh)]);
     assert_eq!(host.fake.secrets(), ["hunter2"]);
     assert_eq!(host.job_folders(), 1);

@@ -115,6 +115,7 @@ fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
             ("deploy", "succeeded")
         ]
     );
+    each_line_is_in_one_step(&story, &project, &pipelines[0]);
     assert_eq!(pipelines[0]["commit_sha"], first.as_str());
     assert_eq!(pipelines[0]["title"], "Open the shop");
 
@@ -133,6 +134,44 @@ fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
     assert_eq!(commits, [&first, &second, &first]);
     assert_eq!(pipelines[0]["steps"][1]["status"], "skipped");
     nothing_of_it_stays(&story, PASSWORD);
+}
+
+/// The logs of the steps, one after the other, are the deployment's, and each has what its own programs said.
+fn each_line_is_in_one_step(story: &Installation, project: &str, pipeline: &Value) {
+    let whole = story.deployment(pipeline["deployment_id"].as_str().unwrap());
+    let show = [
+        "pipelines",
+        "show",
+        project,
+        pipeline["id"].as_str().unwrap(),
+    ];
+    let mut said = Vec::new();
+    for (step, own) in [
+        ("clone", "fetching http://127.0.0.1"),
+        ("build", "RUN echo first"),
+        ("deploy", "Container"),
+    ] {
+        let of_it = ["--step", step, "--log", "--json"];
+        let log = story.cli().run(&[&show[..], &of_it].concat()).ok();
+        let lines: Vec<String> = log
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<Value>(line).unwrap()["text"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert!(lines.iter().any(|line| line.contains(own)), "{step}: {log}");
+        let earlier = said.iter().any(|line: &String| line.contains(own));
+        assert!(!earlier, "{step}: {said:?}");
+        said.extend(lines);
+    }
+    assert_eq!(said, whole.log());
+    let all = story.cli().run(&[&show[..], &["--log"]].concat());
+    assert!(all.errors.contains("build (succeeded):"), "{all:?}");
+    let none = story.cli().run(&[&show[..], &["--step", "relay"]].concat());
+    assert!(none.errors.contains("clone, build, deploy"), "{none:?}");
 }
 
 /// Has pushes to a project deployed, and tells of one as a forge does. Returns when it is up.

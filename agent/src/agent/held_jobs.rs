@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::AbortOnDropHandle;
 use towline_shared::log::LogPosition;
 use towline_shared::outcome::{FailureReason, Outcome};
-use towline_shared::protocol::v1::{Attempt, FromAgent};
+use towline_shared::protocol::v1::{Attempt, FromAgent, Progress, StepLine};
 use towline_shared::spec::{JobSpec, Secret};
 
 use super::{Agent, Event, LinkPhase};
@@ -30,6 +30,8 @@ pub(super) struct JobHandle {
     cancel: CancellationToken,
     gate: Option<watch::Sender<GateState>>,
     steps: VecDeque<oneshot::Sender<Result<(), StepRefused>>>,
+    /// The step that was last to begin, and where in the log.
+    begins: Option<StepLine>,
     worker: Option<AbortOnDropHandle<()>>,
 }
 
@@ -43,6 +45,7 @@ impl JobHandle {
             cancel: CancellationToken::new(),
             gate: None,
             steps: VecDeque::new(),
+            begins: None,
             worker: None,
         }
     }
@@ -65,6 +68,7 @@ impl Agent {
     pub(super) fn act(&mut self, action: Action) {
         match action {
             Action::Journal(record) => self.journal(record),
+            Action::Send(FromAgent::Progress(progress)) => self.say_where(progress),
             Action::Send(message) => self.say(&message),
             Action::Start(attempt, start, gate) => self.start(attempt, start, gate),
             Action::OpenGate(attempt) => {
@@ -103,6 +107,15 @@ impl Agent {
         // While there is no hello, nothing is said: the hello says it all.
         if let LinkPhase::Greeted(link) | LinkPhase::Welcomed(link) = &self.link {
             link.say(message);
+        }
+    }
+
+    /// Says where the work is, and where in its log.
+    fn say_where(&self, progress: Progress) {
+        self.say(&FromAgent::Progress(progress));
+        let begins = self.jobs.get(&progress.attempt).and_then(|job| job.begins);
+        if let Some(begins) = begins.filter(|begins| begins.step == progress.step) {
+            self.say(&FromAgent::StepLine(begins));
         }
     }
 
@@ -171,7 +184,15 @@ impl Agent {
             done,
         } = begun;
         match self.jobs.get_mut(&attempt) {
-            Some(job) => job.steps.push_back(done),
+            Some(job) => {
+                job.steps.push_back(done);
+                // Who begins a step waits for the answer, and prints nothing meanwhile.
+                job.begins = Some(StepLine {
+                    attempt,
+                    step,
+                    line: job.log.next_line(),
+                });
+            }
             None => return,
         }
         self.feed(machine::Event::StepBegun(attempt, step));

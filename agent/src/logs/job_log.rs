@@ -52,6 +52,8 @@ impl Default for LogLimits {
 #[derive(Debug)]
 pub struct JobLog {
     sink: LogSink,
+    /// The number of the first line that came after it was opened.
+    opened_at: u64,
     orders: watch::Sender<Orders>,
     state: watch::Receiver<State>,
 }
@@ -107,6 +109,7 @@ impl JobLog {
             Spool::empty(&folder, base, limits.spool_bytes)
         });
         let (sink, intake) = LogSink::new(spool.points().clone());
+        let opened_at = spool.end().next_line;
         let (orders, received) = watch::channel(Orders::default());
         let (told, state) = watch::channel(State {
             kept: spool.kept(),
@@ -128,6 +131,7 @@ impl JobLog {
         tokio::spawn(task.run());
         Self {
             sink,
+            opened_at,
             orders,
             state,
         }
@@ -136,6 +140,11 @@ impl JobLog {
     /// Where producers put their lines.
     pub fn sink(&self) -> LogSink {
         self.sink.clone()
+    }
+
+    /// The number of the line that comes next, whether or not those before it are spooled yet.
+    pub fn next_line(&self) -> u64 {
+        self.opened_at + self.sink.lines()
     }
 
     /// The first position that is still here.

@@ -57,6 +57,8 @@ struct Buffer {
     batch: Batch,
     bytes: usize,
     state: State,
+    /// How many lines have come.
+    lines: u64,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -140,6 +142,7 @@ impl LogSink {
             buffer.batch.offsets.push((index, offset));
         }
         buffer.batch.lines.push(line);
+        buffer.lines += 1;
         let is_full = buffer.is_full();
         drop(buffer);
         if was_empty {
@@ -148,6 +151,11 @@ impl LogSink {
         if is_full && !was_full {
             self.shared.full.notify_one();
         }
+    }
+
+    /// How many lines have come since the log was opened.
+    pub(super) fn lines(&self) -> u64 {
+        self.buffer().lines
     }
 
     fn buffer(&self) -> MutexGuard<'_, Buffer> {

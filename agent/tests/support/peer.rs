@@ -12,7 +12,7 @@ use towline_shared::ids::{JobId, TargetId};
 use towline_shared::log::{Fit, LogLine, LogPosition};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::{
-    Attempt, Finished, FromAgent, FromServer, Hello, Log, LogAck, Offer,
+    Attempt, Finished, FromAgent, FromServer, Hello, Log, LogAck, Offer, StepLine,
 };
 use towline_shared::protocol::{choose, encode_handshake, read_client};
 use towline_shared::spec::{JobSpec, SealedSpec, Secret};
@@ -21,6 +21,8 @@ use super::PATIENCE;
 
 pub struct Peer {
     socket: WebSocketStream<TlsStream<TcpStream>>,
+    /// What was said of where steps begin.
+    pub step_lines: Vec<StepLine>,
 }
 
 /// What the control plane has of a job's log.
@@ -60,7 +62,10 @@ impl Peer {
         };
         let answer = encode_handshake(&choose(&read_client(&first).unwrap())).unwrap();
         socket.send(Message::Binary(answer.into())).await.ok()?;
-        Some(Self { socket })
+        Some(Self {
+            socket,
+            step_lines: Vec::new(),
+        })
     }
 
     pub async fn send(&mut self, message: &FromServer) {
@@ -84,11 +89,12 @@ impl Peer {
         }
     }
 
-    /// The next message that is about jobs or streams.
+    /// The next message that is about jobs or streams; where in a log a step begins is kept beside.
     pub async fn next(&mut self) -> FromAgent {
         loop {
             match self.next_any().await.expect("the link has ended") {
                 FromAgent::Heartbeat(_) | FromAgent::Metrics(_) | FromAgent::Capabilities(_) => {}
+                FromAgent::StepLine(at) => self.step_lines.push(at),
                 message => return message,
             }
         }

@@ -54,7 +54,18 @@ pub struct Page {
 
 /// The lines from a number on, as many as fit a page.
 pub async fn page(client: &Client, deployment: Uuid, from: u64) -> Result<Page, Failure> {
-    let query = [("from", from.to_string()), ("limit", PAGE.to_string())];
+    page_before(client, deployment, from, None).await
+}
+
+/// The lines from a number on and before another one, as many as fit a page.
+pub async fn page_before(
+    client: &Client,
+    deployment: Uuid,
+    from: u64,
+    to: Option<u64>,
+) -> Result<Page, Failure> {
+    let mut query = vec![("from", from.to_string()), ("limit", PAGE.to_string())];
+    query.extend(to.map(|to| ("to", to.to_string())));
     client
         .get(&["deployments", &deployment.to_string(), "log"], &query)
         .await

@@ -165,8 +165,22 @@ pub struct Step {
     /// When it ended.
     #[serde(default)]
     pub finished_at: Option<DateTime<Utc>>,
+    /// Its lines.
+    #[serde(default)]
+    pub log: Option<StepLog>,
     #[serde(flatten)]
     more: More,
+}
+
+/// The lines of a part.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct StepLog {
+    /// In whose log they are.
+    pub deployment_id: Uuid,
+    /// The first one.
+    pub from: u64,
+    /// The one behind the last; none, when they go to the end.
+    pub to: Option<u64>,
 }
 
 /// Where a project comes from.

@@ -7,13 +7,14 @@ use uuid::Uuid;
 use super::{Session, source::short};
 use crate::{
     api::{
-        self,
+        self, Client, logs,
         projects::Project,
-        sources::{self, Pipeline},
+        sources::{self, Pipeline, StepLog},
     },
     exit::{Exit, Failure},
     output::{
         Surface,
+        lines::LineWriter,
         table::{Rows, whole, wraps},
         units::age,
     },
@@ -31,12 +32,20 @@ pub enum Pipelines {
         #[arg(long, short = 'n', default_value_t = 20)]
         limit: usize,
     },
-    /// Show one with its steps; its log is that of its deployment: `towline logs DEPLOYMENT`
+    /// Show one with its steps, or their logs
+    ///
+    /// Each line of the deployment's log (`towline logs DEPLOYMENT`) is in one step. With --json every line is one JSON object.
     Show {
         /// The project's name or id
         project: String,
         /// The pipeline's id
         pipeline: Uuid,
+        /// Only this step: clone, build, relay or deploy
+        #[arg(long, value_name = "NAME")]
+        step: Option<String>,
+        /// The lines of the steps, instead of how they went
+        #[arg(long)]
+        log: bool,
     },
 }
 
@@ -52,9 +61,20 @@ impl Pipelines {
                     .output
                     .result(&listed, |surface| table(surface, &listed))?;
             }
-            Self::Show { project, pipeline } => {
+            Self::Show {
+                project,
+                pipeline,
+                step,
+                log,
+            } => {
                 let project = api::find::<Project>(&client, &project).await?;
-                let shown = sources::pipeline(&client, project.id, pipeline).await?;
+                let mut shown = sources::pipeline(&client, project.id, pipeline).await?;
+                if let Some(step) = step {
+                    keep(&mut shown, &step)?;
+                }
+                if log {
+                    return print_logs(session, &client, &shown).await;
+                }
                 session
                     .output
                     .result(&shown, |surface| steps(surface, &shown))?;
@@ -91,6 +111,53 @@ fn table(surface: Surface, pipelines: &[Pipeline]) -> String {
         ]);
     }
     rows.finish("No commit of it was deployed yet.")
+}
+
+/// Leaves one step of a pipeline.
+fn keep(pipeline: &mut Pipeline, step: &str) -> Result<(), Failure> {
+    let names: Vec<&str> = pipeline.steps.iter().map(|one| &*one.name).collect();
+    if !names.contains(&step) {
+        let says = format!(
+            "This pipeline has no step {step}; it has {}",
+            names.join(", ")
+        );
+        return Err(Failure::usage(&says));
+    }
+    pipeline.steps.retain(|one| one.name == step);
+    Ok(())
+}
+
+/// What each step has printed. Which one it is, when there are several, is said beside the log.
+async fn print_logs(
+    session: &Session,
+    client: &Client,
+    pipeline: &Pipeline,
+) -> Result<Exit, Failure> {
+    for step in &pipeline.steps {
+        if pipeline.steps.len() > 1 {
+            session
+                .output
+                .note(&format!("{} ({}):", step.name, step.status));
+        }
+        if let Some(log) = step.log {
+            print_lines(session, client, log).await?;
+        }
+    }
+    Ok(Exit::Success)
+}
+
+async fn print_lines(session: &Session, client: &Client, log: StepLog) -> Result<(), Failure> {
+    let mut writer = LineWriter::new(session.output.stdout, session.output.format);
+    let mut next = log.from;
+    while log.to.is_none_or(|to| next < to) {
+        let page = logs::page_before(client, log.deployment_id, next, log.to).await?;
+        if page.next <= next {
+            break;
+        }
+        session.output.say(&writer.render(&page.lines)?)?;
+        next = page.next;
+    }
+    Ok(())
 }
 
 fn steps(surface: Surface, pipeline: &Pipeline) -> String {

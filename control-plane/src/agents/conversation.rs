@@ -12,7 +12,7 @@ use towline_shared::metrics::{MAX_CONTAINERS, Sample};
 use towline_shared::protocol::frame::{FrameError, Received};
 use towline_shared::protocol::v1::{
     Attempt, Capabilities, Finished, FromAgent, FromServer, Goodbye, GoodbyeReason, Heartbeat,
-    Hello, Log, MAX_HELD, Offer, Progress, QueryReply, Refused, RenewRefused, StreamData,
+    Hello, Log, MAX_HELD, Offer, Progress, QueryReply, Refused, RenewRefused, StepLine, StreamData,
     StreamEnd, Verdict, Welcome,
 };
 use towline_shared::protocol::{HandshakeError, ServerHandshake, choose, read_client};
@@ -99,6 +99,8 @@ pub enum Action {
     Report(Report),
     /// Store a piece of log, then acknowledge it.
     Append(Log),
+    /// Keep where in a log a step begins.
+    Mark(StepLine),
     /// Keep a sample.
     Measure(Sample),
     /// A sample came that is not kept.
@@ -306,6 +308,7 @@ impl Conversation {
             FromAgent::Progress(progress) => Action::Report(Report::Progress(progress)),
             FromAgent::Finished(finished) => Action::Report(Report::Finished(finished)),
             FromAgent::Log(log) => Action::Append(log),
+            FromAgent::StepLine(at) => Action::Mark(at),
             FromAgent::Metrics(sample) => self.sample(sample, now),
             FromAgent::Capabilities(capabilities) => {
                 words(&capabilities)?;

@@ -35,6 +35,7 @@ impl Session {
             Action::LookLater => self.pulse.claim_again(Instant::now()),
             Action::Report(report) => return self.report(report).await,
             Action::Append(log) => return self.append(log).await,
+            Action::Mark(at) => self.house.store.step_line(self.agent(), &at).await?,
             Action::Measure(sample) => {
                 if let Some(team) = self.team {
                     self.house.store.record_sample(self.agent(), team, sample);

@@ -67,6 +67,15 @@ named!(PipelineEnd {
     Cancelled: "cancelled",
 });
 
+/// Lines of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LineRange {
+    /// The number of the first.
+    pub from: u64,
+    /// The number behind the last; none, when they go to the end of the log.
+    pub to: Option<u64>,
+}
+
 /// Who goes a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
@@ -137,6 +146,29 @@ pub fn end(parts: &[PartStatus], how: PipelineEnd) -> Vec<PartStatus> {
     parts.iter().enumerate().map(now).collect()
 }
 
+/// Where in one log its parts begin, when the one at `at` begins at `line`. What stands before all is the first part's. One that
+/// is come to again has the lines since its first beginning, and those of the parts behind it that had begun meanwhile.
+pub fn begin_log(begins: &[Option<u64>], at: usize, line: u64) -> Vec<Option<u64>> {
+    let earlier = begins.iter().take(at).flatten().max();
+    let line = line.max(earlier.copied().unwrap_or(0));
+    let now = |(place, begin): (usize, &Option<u64>)| match place.cmp(&at) {
+        _ if place == 0 => Some(begin.unwrap_or(0)),
+        std::cmp::Ordering::Less => *begin,
+        std::cmp::Ordering::Equal => Some(begin.unwrap_or(line)),
+        std::cmp::Ordering::Greater => None,
+    };
+    begins.iter().enumerate().map(now).collect()
+}
+
+/// The lines of each part of one log: from its beginning to that of the next which has begun, or to the log's end.
+pub fn log_parts(begins: &[Option<u64>]) -> Vec<Option<LineRange>> {
+    let part = |(place, begin): (usize, &Option<u64>)| {
+        let to = begins.iter().skip(place + 1).flatten().next().copied();
+        begin.map(|from| LineRange { from, to })
+    };
+    begins.iter().enumerate().map(part).collect()
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -187,6 +219,46 @@ mod tests {
             places,
             [Place::Builder, Place::Builder, Place::Target, Place::Target]
         );
+    }
+
+    #[test]
+    fn each_line_is_in_one_part() {
+        // Which part begins at which line, as agents tell it; and where the parts begin then.
+        type Told = &'static [(usize, u64)];
+        type Begins = [Option<u64>; 3];
+        let table: [(Told, Begins); 7] = [
+            (&[], [Some(0), None, None]),
+            (&[(0, 2)], [Some(0), None, None]),
+            (&[(0, 2), (1, 9), (2, 40)], [Some(0), Some(9), Some(40)]),
+            // Nothing is built.
+            (&[(0, 2), (2, 4)], [Some(0), None, Some(4)]),
+            // Files are placed before anything is built.
+            (
+                &[(0, 2), (2, 4), (1, 5), (2, 30)],
+                [Some(0), Some(5), Some(30)],
+            ),
+            // The agent died in the middle, and built again.
+            (
+                &[(0, 2), (1, 9), (2, 40), (1, 44)],
+                [Some(0), Some(9), None],
+            ),
+            // One that has no idea of its own log.
+            (&[(1, 9), (2, 3)], [Some(0), Some(9), Some(9)]),
+        ];
+        for (told, expected) in table {
+            let mut begins = vec![Some(0), None, None];
+            for (at, line) in told {
+                begins = begin_log(&begins, *at, *line);
+            }
+            assert_eq!(begins, expected, "{told:?}");
+            let parts = log_parts(&begins);
+            for line in 0..100 {
+                let has = |part: &&Option<LineRange>| {
+                    part.is_some_and(|part| part.from <= line && part.to.is_none_or(|to| line < to))
+                };
+                assert_eq!(parts.iter().filter(has).count(), 1, "{told:?}: {line}");
+            }
+        }
     }
 
     #[test]

@@ -35,6 +35,8 @@ const SILENCE: Duration = Duration::from_secs(15);
 pub struct LogQuery {
     /// The first line, from 0.
     from: Option<u64>,
+    /// The line behind the last one; the log's end, when left out.
+    to: Option<u64>,
     /// How many lines at most, 1 to 10000; 1000 when left out.
     #[param(minimum = 1, maximum = 10000)]
     limit: Option<u32>,
@@ -59,7 +61,7 @@ pub struct LogLines {
     lines: Vec<Line>,
     /// The number of the line behind these.
     next: u64,
-    /// Whether nothing will ever stand at `next`: the deployment has ended and its log is whole.
+    /// Whether nothing is to be expected at `next`: the deployment has ended and its log is whole, or `next` is `to`.
     complete: bool,
 }
 
@@ -87,10 +89,10 @@ pub async fn range(
     Query(query): Query<LogQuery>,
 ) -> Result<Json<LogLines>, Problem> {
     let page = match query.tail {
-        Some(_) if query.from.is_some() || query.limit.is_some() => {
+        Some(_) if query.from.is_some() || query.to.is_some() || query.limit.is_some() => {
             return Err(Problem::invalid(
                 "tail",
-                "it stands alone, without from and limit",
+                "it stands alone, without from, to and limit",
             ));
         }
         Some(tail) => {
@@ -100,9 +102,12 @@ pub async fn range(
         }
         None => {
             let limit = lines("limit", query.limit.unwrap_or(DEFAULT_LINES))?;
-            api.store
-                .log_range(&tenant, deployment, query.from.unwrap_or(0), limit)
-                .await?
+            let (from, to) = (query.from.unwrap_or(0), query.to.unwrap_or(u64::MAX));
+            if to < from {
+                return Err(Problem::invalid("to", "it is before from"));
+            }
+            let page = api.store.log_range(&tenant, deployment, from, limit);
+            page.await?.before(to)
         }
     };
     Ok(Json(page.into()))

@@ -159,7 +159,7 @@ pub use open::{DatabaseConfig, OpenError};
 pub use outbox::Attempted;
 pub use page::{Listed, Page, Span};
 pub use people::{Team, User, UserRole};
-pub use pipelines::{Pipeline, PipelineStep};
+pub use pipelines::{Pipeline, PipelineStep, StepLog};
 pub use plans::{NewLimit, Plan, PlanChange};
 pub use plugin_runs::{AskedRun, Effect, Ended, PluginExchange, PluginRun};
 pub use plugin_sending::DueRun;

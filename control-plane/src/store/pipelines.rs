@@ -13,7 +13,7 @@ use super::db::{Tx, all, execute, optional};
 use super::jobs::JobRow;
 use super::page::{Listed, Page};
 use super::{Resource, Result, Store, StoreError, Tenant, stored};
-use crate::domain::pipeline::{self, Part, PartStatus, PipelineEnd, Place};
+use crate::domain::pipeline::{self, LineRange, Part, PartStatus, PipelineEnd, Place};
 use crate::job::JobState;
 
 /// The way of a commit to a target.
@@ -61,6 +61,20 @@ pub struct PipelineStep {
     pub started_at: Option<DateTime<Utc>>,
     /// When it ended.
     pub finished_at: Option<DateTime<Utc>>,
+    /// Its lines, when it has begun; none of an agent that does not tell where, whose lines are those of the part before.
+    pub log: Option<StepLog>,
+}
+
+/// The lines of a part. Each line of a log is in one part.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+pub struct StepLog {
+    /// The deployment in whose log they are: that of the build, where another host builds.
+    #[schema(value_type = Uuid)]
+    pub deployment_id: DeploymentId,
+    /// The number of the first line.
+    pub from: u64,
+    /// The number behind the last one; none, when they go to the end of the log.
+    pub to: Option<u64>,
 }
 
 /// A commit on its way.
@@ -99,6 +113,19 @@ struct StepRow {
     status: String,
     started_at: Option<DateTime<Utc>>,
     finished_at: Option<DateTime<Utc>>,
+    log_from: Option<i64>,
+    log_of: Option<Uuid>,
+}
+
+/// The columns of [`StepRow`].
+macro_rules! select_steps {
+    ($rest:literal) => {
+        concat!(
+            "SELECT s.pipeline_id, s.name, s.status, s.started_at, s.finished_at, s.log_from, j.deployment_id AS log_of
+             FROM pipeline_steps s LEFT JOIN jobs j ON j.id = s.log ",
+            $rest
+        )
+    };
 }
 
 /// The columns of [`Row`].
@@ -133,15 +160,16 @@ impl Store {
         let steps = all!(
             reader.conn(),
             StepRow,
-            "SELECT s.pipeline_id, s.name, s.status, s.started_at, s.finished_at FROM pipeline_steps s
-             WHERE s.pipeline_id IN (SELECT c.id FROM ci_pipelines c
-                WHERE c.project_id = $1 AND c.id < $2 ORDER BY c.id DESC LIMIT $3)
-             ORDER BY s.pipeline_id, s.position",
+            select_steps!(
+                "WHERE s.pipeline_id IN (SELECT c.id FROM ci_pipelines c
+                    WHERE c.project_id = $1 AND c.id < $2 ORDER BY c.id DESC LIMIT $3)
+                 ORDER BY s.pipeline_id, s.position"
+            ),
             project.uuid(),
             page.before(),
             page.fetch()
         )?;
-        Ok(page.cut(assemble(rows, steps), |pipeline| pipeline.id.uuid()))
+        Ok(page.cut(assemble(rows, &steps)?, |pipeline| pipeline.id.uuid()))
     }
 
     /// One pipeline of a project.
@@ -164,24 +192,26 @@ impl Store {
         let steps = all!(
             reader.conn(),
             StepRow,
-            "SELECT pipeline_id, name, status, started_at, finished_at FROM pipeline_steps
-             WHERE pipeline_id = $1 ORDER BY position",
+            select_steps!("WHERE s.pipeline_id = $1 ORDER BY s.position"),
             id.uuid()
         )?;
-        let found = assemble(vec![row], steps).pop();
+        let found = assemble(vec![row], &steps)?.pop();
         found.ok_or(StoreError::NotFound(Resource::Pipeline))
     }
 }
 
-fn assemble(rows: Vec<Row>, steps: Vec<StepRow>) -> Vec<Pipeline> {
+fn assemble(rows: Vec<Row>, steps: &[StepRow]) -> Result<Vec<Pipeline>> {
     let mut of: HashMap<Uuid, Vec<PipelineStep>> = HashMap::new();
-    for step in steps {
-        of.entry(step.pipeline_id).or_default().push(PipelineStep {
-            name: step.name,
-            status: step.status,
-            started_at: step.started_at,
-            finished_at: step.finished_at,
-        });
+    for steps in steps.chunk_by(|one, next| one.pipeline_id == next.pipeline_id) {
+        for (step, log) in steps.iter().zip(logs(steps)?) {
+            of.entry(step.pipeline_id).or_default().push(PipelineStep {
+                name: step.name.clone(),
+                status: step.status.clone(),
+                started_at: step.started_at,
+                finished_at: step.finished_at,
+                log,
+            });
+        }
     }
     let pipeline = |row: Row| Pipeline {
         id: row.id.into(),
@@ -198,7 +228,30 @@ fn assemble(rows: Vec<Row>, steps: Vec<StepRow>) -> Vec<Pipeline> {
         finished_at: row.finished_at,
         created_at: row.created_at,
     };
-    rows.into_iter().map(pipeline).collect()
+    Ok(rows.into_iter().map(pipeline).collect())
+}
+
+/// The lines of a pipeline's steps. Neighbours may share a log.
+fn logs(steps: &[StepRow]) -> Result<Vec<Option<StepLog>>> {
+    let mut all = Vec::with_capacity(steps.len());
+    for steps in steps.chunk_by(|one, next| one.log_of == next.log_of) {
+        let begins = steps.iter().map(|step| line(step.log_from));
+        let parts = pipeline::log_parts(&begins.collect::<Result<Vec<_>>>()?);
+        all.extend(steps.iter().zip(parts).map(|(step, part)| {
+            let LineRange { from, to } = part?;
+            Some(StepLog {
+                deployment_id: step.log_of?.into(),
+                from,
+                to,
+            })
+        }));
+    }
+    Ok(all)
+}
+
+fn line(stored: Option<i64>) -> Result<Option<u64>> {
+    let damaged = |_| StoreError::Damaged("the number of a log's line".to_owned());
+    stored.map(u64::try_from).transpose().map_err(damaged)
 }
 
 /// Begins the way of a commit: with the deployment that it is the way of.
@@ -225,20 +278,25 @@ pub(crate) async fn insert(
         now
     )?;
     let parts = Part::all(new.built_by.is_some());
+    let mut before = None;
     for (position, part) in parts.iter().enumerate() {
         let job = match part.place() {
             Place::Builder => new.built_by.unwrap_or(new.job),
             Place::Target => new.job,
         };
+        // What stands in a log before all its parts is the first one's.
+        let log_from = (before != Some(job)).then_some(0_i64);
+        before = Some(job);
         execute!(
             tx.conn(),
-            "INSERT INTO pipeline_steps (id, pipeline_id, position, name, status, log, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, 'pending', $5, $6, $6)",
+            "INSERT INTO pipeline_steps (id, pipeline_id, position, name, status, log, log_from, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7, $7)",
             Uuid::now_v7(),
             id.uuid(),
             stored(position as u64),
             part.as_str(),
             job.uuid(),
+            log_from,
             now
         )?;
     }
@@ -252,19 +310,7 @@ pub(super) async fn come_to(
     step: WorkStep,
     now: DateTime<Utc>,
 ) -> Result<()> {
-    let Some(part) = Part::of(step) else {
-        return Ok(());
-    };
-    let Some(parts) = Parts::of(tx, row.asked_for()).await? else {
-        return Ok(());
-    };
-    // Who runs what another host has built fetches the commit once more, for its files: that is no part of its own.
-    let at = parts.names.iter().position(|one| one == part.as_str());
-    let is_built = parts.names.iter().any(|name| name == Part::Relay.as_str());
-    let (Some(at), false) = (
-        at,
-        is_built && row.builds_for.is_none() && part == Part::Clone,
-    ) else {
+    let Some((parts, at)) = Parts::at(tx, row, step).await? else {
         return Ok(());
     };
     let next = pipeline::come_to(&parts.statuses, at);
@@ -276,6 +322,33 @@ pub(super) async fn come_to(
         now
     )?;
     Ok(())
+}
+
+/// A step of a job's work begins at a line of its log.
+pub(super) async fn begin_log(
+    tx: &mut Tx,
+    row: &JobRow,
+    step: WorkStep,
+    line: u64,
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let Some((parts, at)) = Parts::at(tx, row, step).await? else {
+        return Ok(());
+    };
+    // What a builder sends to the relay is told in its own log, as a part of the build.
+    let of_this_log = |log: &Option<Uuid>| *log == Some(row.id);
+    let Some(first) = parts.logs.iter().position(of_this_log) else {
+        return Ok(());
+    };
+    let count = parts.logs[first..]
+        .iter()
+        .take_while(|log| of_this_log(log));
+    let own = first..first + count.count();
+    if !own.contains(&at) {
+        return Ok(());
+    }
+    let next = pipeline::begin_log(&parts.begins[own], at - first, line);
+    parts.write_begins(tx, first, &next, now).await
 }
 
 /// The deployment has ended, and with it the way of its commit.
@@ -310,6 +383,10 @@ struct Parts {
     pipeline: Uuid,
     names: Vec<String>,
     statuses: Vec<PartStatus>,
+    /// The jobs whose logs they have lines in.
+    logs: Vec<Option<Uuid>>,
+    /// Where these begin.
+    begins: Vec<Option<u64>>,
 }
 
 impl Parts {
@@ -317,8 +394,8 @@ impl Parts {
     async fn of(tx: &mut Tx, deployment: DeploymentId) -> Result<Option<Self>> {
         let rows = all!(
             tx.conn(),
-            (Uuid, String, String),
-            "SELECT c.id, s.name, s.status FROM ci_pipelines c JOIN pipeline_steps s ON s.pipeline_id = c.id
+            (Uuid, String, String, Option<Uuid>, Option<i64>),
+            "SELECT c.id, s.name, s.status, s.log, s.log_from FROM ci_pipelines c JOIN pipeline_steps s ON s.pipeline_id = c.id
              WHERE c.deployment_id = $1 ORDER BY s.position",
             deployment.uuid()
         )?;
@@ -326,15 +403,61 @@ impl Parts {
             return Ok(None);
         };
         let pipeline = *pipeline;
-        let statuses = rows.iter().map(|(.., status)| {
+        let statuses = rows.iter().map(|(_, _, status, ..)| {
             let damaged = |error| StoreError::Damaged(format!("a step of a pipeline: {error}"));
             status.parse().map_err(damaged)
         });
         Ok(Some(Self {
             pipeline,
-            names: rows.iter().map(|(_, name, _)| name.clone()).collect(),
+            names: rows.iter().map(|(_, name, ..)| name.clone()).collect(),
             statuses: statuses.collect::<Result<_>>()?,
+            logs: rows.iter().map(|(.., log, _)| *log).collect(),
+            begins: rows
+                .iter()
+                .map(|(.., begin)| line(*begin))
+                .collect::<Result<_>>()?,
         }))
+    }
+
+    /// The parts of the pipeline that a job belongs to, and which of them a step of its work is.
+    async fn at(tx: &mut Tx, row: &JobRow, step: WorkStep) -> Result<Option<(Self, usize)>> {
+        let Some(part) = Part::of(step) else {
+            return Ok(None);
+        };
+        let Some(parts) = Self::of(tx, row.asked_for()).await? else {
+            return Ok(None);
+        };
+        // Who runs what another host has built fetches the commit once more, for its files: that is no part of its own.
+        let is_built = parts.names.iter().any(|name| name == Part::Relay.as_str());
+        if is_built && row.builds_for.is_none() && part == Part::Clone {
+            return Ok(None);
+        }
+        let at = parts.names.iter().position(|one| one == part.as_str());
+        Ok(at.map(|at| (parts, at)))
+    }
+
+    /// Writes where the parts from `first` on begin, of those that begin elsewhere now.
+    async fn write_begins(
+        &self,
+        tx: &mut Tx,
+        first: usize,
+        next: &[Option<u64>],
+        now: DateTime<Utc>,
+    ) -> Result<()> {
+        for (position, (before, next)) in self.begins[first..].iter().zip(next).enumerate() {
+            if before == next {
+                continue;
+            }
+            execute!(
+                tx.conn(),
+                "UPDATE pipeline_steps SET log_from = $3, updated_at = $4 WHERE pipeline_id = $1 AND position = $2",
+                self.pipeline,
+                stored((first + position) as u64),
+                next.map(stored),
+                now
+            )?;
+        }
+        Ok(())
     }
 
     async fn write(&self, tx: &mut Tx, next: &[PartStatus], now: DateTime<Utc>) -> Result<()> {

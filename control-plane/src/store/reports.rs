@@ -4,15 +4,15 @@ use towline_shared::Fence;
 use towline_shared::failpoint::reach;
 use towline_shared::ids::AgentId;
 use towline_shared::outcome::Outcome;
-use towline_shared::protocol::v1::{Attempt, Finished, Progress, Refused};
+use towline_shared::protocol::v1::{Attempt, Finished, Progress, Refused, StepLine};
 use uuid::Uuid;
 
 use super::audit::Actor;
 use super::db::{all, execute};
 use super::jobs::{self, Detail, LEASE, LogSize, Moved};
-use super::{Result, Store, refusals, targets};
+use super::{Result, Store, pipelines, refusals, targets};
 use crate::job::state::Change;
-use crate::job::{Ending, Event, Reply};
+use crate::job::{Ending, Event, JobState, Reply};
 
 // The condition of an index stands in each of these word for word: SQLite does not see otherwise that
 // it holds, and would read every job there ever was.
@@ -76,6 +76,30 @@ impl Store {
         let event = Event::Progress(progress.attempt.fence);
         self.report(agent, progress.attempt, event, Detail::Step(progress.step))
             .await
+    }
+
+    /// The agent tells where in a job's log a step begins. Another agent's job and none at all are one answer, as for any report.
+    pub async fn step_line(&self, agent: AgentId, at: &StepLine) -> Result<()> {
+        let mut tx = self.main().begin().await?;
+        let row = jobs::lock(&mut tx, at.attempt.job).await?;
+        let Some(row) = row.filter(|row| row.agent() == Some(agent)) else {
+            tx.roll_back().await?;
+            let why = refusals::NOT_ITS_OWN;
+            return self
+                .note_refused_report(agent, "StepLine", at.attempt, why)
+                .await;
+        };
+        let is_at_work = matches!(
+            row.state()?,
+            JobState::Accepted | JobState::Running | JobState::Unknown
+        );
+        // What comes late from an earlier attempt is about lines that stand where they stand.
+        if row.fence()? != at.attempt.fence || !is_at_work {
+            return tx.roll_back().await;
+        }
+        let now = tx.now().await?;
+        pipelines::begin_log(&mut tx, &row, at.step, at.line, now).await?;
+        tx.commit().await
     }
 
     /// The agent has ended a job. `Nothing` means that its log is not complete yet: the agent sends

@@ -60,6 +60,8 @@ messages! {
         14 => StreamEnd(StreamEnd) <= SMALL,
         /// A tunnel is not opened; why.
         15 => TunnelRefused(TunnelRefused) <= SMALL,
+        /// Where in the job's log a step begins.
+        16 => StepLine(StepLine) <= SMALL,
     }
 }
 
@@ -287,6 +289,17 @@ pub struct Progress {
     pub attempt: Attempt,
     /// The step that began.
     pub step: Step,
+}
+
+/// Where in a job's log a step begins. It follows the step's [`Progress`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepLine {
+    /// The job and its fence.
+    pub attempt: Attempt,
+    /// The step that began.
+    pub step: Step,
+    /// The number of the first line that is printed after its beginning.
+    pub line: u64,
 }
 
 /// A piece of a job's log.

@@ -376,6 +376,14 @@ fn from_agent() -> Vec<Sample> {
         agent("agent/progress-publishing", progress(Step::Publishing)),
         agent("agent/progress-receiving", progress(Step::Receiving)),
         agent(
+            "agent/step-line",
+            FromAgent::StepLine(StepLine {
+                attempt: attempt(),
+                step: Step::Building,
+                line: 4096,
+            }),
+        ),
+        agent(
             "agent/log",
             FromAgent::Log(Log {
                 attempt: attempt(),

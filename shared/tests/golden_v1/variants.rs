@@ -38,6 +38,7 @@ fn of_messages() -> Vec<&'static str> {
             FromAgent::Renew(_) => "agent/renew", FromAgent::Reply(_) => "agent/reply-containers",
             FromAgent::StreamData(_) => "agent/stream-data", FromAgent::StreamEnd(_) => "agent/stream-end-complete",
             FromAgent::TunnelRefused(_) => "agent/tunnel-refused-policy",
+            FromAgent::StepLine(_) => "agent/step-line",
         }
         FromServer {
             FromServer::Welcome(_) => "server/welcome", FromServer::Heartbeat(_) => "server/heartbeat",

@@ -359,6 +359,7 @@ impl Session {
             | Action::Measure(_)
             | Action::DropSample
             | Action::Describe(_)
+            | Action::Mark(_)
             | Action::Renew(_)
             | Action::Answer(_)
             | Action::Piece(_)

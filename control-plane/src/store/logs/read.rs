@@ -26,6 +26,19 @@ pub struct LogPage {
     pub end: LogEnd,
 }
 
+impl LogPage {
+    /// The page without the line `to` and all behind it, of which nothing is to be expected either.
+    #[must_use]
+    pub fn before(mut self, to: u64) -> Self {
+        self.lines.retain(|(n, _)| *n < to);
+        if self.next >= to {
+            self.next = to;
+            self.end = LogEnd::Complete;
+        }
+        self
+    }
+}
+
 /// What is to be expected behind a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogEnd {

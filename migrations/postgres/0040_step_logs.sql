@@ -1,0 +1,2 @@
+-- The number of a step's first line in its log; NULL while it has not begun, and of agents that did not tell.
+ALTER TABLE pipeline_steps ADD COLUMN log_from BIGINT CHECK (log_from >= 0);
