@@ -32,6 +32,37 @@ pub enum Outcome {
     },
     /// Nothing was changed; this is what would be.
     Previewed(Box<Preview>),
+    /// As [`Self::Ran`], of a job that has built images, too.
+    Built {
+        /// The images, as in [`Self::Ran`].
+        images: Vec<PinnedImage>,
+        /// What those are made of that were built.
+        built: Vec<BuiltImage>,
+    },
+}
+
+/// What an image that was built is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltImage {
+    /// The service in the compose file.
+    pub service: String,
+    /// The engine's id of the image.
+    pub id: String,
+    /// What it takes on the disk, in bytes.
+    pub size: u64,
+    /// Its layers, the lowest first. None, when they would be too much to tell.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Layer {
+    /// The digest of its plain bytes (`sha256:…`).
+    pub digest: String,
+    /// Its plain bytes; none, where the engine does not tell which step of the image's history made it.
+    pub size: Option<u64>,
+    /// The instruction that made it, without any secret; empty, where the engine does not tell.
+    pub made_by: String,
 }
 
 /// The image of one service, resolved by the engine.

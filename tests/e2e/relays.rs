@@ -260,6 +260,7 @@ fn a_commit_is_built_here_and_runs_there() {
         .collect();
     let expected = ["clone", "build", "relay", "deploy"].map(|name| (name, "succeeded"));
     assert_eq!(steps, expected);
+    each_step_has_lines_of_its_own_log(&pair, &pipelines[0]);
 
     repository.commit(
         "Break it",
@@ -270,6 +271,32 @@ fn a_commit_is_built_here_and_runs_there() {
     assert!(failed.errors.contains("built elsewhere"), "{failed:?}");
     assert_eq!(pair.engine.fetch(port).as_deref(), Some("first"));
     nothing_of_it_stays(&pair, &project);
+}
+
+/// What the builder said is in its own deployment's log, what the target said in the other's, and each from the first line on.
+fn each_step_has_lines_of_its_own_log(pair: &Pair, pipeline: &Value) {
+    let deployment = pipeline["deployment_id"].as_str().unwrap();
+    let build = pair.story.deployment(deployment).show()["build_id"].clone();
+    let log = |at: usize| &pipeline["steps"][at]["log"];
+    let (clone, building, relay, deploy) = (log(0), log(1), log(2), log(3));
+    for (log, of) in [
+        (clone, &build),
+        (building, &build),
+        (relay, &json!(deployment)),
+        (deploy, &json!(deployment)),
+    ] {
+        assert_eq!(&log["deployment_id"], of, "{pipeline}");
+    }
+    for (first, second) in [(clone, building), (relay, deploy)] {
+        assert_eq!(first["from"], 0, "{pipeline}");
+        assert_eq!(
+            (&first["to"], &second["to"]),
+            (&second["from"], &Value::Null),
+            "{pipeline}"
+        );
+    }
+    let image = &pair.story.deployment(build.as_str().unwrap()).show()["built"][0];
+    assert!(image["layers"].as_array().unwrap().len() > 1, "{image}");
 }
 
 fn container(pair: &Pair, project: &str) -> String {

@@ -119,6 +119,8 @@ fn pushed_and_deployed(database: DatabaseKind, engine: EngineKind) {
     assert_eq!(pipelines[0]["commit_sha"], first.as_str());
     assert_eq!(pipelines[0]["title"], "Open the shop");
 
+    each_layer_has_its_instruction(&story, &pipelines[0]);
+
     // A second commit is pushed, and back to the first, whose image is there.
     let second = [("apps/web/Dockerfile", dockerfile("second"))];
     let second = repository.commit("Refurbish", &[(second[0].0, &second[0].1)]);
@@ -172,6 +174,38 @@ fn each_line_is_in_one_step(story: &Installation, project: &str, pipeline: &Valu
     assert!(all.errors.contains("build (succeeded):"), "{all:?}");
     let none = story.cli().run(&[&show[..], &["--step", "relay"]].concat());
     assert!(none.errors.contains("clone, build, deploy"), "{none:?}");
+}
+
+/// What was built is written down with its layers, which are the engine's own.
+fn each_layer_has_its_instruction(story: &Installation, pipeline: &Value) {
+    let id = pipeline["deployment_id"].as_str().unwrap();
+    let shown = story.deployment(id).show();
+    let built = &shown["built"][0];
+    assert_eq!(built["id"], shown["images"][0]["id"], "{shown}");
+    let image = built["id"].as_str().unwrap();
+    let format = "{{json .RootFS.Layers}} {{.Size}}";
+    let of_engine = story
+        .engine
+        .run_docker(&["image", "inspect", "--format", format, image]);
+    let layers = built["layers"].as_array().unwrap();
+    let digests: Vec<&Value> = layers.iter().map(|layer| &layer["digest"]).collect();
+    let told = format!(
+        "{} {}",
+        serde_json::to_string(&digests).unwrap(),
+        built["size"]
+    );
+    assert_eq!(told, of_engine);
+    let made = |at: usize| layers[at]["made_by"].as_str().unwrap();
+    assert!(made(1).contains("COPY"), "{built}");
+    assert!(made(2).contains("echo first"), "{built}");
+    assert!(
+        layers[2]["size"].as_u64().is_some_and(|size| size > 0),
+        "{built}"
+    );
+    let table = story.cli().run(&["deployments", "show", id]).ok();
+    assert!(table.contains("echo first"), "{table}");
+    let listed = story.api.get("/deployments").ok();
+    assert!(listed["items"][0].get("built").is_none(), "{listed}");
 }
 
 /// Has pushes to a project deployed, and tells of one as a forge does. Returns when it is up.

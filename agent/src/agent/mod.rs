@@ -265,7 +265,10 @@ impl LinkPhase {
 
 const fn outcome_word(outcome: &Outcome) -> &'static str {
     match outcome {
-        Outcome::Succeeded { .. } | Outcome::Ran { .. } | Outcome::Previewed(_) => "succeeded",
+        Outcome::Succeeded { .. }
+        | Outcome::Ran { .. }
+        | Outcome::Built { .. }
+        | Outcome::Previewed(_) => "succeeded",
         Outcome::Failed { reason, .. } => reason.as_str(),
         Outcome::Cancelled { .. } => "cancelled",
     }

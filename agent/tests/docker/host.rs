@@ -494,7 +494,7 @@ impl Ended {
 
     pub fn succeeded(&self) -> &[PinnedImage] {
         match &self.outcome {
-            Outcome::Ran { images } => images,
+            Outcome::Ran { images } | Outcome::Built { images, .. } => images,
             Outcome::Succeeded { .. } => &[],
             other => panic!("{other:?}\n{:#?}", self.texts()),
         }

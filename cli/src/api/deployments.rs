@@ -62,6 +62,9 @@ pub struct Deployment {
     /// The images that run, resolved.
     #[serde(default)]
     pub images: Option<Vec<Image>>,
+    /// What those are made of that it has built.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub built: Vec<BuiltImage>,
     /// What a deploy would have changed, where it was a preview.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
@@ -105,6 +108,36 @@ pub struct Image {
     /// The engine's id of it.
     #[serde(default)]
     pub id: String,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// What an image that was built is made of.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct BuiltImage {
+    /// The service.
+    pub service: String,
+    /// What it takes on the disk, in bytes.
+    #[serde(default)]
+    pub size: u64,
+    /// Its layers, the lowest first.
+    #[serde(default)]
+    pub layers: Vec<Layer>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub struct Layer {
+    /// The digest of its plain bytes.
+    pub digest: String,
+    /// Its plain bytes, where the engine tells.
+    #[serde(default)]
+    pub size: Option<u64>,
+    /// The instruction that made it, where the engine tells.
+    #[serde(default)]
+    pub made_by: String,
     #[serde(flatten)]
     more: More,
 }

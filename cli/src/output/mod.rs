@@ -1,5 +1,6 @@
 //! Everything that is written for people and programs: results on stdout, notes on stderr.
 
+pub mod layers;
 pub mod lines;
 pub mod outcome;
 pub mod plain;

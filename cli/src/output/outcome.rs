@@ -3,7 +3,7 @@
 use chrono::Utc;
 
 use super::{
-    Surface, plain, preview,
+    Surface, layers, plain, preview,
     style::Style,
     table::{Field, Rows, facts, optional, whole},
     units::{age, bytes, clock, counted, moment, span},
@@ -234,7 +234,12 @@ pub fn details(deployment: &Deployment, surface: Surface) -> String {
     let facts = facts(surface, &list);
     match &deployment.preview {
         Some(found) => format!("{}\n{}", facts.trim_end(), preview::text(found, surface)),
-        None => facts,
+        None if deployment.built.is_empty() => facts,
+        None => format!(
+            "{}\n\n{}",
+            facts.trim_end(),
+            layers::table(&deployment.built, surface)
+        ),
     }
 }
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use sqlx::types::Json;
 use towline_shared::ids::{DeploymentId, JobId, ProjectId, PushId, ReleaseId, TargetId, UserId};
-use towline_shared::outcome::ServiceImage;
+use towline_shared::outcome::{self, ServiceImage};
 use towline_shared::spec::{OnFailure, PinnedImage};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -58,6 +58,9 @@ pub struct Deployment {
     pub on_failure: OnFailure,
     /// The images that run, when it succeeded.
     pub images: Vec<Image>,
+    /// What those are made of that it has built, when it succeeded; not in lists.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub built: Vec<BuiltImage>,
     /// What a deploy would have changed, when a preview has succeeded; not in lists.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub preview: Option<Preview>,
@@ -137,6 +140,46 @@ pub struct Image {
     pub digests: Vec<String>,
 }
 
+/// What an image that was built is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct BuiltImage {
+    /// The service in the compose file.
+    pub service: String,
+    /// The engine's image id.
+    pub id: String,
+    /// What it takes on the disk of the host that built it, in bytes.
+    pub size: u64,
+    /// Its layers, the lowest first.
+    pub layers: Vec<Layer>,
+}
+
+/// A layer of an image.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct Layer {
+    /// The digest of its plain bytes (`sha256:…`).
+    pub digest: String,
+    /// Its plain bytes, where the engine tells.
+    pub size: Option<u64>,
+    /// The instruction that made it, where the engine tells; else empty.
+    pub made_by: String,
+}
+
+impl From<&outcome::BuiltImage> for BuiltImage {
+    fn from(image: &outcome::BuiltImage) -> Self {
+        let layers = image.layers.iter().map(|layer| Layer {
+            digest: layer.digest.clone(),
+            size: layer.size,
+            made_by: layer.made_by.clone(),
+        });
+        Self {
+            service: image.service.clone(),
+            id: image.id.clone(),
+            size: image.size,
+            layers: layers.collect(),
+        }
+    }
+}
+
 impl From<&ServiceImage> for Image {
     fn from(image: &ServiceImage) -> Self {
         Self {
@@ -184,7 +227,7 @@ pub struct DeploymentFilter {
 /// The columns of [`Row`], before the condition. What previews have found is for who asks for one.
 macro_rules! select_deployments {
     ($rest:literal) => {
-        select_deployments!("d.preview", $rest)
+        select_deployments!("d.preview, d.built", $rest)
     };
     ($preview:literal, $rest:literal) => {
         concat!(
@@ -233,6 +276,7 @@ struct Row {
     push_id: Option<Uuid>,
     pushed_by: Option<String>,
     preview: Option<Json<Preview>>,
+    built: Option<Json<Vec<BuiltImage>>>,
 }
 
 impl TryFrom<Row> for Deployment {
@@ -274,6 +318,7 @@ impl TryFrom<Row> for Deployment {
             push_id: row.push_id.map(Into::into),
             pushed_by: row.pushed_by,
             preview: row.preview.map(|Json(preview)| preview),
+            built: row.built.map(|Json(built)| built).unwrap_or_default(),
             log_lines: row.log_lines.map(counted),
             job: row.log.into(),
         })
@@ -300,7 +345,7 @@ pub(super) fn on_failure(name: &str) -> OnFailure {
 macro_rules! list_deployments {
     ($first:literal) => {
         concat!(
-            select_deployments!("NULL AS preview", "WHERE d.team_id = $1 AND "),
+            select_deployments!("NULL AS preview, NULL AS built", "WHERE d.team_id = $1 AND "),
             $first,
             " AND d.id < $2 AND ($3 IS NULL OR d.project_id = $3) AND ($4 IS NULL OR d.target_id = $4)
                 AND ($5 IS NULL OR d.status = $5)

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::audit::{self, Actor, Entry};
 use super::db::{Tx, execute};
-use super::deployments::Image;
+use super::deployments::{BuiltImage, Image};
 use super::jobs::{Detail, JobRow, LEASE, LogSize};
 use super::previews::Preview;
 use super::text::{storable, storable_json};
@@ -226,6 +226,7 @@ struct End {
     reason: Option<FailureReason>,
     message: Option<String>,
     images: Option<Vec<Image>>,
+    built: Option<Vec<BuiltImage>>,
     preview: Option<Preview>,
     log: Option<LogSize>,
 }
@@ -241,6 +242,7 @@ impl End {
             reason,
             message: Some(given.clone().unwrap_or_else(|| message.to_owned())),
             images: None,
+            built: None,
             preview: None,
             log: None,
         };
@@ -267,7 +269,7 @@ impl End {
                 None,
                 Some(images.iter().map(Image::from).collect()),
             ),
-            Outcome::Ran { images } => (
+            Outcome::Ran { images } | Outcome::Built { images, .. } => (
                 JobState::Succeeded,
                 None,
                 None,
@@ -284,6 +286,10 @@ impl End {
             reason,
             message,
             images,
+            built: match outcome {
+                Outcome::Built { built, .. } => Some(built.iter().map(BuiltImage::from).collect()),
+                _ => None,
+            },
             preview: match outcome {
                 Outcome::Previewed(preview) => Some(preview.as_ref().into()),
                 _ => None,
@@ -340,7 +346,7 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
     execute!(
         tx.conn(),
         "UPDATE deployments SET status = $2, step = NULL, reason = $3, message = $4, images = $5, log_lines = $6,
-            agent_offline_since = NULL, finished_at = $7, updated_at = $7, preview = $8 WHERE id = $1",
+            agent_offline_since = NULL, finished_at = $7, updated_at = $7, preview = $8, built = $9 WHERE id = $1",
         row.deployment_id,
         end.state.as_str(),
         end.reason.map(FailureReason::as_str),
@@ -348,7 +354,8 @@ async fn finish(tx: &mut Tx, row: &JobRow, end: &End, now: DateTime<Utc>) -> Res
         images.as_ref().map(storable_json).transpose()?.map(Json),
         end.log.map(|log| stored(log.lines)),
         now,
-        end.preview.as_ref().map(storable_json).transpose()?.map(Json)
+        end.preview.as_ref().map(storable_json).transpose()?.map(Json),
+        end.built.as_ref().map(storable_json).transpose()?.map(Json)
     )?;
     builds::end(tx, row, now).await?;
     let bytes = end.log.map_or(0, |log| log.bytes);

@@ -138,7 +138,9 @@ pub use billing::{Billing, NewGrant, Payer, PayerStanding, Subscription};
 pub use billing_events::Took;
 pub use commit_statuses::CommitStatus;
 pub use deploy_keys::{DeployKey, Former, InstalledKey, KeptKey, NewDeployKey};
-pub use deployments::{Deployment, DeploymentFilter, DeploymentKind, Image, Named};
+pub use deployments::{
+    BuiltImage, Deployment, DeploymentFilter, DeploymentKind, Image, Layer, Named,
+};
 pub use docker_access::{DockerCertificate, DockerGrant};
 pub use docker_visits::{DockerRequest, DockerStanding, DockerVisitor};
 pub use enrolment_tokens::{EnrolmentToken, EnrolmentTokenStatus, MintedToken, NewEnrolmentToken};

@@ -114,9 +114,10 @@ impl Store {
             tracing::warn!(job = %attempt.job, ?log, theirs = ?finished.log, "the stored log is not the one its agent ended with");
         }
         let ending = match finished.outcome {
-            Outcome::Succeeded { .. } | Outcome::Ran { .. } | Outcome::Previewed(_) => {
-                Ending::Succeeded
-            }
+            Outcome::Succeeded { .. }
+            | Outcome::Ran { .. }
+            | Outcome::Built { .. }
+            | Outcome::Previewed(_) => Ending::Succeeded,
             Outcome::Failed { .. } => Ending::Failed,
             Outcome::Cancelled { .. } => Ending::Cancelled,
         };

@@ -9,16 +9,13 @@ use towline_shared::log::{LogChunk, LogPosition};
 use towline_shared::metrics::{self, ContainerSample, Health, HostSample};
 use towline_shared::outcome::{FailureReason, Outcome, ServiceImage, Step};
 use towline_shared::policy::{HostPolicy, Permission};
-use towline_shared::preview::{
-    KeyChange, Preview, PreviewedResource, PreviewedService, ResourceChange, ResourceKind,
-    ServiceChange,
-};
 use towline_shared::protocol::frame::Received;
 use towline_shared::protocol::v1::*;
 use towline_shared::query::{ContainerSummary, Follow, Query, Reply, StreamRequest};
-use towline_shared::spec::{JobSpec, PinnedImage, SealedSpec, Secret};
+use towline_shared::spec::{JobSpec, SealedSpec, Secret};
 use uuid::Uuid;
 
+use super::results::{built, pinned, preview};
 use super::specs::specs;
 use super::tunnels::tunnels;
 
@@ -194,6 +191,14 @@ fn progress(step: Step) -> FromAgent {
     })
 }
 
+fn step_line() -> StepLine {
+    StepLine {
+        attempt: attempt(),
+        step: Step::Building,
+        line: 4096,
+    }
+}
+
 fn container(health: Health) -> ContainerSample {
     ContainerSample {
         id: "0123456789ab".into(),
@@ -294,50 +299,6 @@ fn failures() -> Vec<Sample> {
 }
 
 /// One of each change.
-fn preview() -> Preview {
-    let service = |service: &str, change| PreviewedService {
-        service: service.into(),
-        change,
-        keys: Vec::new(),
-    };
-    let key = KeyChange {
-        key: "image".into(),
-        before: Some("nginx:1".into()),
-        after: None,
-    };
-    let resource = |kind, change| PreviewedResource {
-        kind,
-        name: "shop_data".into(),
-        change,
-    };
-    Preview {
-        services: vec![
-            service("a", ServiceChange::Added),
-            PreviewedService {
-                keys: vec![key],
-                ..service("b", ServiceChange::Changed)
-            },
-            service("c", ServiceChange::Rebuilt),
-            service("d", ServiceChange::Unchanged),
-            service("e", ServiceChange::Removed),
-        ],
-        resources: vec![
-            resource(ResourceKind::Network, ResourceChange::Added),
-            resource(ResourceKind::Volume, ResourceChange::Unused),
-        ],
-        left_out: 7,
-    }
-}
-
-pub(super) fn pinned() -> PinnedImage {
-    PinnedImage {
-        service: "web".into(),
-        reference: "nginx:latest".into(),
-        id: "sha256:1f".into(),
-        digests: vec!["nginx@sha256:2e".into()],
-    }
-}
-
 fn from_agent() -> Vec<Sample> {
     let chunk = LogChunk {
         first_line: 4096,
@@ -375,14 +336,7 @@ fn from_agent() -> Vec<Sample> {
         agent("agent/progress-cloning", progress(Step::Cloning)),
         agent("agent/progress-publishing", progress(Step::Publishing)),
         agent("agent/progress-receiving", progress(Step::Receiving)),
-        agent(
-            "agent/step-line",
-            FromAgent::StepLine(StepLine {
-                attempt: attempt(),
-                step: Step::Building,
-                line: 4096,
-            }),
-        ),
+        agent("agent/step-line", FromAgent::StepLine(step_line())),
         agent(
             "agent/log",
             FromAgent::Log(Log {
@@ -400,6 +354,13 @@ fn from_agent() -> Vec<Sample> {
             "agent/finished-ran",
             finished(Outcome::Ran {
                 images: vec![pinned()],
+            }),
+        ),
+        agent(
+            "agent/finished-built",
+            finished(Outcome::Built {
+                images: vec![pinned()],
+                built: vec![built()],
             }),
         ),
         agent(

@@ -7,7 +7,8 @@ use towline_shared::spec::{
     TermedWork, VolumeFate, Work,
 };
 
-use super::samples::{Sample, id, pinned, spec};
+use super::results::pinned;
+use super::samples::{Sample, id, spec};
 
 fn job(work: Work, interruption: Interruption) -> JobSpec {
     JobSpec {

@@ -64,7 +64,7 @@ fn of_messages() -> Vec<&'static str> {
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
             Outcome::Cancelled { .. } => "agent/finished-cancelled", Outcome::Ran { .. } => "agent/finished-ran",
-            Outcome::Previewed(_) => "agent/finished-previewed",
+            Outcome::Previewed(_) => "agent/finished-previewed", Outcome::Built { .. } => "agent/finished-built",
         }
         FailureReason {
             FailureReason::PolicyRefused => "agent/failed-policy-refused",

@@ -179,9 +179,10 @@ impl Model {
             return Reaction::Nothing;
         }
         let ending = match finished.outcome {
-            Outcome::Succeeded { .. } | Outcome::Ran { .. } | Outcome::Previewed(_) => {
-                Ending::Succeeded
-            }
+            Outcome::Succeeded { .. }
+            | Outcome::Ran { .. }
+            | Outcome::Built { .. }
+            | Outcome::Previewed(_) => Ending::Succeeded,
             Outcome::Failed { .. } => Ending::Failed,
             Outcome::Cancelled { .. } => Ending::Cancelled,
         };

@@ -36,6 +36,7 @@ pub(super) async fn run(job: &mut Job<'_>, build: &Build) -> Result<Vec<PinnedIm
     job.task.progress.begin(Step::Building).await?;
     job.effects = Effects::Made;
     build_all(job, &compose, &resolved.model).await?;
+    job.builds = resolved.model.built();
     let images = built(job, &resolved.model).await?;
     push_all(job, build, &images).await?;
     job.task.progress.begin(Step::Publishing).await?;

@@ -131,6 +131,7 @@ async fn bring(
     if model.has_builds() {
         push::refuse(job)?;
     }
+    job.builds = model.built();
     job.open().await?;
     for warning in &resolved.warnings {
         job.note(warning).await;

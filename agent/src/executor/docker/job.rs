@@ -1,6 +1,6 @@
 //! What deploys and removals have in common: their limits, their log, and running compose.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::fs::File;
 use std::future::Future;
 use std::io::{Read as _, Seek as _, SeekFrom};
@@ -55,6 +55,8 @@ pub(super) struct Job<'a> {
     /// Whether a former process has begun what is done now.
     pub start: Start,
     pub effects: Effects,
+    /// The services whose images it builds.
+    pub builds: BTreeSet<String>,
     course: Course,
     /// The deadline by a clock that nobody sets.
     ends: Instant,
@@ -163,6 +165,7 @@ impl<'a> Job<'a> {
                 Start::Fresh | Start::Resumed(None | Some(Step::Preparing)) => Effects::None,
                 Start::Resumed(Some(_)) => Effects::Made,
             },
+            builds: BTreeSet::new(),
             course: Course::First,
             ends: limits.ends(),
             waiting_for: String::new(),

@@ -8,6 +8,7 @@
 //! - `folder`: where a project's files live on the host
 //! - `deploy`, `remove`: the two kinds of work, on `job`, which has their limits and runs `child`ren
 //! - `build`, `publish`, `receive`: images that one host builds and another runs; `archive` is how engines pack them
+//! - `layers`: what images that were built are made of
 //! - `logins`, `push`: a team's logins of registries, and images that go to one
 //! - `preview`: what a release would change
 //! - `release`, `kept`: deploys whose images are settled, and what is kept of former ones
@@ -30,6 +31,7 @@ mod host;
 mod job;
 mod kept;
 mod labels;
+mod layers;
 mod lines;
 mod logins;
 mod model;
@@ -190,10 +192,22 @@ async fn work(host: &Host, task: &Task) -> Outcome {
     }
     let mut job = Job::new(host, task, project);
     let done = match &task.spec.work {
-        Work::Deploy(deploy) => ran(deploy::run(&mut job, deploy, &[], None).await),
-        Work::Release(release) => ran(release::run(&mut job, release).await),
-        Work::Build(build) => ran(Box::pin(build::run(&mut job, build)).await),
-        Work::Relayed(relayed) => ran(Box::pin(receive::run(&mut job, relayed)).await),
+        Work::Deploy(deploy) => {
+            let done = deploy::run(&mut job, deploy, &[], None).await;
+            ran(&job, done).await
+        }
+        Work::Release(release) => {
+            let done = release::run(&mut job, release).await;
+            ran(&job, done).await
+        }
+        Work::Build(build) => {
+            let done = Box::pin(build::run(&mut job, build)).await;
+            ran(&job, done).await
+        }
+        Work::Relayed(relayed) => {
+            let done = Box::pin(receive::run(&mut job, relayed)).await;
+            ran(&job, done).await
+        }
         Work::Preview(proposal) => {
             let previewed = Box::pin(preview::run(&mut job, proposal)).await;
             previewed.map(|preview| Outcome::Previewed(Box::new(preview)))
@@ -226,8 +240,14 @@ fn unsplit() -> Outcome {
     }
 }
 
-fn ran(done: Result<Vec<PinnedImage>, Stop>) -> Result<Outcome, Stop> {
-    done.map(|images| Outcome::Ran { images })
+async fn ran(job: &Job<'_>, done: Result<Vec<PinnedImage>, Stop>) -> Result<Outcome, Stop> {
+    let images = done?;
+    let built = layers::of_built(job, &images).await;
+    Ok(if built.is_empty() {
+        Outcome::Ran { images }
+    } else {
+        Outcome::Built { images, built }
+    })
 }
 
 /// The outcome of work that was not done; the log says it too.

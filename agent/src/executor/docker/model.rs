@@ -2,7 +2,7 @@
 
 mod succession;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::Path;
 
 use serde_json::{Map, Value, json};
@@ -157,6 +157,15 @@ impl Model {
         self.services
             .iter()
             .any(|service| service.source == Source::Build)
+    }
+
+    /// The services whose images are built.
+    pub fn built(&self) -> BTreeSet<String> {
+        let services = self.services.iter();
+        services
+            .filter(|service| service.source == Source::Build)
+            .map(|service| service.name.clone())
+            .collect()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bollard::auth::DockerCredentials;
 use bollard::errors::Error;
+use bollard::models::ImageHistoryResponseItem;
 use bollard::query_parameters::{
     ImportImageOptionsBuilder, ListImagesOptions, ListImagesOptionsBuilder,
     PushImageOptionsBuilder, RemoveImageOptions, TagImageOptionsBuilder,
@@ -30,6 +31,15 @@ pub(in crate::executor::docker) struct Image {
     /// Its layers by the digests of their plain bytes, the lowest first.
     pub layers: Vec<String>,
     /// What it takes on the disk, in bytes.
+    pub size: u64,
+}
+
+/// A step of an image's making.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::executor::docker) struct HistoryStep {
+    /// The instruction, as the builder wrote it down.
+    pub made_by: String,
+    /// What it added, in bytes.
     pub size: u64,
 }
 
@@ -64,6 +74,17 @@ impl Engine {
             Err(error) if error.is_absent() => Ok(None),
             Err(error) => Err(error),
         }
+    }
+
+    /// How an image was made, the first step first.
+    pub async fn history(&self, image: &str) -> Result<Vec<HistoryStep>, EngineError> {
+        let client = self.client().await?;
+        let history = self.call(client.image_history(image)).await?;
+        let step = |item: ImageHistoryResponseItem| HistoryStep {
+            made_by: item.created_by,
+            size: u64::try_from(item.size).unwrap_or(0),
+        };
+        Ok(history.into_iter().rev().map(step).collect())
     }
 
     /// The engine's id of an image, if it has it.

@@ -23,7 +23,7 @@ pub(super) use containers::RestartPolicy;
 pub(super) use containers::{Container, Fate, Observed, Phase};
 pub(super) use events::EventKind;
 pub(super) use exec::{ExecOutput, Started};
-pub(super) use images::{Image, PushError};
+pub(super) use images::{HistoryStep, Image, PushError};
 pub(super) use logs::{LogPiece, LogQuery};
 pub(super) use resources::Resource;
 
