@@ -79,6 +79,8 @@ enum Ci {
     Bitbucket,
     /// Jenkins
     Jenkins,
+    /// Towline itself, on a push
+    Towline,
 }
 
 impl Ci {
@@ -88,6 +90,7 @@ impl Ci {
             Self::Gitlab => "gitlab_ci",
             Self::Bitbucket => "bitbucket_pipelines",
             Self::Jenkins => "jenkins",
+            Self::Towline => "towline",
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod notification_format;
 pub mod password;
 pub mod permission;
 pub mod pipeline;
+pub mod pipeline_file;
 pub mod plugin;
 pub mod push;
 pub mod rate;

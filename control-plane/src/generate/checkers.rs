@@ -12,10 +12,12 @@ use std::{
     sync::LazyLock,
 };
 
+use towline_shared::spec::OnFailure;
 use towline_tests::{checkers, scratch::Scratch};
 
 use super::{Plan, tests};
 use crate::detect::App;
+use crate::domain::pipeline_file::{self, PipelineFile};
 
 /// Each kind of file with its different texts, for all tests of one process.
 static GENERATED: LazyLock<BTreeMap<String, BTreeSet<String>>> = LazyLock::new(|| {
@@ -152,6 +154,17 @@ fn unquoted(text: &str) -> String {
         }
     }
     shape
+}
+
+#[test]
+fn pipelines_of_towline_are_read_as_they_are_meant() {
+    for text in &GENERATED[pipeline_file::PATH] {
+        let file = PipelineFile::read(text).unwrap_or_else(|fault| panic!("{fault} in {text}"));
+        assert_eq!(file.on_failure, Some(OnFailure::RollBack));
+        let branches = ["main", "release/1.x"];
+        let wanted = branches.map(|branch| file.refuses(Some(branch), "web-1").is_none());
+        assert_eq!(wanted.iter().filter(|wanted| **wanted).count(), 1, "{text}");
+    }
 }
 
 /// A checker that finds nothing in a faulty file would find nothing at all.

@@ -17,6 +17,7 @@ use towline_shared::spec::{FileMode, ProjectFile};
 pub use plan::{Ci, Invalid, Plan, Target, Variable};
 
 use crate::detect::{Packing, Serving};
+use crate::domain::pipeline_file;
 use recipe::Recipe;
 
 /// Why nothing was generated.
@@ -76,6 +77,7 @@ fn contents(plan: &Plan, recipe: &Recipe) -> Vec<(&'static str, &'static str)> {
         Ci::GitlabCi => (".gitlab-ci.yml", "gitlab.yml"),
         Ci::BitbucketPipelines => ("bitbucket-pipelines.yml", "bitbucket.yml"),
         Ci::Jenkins => ("Jenkinsfile", "Jenkinsfile"),
+        Ci::Towline => (pipeline_file::PATH, "towline.yml"),
     });
     files.extend(ci);
     files

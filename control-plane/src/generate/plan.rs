@@ -75,15 +75,18 @@ pub enum Ci {
     BitbucketPipelines,
     /// Jenkins.
     Jenkins,
+    /// Towline itself, on a push.
+    Towline,
 }
 
 impl Ci {
     /// All of them.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 5] = [
         Self::GithubActions,
         Self::GitlabCi,
         Self::BitbucketPipelines,
         Self::Jenkins,
+        Self::Towline,
     ];
 }
 

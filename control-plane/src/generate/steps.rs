@@ -40,7 +40,7 @@ impl Steps {
             Some(Ci::GitlabCi) => "CI_COMMIT_SHA",
             Some(Ci::BitbucketPipelines) => "BITBUCKET_COMMIT",
             Some(Ci::Jenkins) => "GIT_COMMIT",
-            Some(Ci::GithubActions) | None => "GITHUB_SHA",
+            Some(Ci::GithubActions | Ci::Towline) | None => "GITHUB_SHA",
         };
         let image = format!("\"{}:${commit}\"", plan.image);
         let build = match &plan.packing {

@@ -9,13 +9,14 @@ use minijinja::{
 
 use super::{plan::Plan, quote, recipe::Recipe, steps};
 use crate::detect::{Framework, Language, PackageManager, Packing, Serving};
+use crate::domain::glob::Glob;
 
 macro_rules! files {
     ($($name:literal),* $(,)?) => { [$(($name, include_str!(concat!("files/", $name)))),*] };
 }
 
 /// Each template's name and text.
-const TEMPLATES: [(&str, &str); 24] = files![
+const TEMPLATES: [(&str, &str); 25] = files![
     ".dockerignore",
     "Jenkinsfile",
     "bitbucket.yml",
@@ -39,6 +40,7 @@ const TEMPLATES: [(&str, &str); 24] = files![
     "ruby.Dockerfile",
     "rust.Dockerfile",
     "site.Dockerfile",
+    "towline.yml",
     "user.Dockerfile",
 ];
 
@@ -131,6 +133,7 @@ pub(super) fn context(plan: &Plan, recipe: &Recipe) -> Value {
         app => Serde(app),
         recipe => Serde(recipe),
         branch => plan.branch.as_str(),
+        branch_is_pattern => Glob::parse(&plan.branch).is_ok(),
         image => plan.image.as_str(),
         variables => Serde(&plan.environment),
         host => plan.host.clone(),

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use towline_shared::ids::PushHookId;
 
-use super::deploy::{NewDeployment, deploy};
+use super::deploy::{NewDeployment, deploy_pushed};
 use super::{OpsError, UNREAD};
 use crate::domain::forge::{Delivery, Message};
 use crate::domain::permission::Permission;
@@ -68,7 +68,7 @@ pub async fn deploy_push(store: &Store, egress: &Egress, due: &DuePush) -> PushE
         build_on: None,
     };
     let key = format!("push-{}", due.id);
-    match deploy(store, egress, &tenant, new, Some(&key)).await {
+    match deploy_pushed(store, egress, &tenant, new, &key).await {
         Ok(deployment) => PushEnd::Deployed(deployment.id),
         Err(error) => ended(error),
     }

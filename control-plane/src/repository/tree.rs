@@ -7,6 +7,7 @@ use towline_shared::git::{Entry, Kind};
 use towline_shared::spec::{MAX_PROJECT_BYTES, MAX_PROJECT_FILES, ProjectFile};
 
 use crate::detect;
+use crate::domain::pipeline_file;
 
 /// The most bytes of a file that is read because of its name.
 const MAX_DESCRIBING: u64 = 1024 * 1024;
@@ -40,7 +41,10 @@ pub(super) fn choose(entries: &[Entry]) -> Vec<&Entry> {
 
 fn describes(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
-    detect::wanted(path) || compose::STANDARD_NAMES.contains(&name) || name == ".env"
+    detect::wanted(path)
+        || compose::STANDARD_NAMES.contains(&name)
+        || name == ".env"
+        || path.ends_with(pipeline_file::PATH)
 }
 
 /// Reads `git cat-file --batch`: the contents of what was asked for, in the same order.

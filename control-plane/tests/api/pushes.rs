@@ -19,6 +19,7 @@ on_both!(
     a_push_deploys_its_commit_once,
     what_is_not_the_forges_is_nothing,
     a_refusal_stands_in_the_list,
+    the_repository_has_its_say,
 );
 
 /// The forge's side of a hook.
@@ -307,4 +308,85 @@ async fn a_refusal_stands_in_the_list() {
     assert!(why.contains("deployments"), "{why}");
     let all = bob.get("/api/v1/deployments").await.expect(200);
     assert_eq!(all["items"], json!([]));
+}
+
+/// What becomes of a push that says this in its pipeline file: the deploys of it, when none is due any more.
+async fn pushed_with(shop: &Shop<'_>, file: &str) -> Value {
+    let files = [("compose.yaml", COMPOSE), (".towline/pipeline.yaml", file)];
+    let commit = shop.repository.commit("Say", &files);
+    let body = json!({"branch": "main", "commit": commit, "sender": "ada"}).to_string();
+    let taken = shop.forge.tell("any", &body).await.expect(202);
+    assert_eq!(taken["outcome"], "taken", "{taken}");
+    let listed = until(shop.ada, &shop.pushes, |listed| {
+        let deploys = listed["items"][0]["deploys"].as_array().unwrap();
+        let is_over = |one: &Value| one["state"] == "refused" || one["state"] == "deployed";
+        listed["items"][0]["commit_sha"] == commit.as_str() && deploys.iter().all(is_over)
+    });
+    listed.await["items"][0]["deploys"].clone()
+}
+
+struct Shop<'a> {
+    ada: &'a Somebody<'a>,
+    forge: Forge<'a>,
+    repository: Repository,
+    pushes: String,
+}
+
+async fn the_repository_has_its_say() {
+    let world = World::open().await;
+    let ada = world.first().await;
+    let _host = Host::connect(&ada, &world, "web-1").await;
+    let _other = Host::connect(&ada, &world, "web-2").await;
+    let server = GitServer::start();
+    let repository = server.repository("shop");
+    repository.commit("Open", &[("compose.yaml", COMPOSE)]);
+    let project = sourced(&ada, &repository).await;
+    let settings = json!({"forge": "generic", "targets": ["web-1", "web-2"], "branches": ["*"]});
+    let hook = ada.put(&hook_of(&project), &settings).await.expect(200);
+    let shop = Shop {
+        ada: &ada,
+        forge: Forge::of(&world, &hook),
+        repository,
+        pushes: format!("/api/v1/projects/{project}/pushes"),
+    };
+    for (file, says) in [
+        (
+            "version: 1\non:\n  branch: main\n",
+            "pipeline.yaml, line 3: `branch` is no key of `on`",
+        ),
+        (
+            "version: 1\non:\n  branches: release/*\n",
+            "deploys pushes to release/* alone, and not to main",
+        ),
+        ("version: 1\nbuild:\n  on: nowhere\n", "nowhere"),
+        ("version: 1\ndeploy:\n  deadline_s: 0\n", "may take"),
+    ] {
+        for deploy in pushed_with(&shop, file).await.as_array().unwrap() {
+            let message = deploy["message"].as_str().unwrap_or_default();
+            assert!(message.contains(says), "{file}: {deploy}");
+        }
+    }
+    let all = ada.get("/api/v1/deployments").await.expect(200);
+    assert_eq!(all["items"], json!([]));
+
+    let file =
+        "version: 1\non:\n  branches: main\ndeploy:\n  targets: [web-2]\n  on_failure: roll_back\n";
+    let deploys = pushed_with(&shop, file).await;
+    let states: Vec<_> = deploys
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| &one["state"])
+        .collect();
+    assert!(
+        states.contains(&&json!("deployed")) && states.contains(&&json!("refused")),
+        "{deploys}"
+    );
+    let all = ada.get("/api/v1/deployments").await.expect(200);
+    let made = all["items"].as_array().unwrap();
+    assert_eq!(made.len(), 1, "{all}");
+    assert_eq!(
+        (&made[0]["target"]["name"], &made[0]["on_failure"]),
+        (&json!("web-2"), &json!("roll_back"))
+    );
 }
