@@ -112,20 +112,39 @@ impl Authority {
         if names.is_empty() {
             return Err(PkiError::NoNames);
         }
+        let (leaf, key, not_after) = self.issue_with_key(
+            "Towline control plane",
+            names,
+            ExtendedKeyUsagePurpose::ServerAuth,
+            now,
+            lifetime,
+        )?;
+        Ok(ServerCertificate::new(
+            vec![leaf, self.cert_der().clone()],
+            key.to_der(),
+            not_after,
+        ))
+    }
+
+    /// A leaf for one purpose, with a key that is made for it, and the end of its validity.
+    pub(crate) fn issue_with_key(
+        &self,
+        common_name: &str,
+        names: Vec<SanType>,
+        usage: ExtendedKeyUsagePurpose,
+        now: DateTime<Utc>,
+        lifetime: TimeDelta,
+    ) -> Result<(CertificateDer<'static>, P256Key, DateTime<Utc>), PkiError> {
         let validity = self.leaf_validity(now, lifetime)?;
         let (mut params, _) = params(validity)?;
         params
             .distinguished_name
-            .push(DnType::CommonName, "Towline control plane");
+            .push(DnType::CommonName, common_name);
         params.subject_alt_names = names;
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.extended_key_usages = vec![usage];
         let key = P256Key::generate()?;
         let leaf = self.sign(&leaf(params), key.pair())?;
-        Ok(ServerCertificate::new(
-            vec![leaf, self.cert_der().clone()],
-            key.to_der(),
-            validity.not_after,
-        ))
+        Ok((leaf, key, validity.not_after))
     }
 
     /// A certificate for an agent: client authentication only. The request brings the key; the name
@@ -258,7 +277,7 @@ fn leaf(mut params: CertificateParams) -> CertificateParams {
     params
 }
 
-fn server_name(name: &str) -> Result<SanType, PkiError> {
+pub(crate) fn server_name(name: &str) -> Result<SanType, PkiError> {
     if let Ok(address) = name.parse::<IpAddr>() {
         return Ok(SanType::IpAddress(address));
     }

@@ -13,6 +13,7 @@ mod agent_identity;
 mod authority;
 mod certificate;
 mod csr;
+pub mod docker;
 mod docker_client;
 mod enroll_token;
 mod error;

@@ -12,7 +12,7 @@ use rustls::{
 };
 
 use crate::{
-    agent_identity::AgentIdentity, error::PkiError, fingerprint::Fingerprint,
+    agent_identity::AgentIdentity, error::PkiError, fingerprint::Fingerprint, pair,
     pinned::PinnedVerifier, roots::TrustRoots, server_certificate::ServerCertificate,
 };
 
@@ -132,6 +132,21 @@ pub fn ca_client_config(roots: &TrustRoots) -> Result<Arc<ClientConfig>, PkiErro
     Ok(anonymous(
         client_builder()?.with_root_certificates(roots.store()?),
     ))
+}
+
+/// For a client of a Docker engine's API over TLS: it trusts the host's own authority, and proves itself by a pair that
+/// was issued by it.
+pub fn docker_client_config(
+    roots: &TrustRoots,
+    certificate: &str,
+    key: &str,
+) -> Result<Arc<ClientConfig>, PkiError> {
+    let (chain, key) = pair::from_pem(certificate, key)?;
+    let mut config = client_builder()?
+        .with_root_certificates(roots.store()?)
+        .with_client_auth_cert(chain, key)?;
+    config.resumption = Resumption::disabled();
+    Ok(Arc::new(config))
 }
 
 /// For a client that knows only the fingerprint of the installation's authority: enrolment.

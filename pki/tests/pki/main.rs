@@ -3,6 +3,7 @@
 
 mod authority;
 mod csr;
+mod docker;
 mod docker_client;
 mod enroll_token;
 mod forge;
