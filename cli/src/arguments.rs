@@ -8,9 +8,9 @@ use crate::{
     commands::{
         activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
         docker, exec, files, generate, identities, installation, integrations, join, keys, login,
-        logout, logs, members, notifications, password, pipelines, plans, plugins, projects, ps,
-        pushes, registries, releases, remove, retry, rollback, secrets, sessions, setup, source,
-        targets, teams, templates, top, usage, users, webhooks, whoami,
+        logout, logs, members, notifications, password, pipelines, pki, plans, plugins, projects,
+        ps, pushes, registries, releases, remove, retry, rollback, secrets, sessions, setup,
+        source, targets, teams, templates, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -187,6 +187,9 @@ pub enum Command {
     /// The audit log of the team
     #[command(subcommand)]
     Audit(activity::Audit),
+    /// Certificates without a control plane
+    #[command(subcommand)]
+    Pki(pki::Pki),
     /// Print completions for a shell
     Completions(completions::Completions),
 }

@@ -2,6 +2,7 @@
 
 mod api;
 mod arguments;
+mod bundle;
 mod commands;
 mod config;
 mod connection;

@@ -5,6 +5,8 @@
 mod account;
 #[path = "contract/integrations.rs"]
 mod integrations;
+#[path = "contract/pki.rs"]
+mod pki;
 mod plane;
 #[path = "contract/plugins.rs"]
 mod plugins;

@@ -27,6 +27,7 @@ pub mod notifications;
 pub mod password;
 mod period;
 pub mod pipelines;
+pub mod pki;
 pub mod plans;
 pub mod plugins;
 pub mod projects;
@@ -170,6 +171,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Billing(command) => command.run(session).await,
         Command::Activity(command) => command.run(session).await,
         Command::Audit(command) => command.run(session).await,
+        Command::Pki(command) => command.run(session),
         Command::Completions(command) => command.run(session),
     }
 }
