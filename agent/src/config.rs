@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::docker_tls::arguments::DockerTls;
 use crate::policy_file::DEFAULT_POLICY;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -44,6 +45,9 @@ pub enum Command {
     Run(RunArgs),
     /// Show who this agent is and how its connection was last.
     Status(StatusArgs),
+    /// Docker's own API over TLS on this host, for clients that do without Towline.
+    #[command(subcommand)]
+    DockerTls(DockerTls),
     /// Print the version.
     Version,
 }

@@ -9,6 +9,7 @@ pub mod address;
 pub mod agent;
 pub mod config;
 pub mod dial;
+pub mod docker_tls;
 pub mod enroll;
 pub mod executor;
 pub mod https;

@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use towline_agent::agent::{self, Options, Pace};
 use towline_agent::config::{Command, CommandLine, EnrollArgs, LogFormat, RunArgs, StatusArgs};
 use towline_agent::dial::Dialer;
+use towline_agent::docker_tls;
 use towline_agent::enroll::{Enrolment, Existing, enrol};
 use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
 use towline_agent::identity::Identity;
@@ -54,6 +55,10 @@ fn start(line: CommandLine) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Status(args) => status(&args),
+        Command::DockerTls(command) => {
+            print!("{}", runtime()?.block_on(docker_tls::run(command))?);
+            Ok(())
+        }
         Command::Enroll(args) => runtime()?.block_on(enroll(args)),
         Command::Run(args) => runtime()?.block_on(run(args)),
     }

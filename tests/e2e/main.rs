@@ -16,6 +16,7 @@ mod deploys;
 mod description;
 mod disks;
 mod docker_api;
+mod docker_tls;
 mod evil;
 mod failures;
 mod hosts;

@@ -370,7 +370,7 @@ impl Engine {
 
     /// Starts the Docker daemon on the same data and waits until it answers.
     pub fn start_dockerd(&mut self) {
-        let command = self.dockerd_command();
+        let command = self.start_command();
         let log = self.place.folder.join("dockerd.log");
         let mut dockerd = Process::start("dockerd", command, &log);
         dockerd.wait_until("dockerd answers", START_LIMIT, |_| {
@@ -384,7 +384,18 @@ impl Engine {
         &self.place
     }
 
-    fn dockerd_command(&self) -> Command {
+    /// Where its files are.
+    pub fn folder(&self) -> &Path {
+        &self.place.folder
+    }
+
+    /// Process 1 of its namespaces.
+    pub(crate) fn init(&self) -> u32 {
+        self.place.init
+    }
+
+    /// What starts its daemon.
+    pub(crate) fn start_command(&self) -> Command {
         let (folder, own) = (&self.place.folder, self.own());
         let mut command = clean_command("nsenter", self.kind);
         command.args([

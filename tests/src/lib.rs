@@ -23,6 +23,7 @@ pub mod compose;
 pub mod disk;
 pub mod docker_client;
 pub mod engine;
+pub mod engine_restart;
 pub mod events;
 pub mod frozen_v1;
 pub mod git_server;
