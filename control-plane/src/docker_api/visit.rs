@@ -123,11 +123,20 @@ impl Visitor {
         }
     }
 
+    /// Who this is, if the certificate counts; asked for until the database answers.
+    async fn granted(&self) -> Option<DockerVisitor> {
+        loop {
+            match self.shared.store.docker_standing(&self.client).await {
+                Ok(DockerStanding::Granted(visitor)) => return Some(visitor),
+                Ok(DockerStanding::Revoked | DockerStanding::NotGranted(_)) => return None,
+                Err(_) => sleep(LOOK).await,
+            }
+        }
+    }
+
     /// Returns when the certificate counts no more, if it ever did.
     async fn ends(&self) {
-        let Ok(DockerStanding::Granted(visitor)) =
-            self.shared.store.docker_standing(&self.client).await
-        else {
+        let Some(visitor) = self.granted().await else {
             // Each request is told why; none lasts.
             return std::future::pending().await;
         };

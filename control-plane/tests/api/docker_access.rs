@@ -12,6 +12,7 @@ on_both!(
     a_grant_that_ends_takes_the_certificates_along,
     requests_for_certificates_that_cannot_be_issued_are_refused_by_name,
     who_leaves_the_team_has_nothing_when_they_come_back,
+    who_is_suspended_is_out_until_they_are_let_in_again,
 );
 
 fn csr() -> Value {
@@ -223,4 +224,22 @@ async fn who_leaves_the_team_has_nothing_when_they_come_back() {
     assert_eq!(standing, towline_server::store::DockerStanding::Revoked);
     let listed = ada.get(&format!("{docker}/grants")).await.expect(200);
     assert_eq!(listed["items"], json!([]));
+}
+
+async fn who_is_suspended_is_out_until_they_are_let_in_again() {
+    let world = World::open().await;
+    let (ada, _host, docker) = host(&world).await;
+    let dev = colleague(&world, &ada, "developer").await;
+    let dev_id = id_of(&dev).await;
+    let grant = format!("{docker}/grants/{dev_id}");
+    ada.put(&grant, &json!({})).await.expect(200);
+    let issued = dev.post(&format!("{docker}/certificates"), &csr()).await;
+    let client = DockerClient::from_leaf(&leaf(&issued.expect(201))).unwrap();
+    let at = format!("/api/v1/users/{dev_id}");
+    for (state, standing) in [("suspended", "NotGranted"), ("active", "Granted")] {
+        ada.patch(&at, &json!({ "state": state })).await.expect(200);
+        let stands = world.store.docker_standing(&client).await.unwrap();
+        let stands = format!("{stands:?}");
+        assert!(stands.starts_with(standing), "{state}: {stands}");
+    }
 }
