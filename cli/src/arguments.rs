@@ -173,6 +173,7 @@ pub enum Command {
     /// Run a command in a container
     Exec(exec::Exec),
     /// Show what hosts and containers use, live
+    #[command(visible_alias = "stats")]
     Top(top::Top),
     /// Show what the team uses of its plan
     Usage(usage::Usage),

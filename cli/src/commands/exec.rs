@@ -36,7 +36,7 @@ pub struct Exec {
     #[arg(long, short)]
     interactive: bool,
     /// Give the command a terminal of this one's size
-    #[arg(long, short, requires = "interactive")]
+    #[arg(long, short)]
     tty: bool,
     /// The container's name or id
     container: String,

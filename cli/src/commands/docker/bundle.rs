@@ -39,7 +39,10 @@ pub struct Bundle {
 impl Bundle {
     /// Writes the files, in place of those before.
     pub fn write(place: &ConfigFile, issued: &Issued, key: &AgentKey) -> Result<Self, Failure> {
-        let folder = place.folder().join("docker").join(&issued.target);
+        let folder = place
+            .folder()
+            .join("docker")
+            .join(file_name(&issued.target)?);
         let written = private_files::folder(&folder).and_then(|()| {
             private_files::replace(&folder.join("ca.pem"), &issued.ca)?;
             private_files::replace(&folder.join("cert.pem"), &issued.certificate)?;
@@ -122,6 +125,18 @@ fn docker(arguments: &[&str]) -> Result<Output, Failure> {
         })
 }
 
+/// A host's name as the name of a folder, which it is not taken for on trust.
+fn file_name(host: &str) -> Result<&str, Failure> {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    if !host.is_empty() && host.chars().all(plain) && !host.starts_with('.') {
+        return Ok(host);
+    }
+    Err(Failure::new(
+        Exit::Failed,
+        format!("{host:?} cannot be the name of a folder"),
+    ))
+}
+
 /// As shells take it literally.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
@@ -130,6 +145,14 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_hosts_name_leads_nowhere_else() {
+        assert!(file_name("web-1.example_2").is_ok());
+        for name in ["", "..", "../x", "a/b", ".hidden", "a b"] {
+            assert!(file_name(name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn a_shell_takes_what_is_quoted_literally() {
