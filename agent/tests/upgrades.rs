@@ -21,6 +21,9 @@ use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 
+/// The last kind of an agent's frames that version 1 began with.
+const LAST_KIND: u8 = 14;
+
 /// The lines of the job's log.
 const LINES: u64 = 50_000;
 
@@ -54,11 +57,12 @@ impl Frozen {
         self.0.send(Message::binary(frame)).await.unwrap();
     }
 
-    /// The next frame about jobs: heartbeats, samples and descriptions come at any time.
+    /// The next frame about jobs: heartbeats, samples and descriptions come at any time, and what this version does not know
+    /// is skipped.
     async fn next(&mut self) -> Vec<u8> {
         loop {
             let frame = self.frame().await;
-            if ![2, 9, 10].contains(&frame[0]) {
+            if ![2, 9, 10].contains(&frame[0]) && frame[0] <= LAST_KIND {
                 return frame;
             }
         }
@@ -97,7 +101,7 @@ impl Frozen {
     async fn sprinkle(&mut self) {
         self.say(unknown(200)).await;
         self.say(heartbeat()).await;
-        self.say(unknown(15)).await;
+        self.say(unknown(77)).await;
     }
 
     /// Takes the log to its end, and gives the texts and the result's frame.

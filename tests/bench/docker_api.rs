@@ -104,19 +104,7 @@ pub fn measure() -> Vec<Row> {
 fn prepare(engine: &Engine) -> String {
     let name = unique("bench");
     let words = format!("seq {LINES}; exec sleep 10000");
-    engine.run_docker(&[
-        "run",
-        "-d",
-        "--init",
-        "--network",
-        "none",
-        "--name",
-        &name,
-        BUSYBOX,
-        "sh",
-        "-c",
-        &words,
-    ]);
+    engine.keep_running(&name, &["sh", "-c", &words]);
     let folder = Scratch::new("large");
     let dockerfile =
         format!("FROM {BUSYBOX}\nRUN dd if=/dev/urandom of=/large bs=1M count={MEGABYTES}\n");

@@ -26,7 +26,8 @@ fn no_answer_fails_and_none_is_undocumented() {
         // Each field at, below and above its limits, wrong and left out; then a few made at random.
         .args(["--phases", "examples,coverage,fuzzing"])
         .args(["--max-examples", "3", "--seed", "1"])
-        .args(["--workers", "2", "--no-color", "--warnings", "off"])
+        // Two threads that take Python apart at once meet a fault of Python 3.11 (its issue 106905).
+        .args(["--workers", "1", "--no-color", "--warnings", "off"])
         .env_remove("REQUESTS_CA_BUNDLE")
         .env_remove("CURL_CA_BUNDLE")
         .env("HYPOTHESIS_STORAGE_DIRECTORY", folder.path())

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use towline_tests::agent::AgentPlan;
-use towline_tests::engine::{BUSYBOX, Engine, EngineKind};
+use towline_tests::engine::{Engine, EngineKind};
 use towline_tests::patience::wait_until;
 use towline_tests::server::{DatabaseKind, ServerPlan};
 use towline_tests::story::{Installation, unique};
@@ -23,18 +23,7 @@ fn exec<'a>(host: &'a str, words: &[&'a str]) -> Vec<&'a str> {
 
 fn box_on(engine: &Engine) -> String {
     let name = unique("box");
-    engine.run_docker(&[
-        "run",
-        "-d",
-        "--init",
-        "--network",
-        "none",
-        "--name",
-        &name,
-        BUSYBOX,
-        "sleep",
-        "1000",
-    ]);
+    engine.keep_running(&name, &["sleep", "1000"]);
     name
 }
 

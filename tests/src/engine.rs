@@ -182,6 +182,13 @@ impl Engine {
         output(self.docker(arguments))
     }
 
+    /// A container of busybox that runs a command until it is removed, under this name.
+    pub fn keep_running(&self, name: &str, command: &[&str]) {
+        let how = "run -d --init --network none --name".split(' ');
+        let words = how.chain([name, BUSYBOX]).chain(command.iter().copied());
+        self.run_docker(&words.collect::<Vec<_>>());
+    }
+
     /// Runs the client; nothing when it fails.
     pub fn try_docker(&self, arguments: &[&str]) -> Option<String> {
         let output = self

@@ -25,19 +25,10 @@ fn says_the_same(reached: &Reached) {
     let compare = Compare::new(reached);
     let name = unique("same");
     let engine = &reached.story.engine;
-    engine.run_docker(&[
-        "run",
-        "-d",
-        "--init",
-        "--network",
-        "none",
-        "--name",
+    engine.keep_running(
         &name,
-        BUSYBOX,
-        "sh",
-        "-c",
-        "echo one; echo two >&2; exec sleep 1000",
-    ]);
+        &["sh", "-c", "echo one; echo two >&2; exec sleep 1000"],
+    );
     compare.plain(&name);
     compare.streams(&name);
     compare.files(&name);

@@ -22,19 +22,7 @@ const SILENCE: Duration = Duration::from_secs(45);
 fn talker(engine: &Engine) -> String {
     let name = unique("talker");
     let words = "i=0; while true; do i=$((i+1)); echo line $i; sleep 0.2; done";
-    engine.run_docker(&[
-        "run",
-        "-d",
-        "--init",
-        "--network",
-        "none",
-        "--name",
-        &name,
-        BUSYBOX,
-        "sh",
-        "-c",
-        words,
-    ]);
+    engine.keep_running(&name, &["sh", "-c", words]);
     name
 }
 
