@@ -93,7 +93,7 @@ pub fn measure() -> Vec<Row> {
         Row {
             p99: Some(p99),
             against: Some(("the engine over TLS".into(), direct)),
-            ..Row::figure(&format!("{what}, through the control plane"), "s", through)
+            ..Row::figure(&format!("{what}, through the control plane"), "ms", through)
         }
     });
     story.engine.run_docker(&["rm", "-f", &name]);
@@ -133,7 +133,7 @@ fn timed(mut command: Command, input: Option<&Path>) -> f64 {
         .stderr(Stdio::null())
         .status()
         .unwrap();
-    let took = begun.elapsed().as_secs_f64();
+    let took = begun.elapsed().as_secs_f64() * 1e3;
     assert!(status.success(), "{command:?}");
     took
 }
