@@ -4,9 +4,10 @@ use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
-use towline_pki::tls::{AgentPurpose, agent_client_config, install_provider};
+use towline_pki::tls::{AgentPurpose, agent_client_config, ca_client_config, install_provider};
 use towline_pki::{AgentIdentity, AgentKey, Authority, TrustRoots};
 use towline_tests::docker_client::DockerClient;
 use towline_tests::engine::{Engine, EngineKind};
@@ -75,15 +76,20 @@ fn certificates_of_others_do_not_get_in() {
     .unwrap();
     std::fs::write(folder.join("key.pem"), identity["key"].as_str().unwrap()).unwrap();
     assert!(!forged.run(&["ps"]).status.success());
-    // and none at all.
-    let mut bare = client.docker(&["--tlscert", "", "--tlskey", "", "ps"]);
-    bare.env_remove("DOCKER_CERT_PATH");
-    assert!(!bare.output().unwrap().status.success());
-    // The way round: a person's certificate makes no agent.
+    // Without any nothing is answered; and a person's makes no agent.
     let read = |name: &str| std::fs::read_to_string(client.certificates().join(name)).unwrap();
     let person = AgentIdentity::from_pem(&read("cert.pem"), &read("key.pem")).unwrap();
     let roots = TrustRoots::from_pem(&read("ca.pem")).unwrap();
     let listen = reached.story.server.agent_listen().to_string();
+    let ping = b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
+    let address = client.address();
+    let nobody = ca_client_config(&roots).unwrap();
+    assert_eq!(said(nobody, &address, ping), "");
+    let known = exchange(&roots, &person, AgentPurpose::Control, &address, ping);
+    assert!(
+        known.starts_with("HTTP/1.1 200"),
+        "the same of somebody: {known}"
+    );
     for purpose in [AgentPurpose::Control, AgentPurpose::Tunnel] {
         let answer = exchange(
             &roots,
@@ -113,8 +119,16 @@ fn exchange(
     address: &str,
     bytes: &[u8],
 ) -> String {
+    said(
+        agent_client_config(roots, who, purpose).unwrap(),
+        address,
+        bytes,
+    )
+}
+
+/// The same with a configuration of TLS.
+fn said(config: Arc<rustls::ClientConfig>, address: &str, bytes: &[u8]) -> String {
     install_provider();
-    let config = agent_client_config(roots, who, purpose).unwrap();
     let name = "127.0.0.1".try_into().unwrap();
     let mut session = rustls::ClientConnection::new(config, name).unwrap();
     let mut wire = TcpStream::connect(address).unwrap();
