@@ -18,9 +18,9 @@ use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::protocol::v1::{Attempt, Capabilities, Engine, Plugin};
 use towline_shared::query::{MAX_STREAM_PIECE, Query, Reply, StreamRequest};
 use towline_shared::spec::{Deploy, FileMode, Interruption, JobSpec, ProjectFile, Work};
-use towline_shared::tunnel::TunnelEnd;
+use towline_shared::tunnel::{TunnelEnd, TunnelRefusal};
 
-use super::{BoxFuture, BoxStream, Duplex, Executor, Reached};
+use super::{BoxFuture, BoxStream, Executor, Reached};
 use crate::task::{Start, Task};
 
 const SCRIPT: &str = "script.json";
@@ -224,16 +224,10 @@ impl Executor for FakeExecutor {
         }
     }
 
-    /// To something that gives back what it is given.
+    /// There is nothing that one could lead to.
     fn reach_end(&self, _: TunnelEnd) -> BoxFuture<Reached> {
-        let (near, far) = tokio::io::duplex(MAX_STREAM_PIECE);
-        tokio::spawn(async move {
-            let (mut from, mut to) = tokio::io::split(far);
-            // Whoever is at the near end sees how it ends.
-            let _ = tokio::io::copy(&mut from, &mut to).await;
-            let _ = tokio::io::AsyncWriteExt::shutdown(&mut to).await;
-        });
-        Box::pin(async move { Ok(Box::new(near) as Box<dyn Duplex>) })
+        let why = "there is no engine".to_owned();
+        Box::pin(async move { Err((TunnelRefusal::Unavailable, why)) })
     }
 
     fn containers(&self) -> BoxFuture<Vec<ContainerSample>> {

@@ -82,7 +82,7 @@ pub enum AgentStatus {
 #[derive(Clone, Debug, sqlx::FromRow)]
 pub(super) struct Presence {
     session_id: Option<Uuid>,
-    last_seen_at: Option<DateTime<Utc>>,
+    pub(super) last_seen_at: Option<DateTime<Utc>>,
     revoked_at: Option<DateTime<Utc>>,
 }
 

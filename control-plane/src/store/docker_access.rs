@@ -128,19 +128,10 @@ impl Store {
     ) -> Result<()> {
         self.target(tenant, target).await?;
         let mut tx = self.main().begin().await?;
-        let sql = "DELETE FROM docker_grants WHERE target_id = $1 AND user_id = $2";
-        if execute!(tx.conn(), sql, target.uuid(), user.uuid())? == 0 {
+        let now = local_now();
+        if take(&mut tx, target, user, now).await? == 0 {
             return Err(StoreError::NotFound(Resource::DockerGrant));
         }
-        let now = local_now();
-        execute!(
-            tx.conn(),
-            "UPDATE docker_certificates SET revoked_at = $3
-             WHERE user_id = $1 AND target_id = $2 AND revoked_at IS NULL",
-            user.uuid(),
-            target.uuid(),
-            now
-        )?;
         let (subject, detail) = (("target", target.uuid()), json!({ "user": user }));
         audit::append_of(&mut tx, tenant, "docker.end_grant", subject, detail, now).await?;
         tx.commit().await?;
@@ -263,17 +254,24 @@ pub(super) async fn end_all(
         user.uuid(),
         team.uuid()
     )?;
-    for (target,) in &targets {
-        let sql = "DELETE FROM docker_grants WHERE target_id = $1 AND user_id = $2";
-        execute!(tx.conn(), sql, target, user.uuid())?;
-        execute!(
-            tx.conn(),
-            "UPDATE docker_certificates SET revoked_at = $3
-             WHERE user_id = $1 AND target_id = $2 AND revoked_at IS NULL",
-            user.uuid(),
-            target,
-            now
-        )?;
+    let targets: Vec<TargetId> = targets.into_iter().map(|(target,)| target.into()).collect();
+    for target in &targets {
+        take(tx, *target, user, now).await?;
     }
-    Ok(targets.into_iter().map(|(target,)| target.into()).collect())
+    Ok(targets)
+}
+
+/// Takes a grant, if there is one, and the certificates that came of it; tells how many grants that were.
+async fn take(tx: &mut Tx, target: TargetId, user: UserId, now: DateTime<Utc>) -> Result<u64> {
+    let sql = "DELETE FROM docker_grants WHERE target_id = $1 AND user_id = $2";
+    let taken = execute!(tx.conn(), sql, target.uuid(), user.uuid())?;
+    execute!(
+        tx.conn(),
+        "UPDATE docker_certificates SET revoked_at = $3
+         WHERE user_id = $1 AND target_id = $2 AND revoked_at IS NULL",
+        user.uuid(),
+        target.uuid(),
+        now
+    )?;
+    Ok(taken)
 }

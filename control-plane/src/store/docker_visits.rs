@@ -1,8 +1,9 @@
 //! Those who come to a host's engine by a certificate: whether they may, and what they did there.
 
+use std::net::IpAddr;
+
 use chrono::{DateTime, Utc};
 use serde_json::json;
-use std::net::IpAddr;
 use towline_pki::DockerClient;
 use towline_shared::ids::{AgentId, CertificateId, TargetId, TeamId, UserId};
 use uuid::Uuid;
@@ -72,7 +73,6 @@ struct Row {
     suspended_at: Option<DateTime<Utc>>,
     #[sqlx(flatten)]
     presence: Presence,
-    last_heard_at: Option<DateTime<Utc>>,
 }
 
 impl Row {
@@ -96,7 +96,7 @@ impl Row {
                 Some(_) => self.presence.status(now),
                 None => AgentStatus::Offline,
             },
-            last_seen_at: self.last_heard_at,
+            last_seen_at: self.presence.last_seen_at,
             name: self.name,
         })
     }
@@ -148,7 +148,7 @@ async fn standing(conn: Conn<'_>, client: &DockerClient) -> Result<DockerStandin
         Row,
         "SELECT c.spki, c.not_after, c.revoked_at AS certificate_revoked_at, c.target_id, c.user_id, t.team_id, t.name,
             t.agent_id, g.user_id AS granted, m.user_id AS member, u.suspended_at, a.session_id, a.last_seen_at,
-            a.revoked_at, a.last_seen_at AS last_heard_at
+            a.revoked_at
          FROM docker_certificates c JOIN deployment_targets t ON t.id = c.target_id JOIN users u ON u.id = c.user_id
          LEFT JOIN docker_grants g ON g.target_id = c.target_id AND g.user_id = c.user_id
          LEFT JOIN team_members m ON m.team_id = t.team_id AND m.user_id = c.user_id
