@@ -7,7 +7,7 @@ use towline_shared::ids::NotificationChannelId;
 
 use crate::domain::notification_channel::{ChannelSettings, judge};
 use crate::domain::notification_format::{call, mail};
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::egress::Egress;
 use crate::mail::{Mail, Mailer};
 use crate::outbox::{Outbox, post};
@@ -117,7 +117,7 @@ impl Notifications {
             answer: None,
             error,
             took: TimeDelta::from_std(began.elapsed()).unwrap_or_default(),
-            jitter: fastrand::f64(),
+            pace: Pace::after(None),
         }
     }
 }

@@ -15,8 +15,8 @@ use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::domain::retry::Verdict;
-use crate::egress::{Egress, Limits};
+use crate::domain::retry::{Pace, Verdict};
+use crate::egress::{Egress, Limits, retry_after};
 use crate::store::outbox::KEPT_BYTES;
 use crate::store::{Attempted, Store, StoreError};
 use crate::wake::Topic;
@@ -159,13 +159,14 @@ pub async fn post(
     match egress.post(url, headers, body).await {
         Ok(answer) => {
             let verdict = judge(answer.status);
+            let pace = Pace::after(retry_after(&answer.headers));
             let taken = verdict == Verdict::Delivered;
             Attempted {
                 verdict,
                 error: (!taken).then(|| format!("the receiver answered {}", answer.status)),
                 answer: Some((answer.status, answer.body)),
                 took: TimeDelta::from_std(answer.took).unwrap_or_default(),
-                jitter: fastrand::f64(),
+                pace,
             }
         }
         Err(error) => Attempted::unanswered(Verdict::Again, error.to_string()),

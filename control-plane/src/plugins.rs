@@ -6,10 +6,10 @@ use bytes::Bytes;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::plugin::{Answer, MAX_ANSWER, UnfitAnswer, read_answer};
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::domain::webhook::signed_headers;
 use crate::domain::webhook_signature::SigningKey;
-use crate::egress::{self, BodyEnd, Egress, Limits};
+use crate::egress::{self, BodyEnd, Egress, Limits, retry_after};
 use crate::outbox::{self, Outbox, json_headers};
 use crate::store::{Attempted, Callee, DueRun, Store, StoreError};
 
@@ -135,13 +135,14 @@ fn hear(got: egress::Answer) -> Heard {
         Ok(answer) => (Verdict::Delivered, None, Some(answer)),
         Err((verdict, why)) => (verdict, Some(why), None),
     };
+    let pace = Pace::after(retry_after(&got.headers));
     Heard {
         attempted: Attempted {
             verdict,
             answer: Some((got.status, got.body)),
             error,
             took: TimeDelta::from_std(got.took).unwrap_or_default(),
-            jitter: fastrand::f64(),
+            pace,
         },
         answer,
     }

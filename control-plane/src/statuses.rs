@@ -1,10 +1,10 @@
 //! The way of statuses of commits to their forges.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::egress::Egress;
 use crate::forges::{ForgeClient, ForgeError, NewStatus};
 use crate::outbox::Outbox;
@@ -41,7 +41,7 @@ impl Outbox for Statuses {
     }
 
     async fn attempt(&self, due: DueStatus) {
-        let (attempted, wait) = match self.store.status_access(&due).await {
+        let attempted = match self.store.status_access(&due).await {
             Ok(access) => {
                 let client = ForgeClient::new(&self.egress, access);
                 self.tell(&client, &due).await
@@ -49,10 +49,10 @@ impl Outbox for Statuses {
             Err(error) => {
                 tracing::warn!(status = %due.id, %error, "the token of an integration could not be read");
                 let why = "the control plane could not read the integration's token";
-                (Attempted::unanswered(Verdict::Again, why.to_owned()), None)
+                Attempted::unanswered(Verdict::Again, why.to_owned())
             }
         };
-        match self.store.status_attempted(&due, &attempted, wait).await {
+        match self.store.status_attempted(&due, &attempted).await {
             Ok(true) => {}
             Ok(false) => tracing::info!(status = %due.id, "another sender has this status now"),
             Err(error) => {
@@ -63,7 +63,7 @@ impl Outbox for Statuses {
 }
 
 impl Statuses {
-    async fn tell(&self, client: &ForgeClient, due: &DueStatus) -> (Attempted, Option<Duration>) {
+    async fn tell(&self, client: &ForgeClient, due: &DueStatus) -> Attempted {
         let url = format!("{}/api/v1/deployments/{}", self.url, due.deployment);
         let status = NewStatus {
             commit: &due.commit,
@@ -75,8 +75,7 @@ impl Statuses {
         let began = Instant::now();
         let told = client.set_status(&due.repository, status).await;
         let took = TimeDelta::from_std(began.elapsed()).unwrap_or_default();
-        let wait = told.as_ref().err().and_then(ForgeError::wait);
-        (attempted(told, took), wait)
+        attempted(told, took)
     }
 }
 
@@ -87,14 +86,14 @@ fn attempted(told: Result<(), ForgeError>, took: TimeDelta) -> Attempted {
             answer: None,
             error: None,
             took,
-            jitter: fastrand::f64(),
+            pace: Pace::after(None),
         },
         Err(error) => Attempted {
             verdict: error.verdict(),
             answer: error.status().map(|status| (status, Vec::new())),
             error: Some(format!("{error}; {}", error.remedy())),
             took,
-            jitter: fastrand::f64(),
+            pace: Pace::after(error.wait()),
         },
     }
 }

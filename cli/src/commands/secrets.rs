@@ -72,11 +72,11 @@ pub struct Which {
 /// What a secret is given to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Scope {
-    /// The building of images
+    /// The building of images for another host
     Build,
     /// Deployments
     Deploy,
-    /// The steps of pipelines
+    /// What is built or deployed from a commit
     Pipeline,
 }
 
@@ -141,9 +141,8 @@ impl Secrets {
                 session.output.result(&which.json(&project), |_| {
                     let next = match which.scope {
                         Scope::Deploy => "The next deployment uses it.",
-                        Scope::Build | Scope::Pipeline => {
-                            "Nothing is given secrets of this scope yet."
-                        }
+                        Scope::Build => "The next build for another host uses it.",
+                        Scope::Pipeline => "The next pipeline uses it.",
                     };
                     format!("Set {}. {next}", which.words(&project))
                 })?;

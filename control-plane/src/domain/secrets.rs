@@ -14,12 +14,12 @@ use super::names::{InvalidName, check_name, check_variable};
 )]
 #[serde(rename_all = "snake_case")]
 pub enum SecretScope {
-    /// The building of images.
+    /// The building of images for another host.
     Build,
     /// Deployments.
     #[default]
     Deploy,
-    /// The steps of pipelines.
+    /// Whatever is built or deployed from a commit.
     Pipeline,
 }
 

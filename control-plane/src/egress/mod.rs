@@ -10,6 +10,7 @@ mod network;
 mod resolve;
 #[cfg(test)]
 mod tests;
+mod wait;
 
 use std::error::Error as _;
 use std::net::{IpAddr, SocketAddr};
@@ -24,6 +25,7 @@ use towline_pki::tls::install_provider;
 pub use judge::{Refused, Why};
 pub use network::{Network, NetworkError};
 use resolve::Resolver;
+pub use wait::{MAX_WAIT, retry_after};
 
 /// The longest address that may be called.
 pub const MAX_URL: usize = 2048;

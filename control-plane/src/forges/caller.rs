@@ -15,12 +15,10 @@ use super::ForgeError;
 use crate::domain::forge::Forge;
 use crate::domain::integration::{ForgeAccess, ForgeSite};
 use crate::domain::push::kept;
-use crate::egress::{Answer, BodyEnd, Egress};
+use crate::egress::{Answer, BodyEnd, Egress, MAX_WAIT, retry_after};
 
 /// The most characters of a forge's words that are shown.
 const MAX_WORDS: usize = 300;
-/// The longest that a forge may ask to wait for.
-const MAX_WAIT: Duration = Duration::from_hours(24);
 
 /// Calls a forge by its token.
 #[derive(Clone, Debug)]
@@ -203,8 +201,8 @@ fn wait(headers: &HeaderMap) -> Option<Duration> {
         let at = seconds("x-ratelimit-reset").or_else(|| seconds("ratelimit-reset"))?;
         Some(at.saturating_sub(Utc::now().timestamp()))
     };
-    let wait = seconds(header::RETRY_AFTER.as_str()).or_else(until)?;
-    let wait = Duration::from_secs(u64::try_from(wait).unwrap_or(0));
+    let reset = || Some(Duration::from_secs(u64::try_from(until()?).unwrap_or(0)));
+    let wait = retry_after(headers).or_else(reset)?;
     Some(wait.min(MAX_WAIT))
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::db::{Tx, execute, local_now, optional};
 use super::text::storable;
 use super::{Result, Store};
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 
 /// How long a sender has until it is taken for dead; more than a call may take.
 pub const LEASE: TimeDelta = TimeDelta::seconds(60);
@@ -31,8 +31,8 @@ pub struct Attempted {
     pub error: Option<String>,
     /// How long it took.
     pub took: TimeDelta,
-    /// 0 to 1: by how much the next attempt is moved.
-    pub jitter: f64,
+    /// By what the next attempt is moved.
+    pub pace: Pace,
 }
 
 impl Attempted {
@@ -43,7 +43,7 @@ impl Attempted {
             answer: None,
             error: Some(error),
             took: TimeDelta::zero(),
-            jitter: fastrand::f64(),
+            pace: Pace::after(None),
         }
     }
 }
@@ -164,8 +164,8 @@ pub(super) async fn note(
     now: DateTime<Utc>,
 ) -> Result<After> {
     let attempts = u32::try_from(underway.attempt).unwrap_or(u32::MAX);
-    let (verdict, jitter) = (attempted.verdict, attempted.jitter);
-    let next = verdict.next_attempt(attempts, now, underway.give_up_at, jitter);
+    let verdict = attempted.verdict;
+    let next = verdict.next_attempt(attempts, now, underway.give_up_at, attempted.pace);
     let (state, after) = match next {
         Some(_) => ("waiting", After::Waiting),
         None if verdict == Verdict::Delivered => ("delivered", After::Delivered),

@@ -17,7 +17,7 @@ use super::project_members::{Standing, single_projects};
 use super::tenant::{Credential, Grant, Person, RateLimits, Tenant};
 use super::text::storable;
 use super::{Result, Store, StoreError};
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::domain::scope::Scopes;
 
 /// How long a worker has until it is taken for dead: more than reading a repository and asking plugins may take.
@@ -195,8 +195,8 @@ impl Store {
             PushEnd::Deployed(deployment) => ("deployed", Some(*deployment), None, None),
             PushEnd::Refused(why) => ("refused", None, Some(why.as_str()), None),
             PushEnd::Again(why) => {
-                let (give_up_at, jitter) = (due.give_up_at, fastrand::f64());
-                match Verdict::Again.next_attempt(attempts, now, give_up_at, jitter) {
+                let (give_up_at, pace) = (due.give_up_at, Pace::after(None));
+                match Verdict::Again.next_attempt(attempts, now, give_up_at, pace) {
                     _ if has_later => ("superseded", None, Some(why.as_str()), None),
                     None => ("refused", None, Some(why.as_str()), None),
                     next => ("waiting", None, Some(why.as_str()), next),

@@ -48,13 +48,48 @@ struct Given {
     key_version: i64,
 }
 
-/// A value for the deployment's environment outdoes the one for all.
-const GIVE: &str = "INSERT INTO deployment_secrets (deployment_id, secret_id, key, scope, environment, version, created_at)
+/// Whether a secret is for a deployment: by the scope of what that is, and that of pipelines for what is made of a commit.
+macro_rules! is_for {
+    ($secret:literal) => {
+        concat!(
+            $secret,
+            ".environment IN ('', COALESCE(d.environment, '')) AND (",
+            $secret,
+            ".scope = CASE d.kind WHEN 'build' THEN 'build' ELSE 'deploy' END OR (",
+            $secret,
+            ".scope = 'pipeline' AND r.source IS NOT NULL))"
+        )
+    };
+}
+
+/// How near a secret is to what a deployment asks for: its scope first, then its environment.
+macro_rules! nearness {
+    ($secret:literal) => {
+        concat!(
+            "(CASE ",
+            $secret,
+            ".scope WHEN 'pipeline' THEN 0 ELSE 2 END + CASE ",
+            $secret,
+            ".environment WHEN '' THEN 0 ELSE 1 END)"
+        )
+    };
+}
+
+/// Of each name the nearest.
+const GIVE: &str = concat!(
+    "INSERT INTO deployment_secrets (deployment_id, secret_id, key, scope, environment, version, created_at)
      SELECT d.id, s.id, s.key, s.scope, s.environment, s.version, $2
-     FROM deployments d JOIN secrets s ON s.project_id = d.project_id
-     WHERE d.id = $1 AND s.scope = CASE d.kind WHEN 'build' THEN 'build' ELSE 'deploy' END AND (s.environment = d.environment OR (s.environment = ''
-        AND NOT EXISTS (SELECT 1 FROM secrets own WHERE own.project_id = s.project_id AND own.scope = s.scope
-            AND own.key = s.key AND own.environment = d.environment)))";
+     FROM deployments d LEFT JOIN releases r ON r.id = d.release_id JOIN secrets s ON s.project_id = d.project_id
+     WHERE d.id = $1 AND ",
+    is_for!("s"),
+    " AND NOT EXISTS (SELECT 1 FROM secrets n WHERE n.project_id = s.project_id AND n.key = s.key AND ",
+    is_for!("n"),
+    " AND ",
+    nearness!("n"),
+    " > ",
+    nearness!("s"),
+    ")"
+);
 
 /// The values as they were when the job was claimed.
 const GIVEN: &str = "SELECT u.secret_id, u.key, u.version, s.value_encrypted, s.key_version

@@ -1,8 +1,6 @@
 //! Sending's side of the statuses of commits.
 
-use std::time::Duration;
-
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use towline_shared::ids::DeploymentId;
 use uuid::Uuid;
 
@@ -114,14 +112,9 @@ impl Store {
         self.next_due(NEXT).await
     }
 
-    /// Writes down what became of an attempt; the next one waits as long as the forge has asked for. Gives false when it was
+    /// Writes down what became of an attempt. Gives false when it was
     /// another sender's by then.
-    pub async fn status_attempted(
-        &self,
-        due: &DueStatus,
-        attempted: &Attempted,
-        wait: Option<Duration>,
-    ) -> Result<bool> {
+    pub async fn status_attempted(&self, due: &DueStatus, attempted: &Attempted) -> Result<bool> {
         let mut tx = self.main().begin().await?;
         let now = tx.now().await?;
         let underway = Underway {
@@ -136,7 +129,7 @@ impl Store {
                 tx.roll_back().await?;
                 return Ok(false);
             }
-            After::Waiting => put_off(&mut tx, due, wait, now).await?,
+            After::Waiting => put_aside(&mut tx, due, now).await?,
             After::Delivered | After::Failed => {}
         }
         tx.commit().await?;
@@ -160,13 +153,8 @@ async fn target_of(tx: &mut Tx, integration: Uuid) -> Result<TargetRow> {
     row.ok_or_else(|| StoreError::Damaged(format!("a status has no integration {integration}")))
 }
 
-/// What waits for another attempt is put aside if there is a later one, and is else not tried before the forge wants it.
-async fn put_off(
-    tx: &mut Tx,
-    due: &DueStatus,
-    wait: Option<Duration>,
-    now: DateTime<Utc>,
-) -> Result<()> {
+/// What waits for another attempt is put aside if there is a later one.
+async fn put_aside(tx: &mut Tx, due: &DueStatus, now: DateTime<Utc>) -> Result<()> {
     execute!(
         tx.conn(),
         "UPDATE commit_statuses SET state = 'superseded', next_attempt_at = NULL, finished_at = $2
@@ -177,14 +165,5 @@ async fn put_off(
         due.id,
         now
     )?;
-    let wait = wait.and_then(|wait| TimeDelta::from_std(wait).ok());
-    if let Some(wait) = wait {
-        execute!(
-            tx.conn(),
-            "UPDATE commit_statuses SET next_attempt_at = $2 WHERE id = $1 AND next_attempt_at < $2 AND give_up_at > $2",
-            due.id,
-            now + wait
-        )?;
-    }
     Ok(())
 }

@@ -125,8 +125,9 @@ async fn claim(world: &World) -> Option<DueStatus> {
 }
 
 async fn ended(world: &World, due: &DueStatus, verdict: Verdict, wait: Option<Duration>) -> bool {
-    let attempted = Attempted::unanswered(verdict, "the forge answers 500".to_owned());
-    let noted = world.store.status_attempted(due, &attempted, wait);
+    let mut attempted = Attempted::unanswered(verdict, "the forge answers 500".to_owned());
+    attempted.pace.wait = wait;
+    let noted = world.store.status_attempted(due, &attempted);
     noted.await.unwrap()
 }
 

@@ -13,7 +13,7 @@ use super::world::{Host, World, finished, on_both, succeeded};
 use crate::domain::notification::{NotificationEvent, Tell};
 use crate::domain::notification_channel::ChannelSettings;
 use crate::domain::permission::Role;
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::ops;
 use crate::store::db::execute;
 use crate::store::{
@@ -114,7 +114,10 @@ fn answered(status: u16, verdict: Verdict) -> Attempted {
         answer: Some((status, b"so be it\0".to_vec())),
         error: (verdict != Verdict::Delivered).then(|| format!("the receiver answered {status}")),
         took: TimeDelta::milliseconds(7),
-        jitter: 0.5,
+        pace: Pace {
+            jitter: 0.5,
+            wait: None,
+        },
     }
 }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::world::{Host, World, deployment, finished, hello, on_both, succeeded};
 use crate::domain::plugin::{FailurePolicy, Hook, MAX_PLUGINS};
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::egress::Egress;
 use crate::ops::{self, NewRemoval, OpsError};
 use crate::store::db::execute;
@@ -89,7 +89,10 @@ fn answered() -> Attempted {
         answer: Some((200, b"{}".to_vec())),
         error: None,
         took: TimeDelta::milliseconds(7),
-        jitter: 0.5,
+        pace: Pace {
+            jitter: 0.5,
+            wait: None,
+        },
     }
 }
 

@@ -7,12 +7,13 @@ use super::world::{Host, World, deployment, finished, hello, on_both, succeeded}
 use crate::domain::secrets::{SecretName, SecretScope};
 use crate::egress::Egress;
 use crate::ops::{self, NewDeployment};
-use crate::store::db::{all, one};
+use crate::store::db::{all, execute, one};
 use crate::store::secrets::MAX_FORMER;
 use crate::store::{Deployment, Project, Resource, SecretEntry, StoreError};
 
 on_both!(
     the_secret_of_the_environment_outdoes_the_one_for_all,
+    what_is_made_of_a_commit_is_given_the_secrets_of_pipelines,
     a_rotation_shows_what_runs_with_the_former_value,
     a_job_keeps_the_values_it_was_given,
     a_retry_takes_todays_values,
@@ -108,6 +109,53 @@ async fn the_secret_of_the_environment_outdoes_the_one_for_all(world: &World) {
         ),
         "{refused:?}"
     );
+}
+
+async fn what_is_made_of_a_commit_is_given_the_secrets_of_pipelines(world: &World) {
+    let host = world.host("web-1").await;
+    let project = world.project("shop").await;
+    for (key, scope, environment, value) in [
+        ("PIPELINE", SecretScope::Pipeline, None, "all"),
+        ("BUILD", SecretScope::Build, None, "builds"),
+        ("NEARER", SecretScope::Pipeline, None, "all"),
+        (
+            "NEARER",
+            SecretScope::Pipeline,
+            Some("production"),
+            "production",
+        ),
+        ("OWN", SecretScope::Deploy, None, "deploys"),
+        (
+            "OWN",
+            SecretScope::Pipeline,
+            Some("production"),
+            "pipelines",
+        ),
+    ] {
+        let name = SecretName {
+            key,
+            scope,
+            environment,
+        };
+        put(world, &project, name, value).await;
+    }
+    let from_files = [("OWN", "deploys")];
+    let from_a_commit = [
+        ("NEARER", "production"),
+        ("OWN", "deploys"),
+        ("PIPELINE", "all"),
+    ];
+    for (source, given) in [(None, &from_files[..]), (Some(vec![0]), &from_a_commit)] {
+        let deployment = deploy_to(world, &project, &host, Some("production")).await;
+        let mut tx = world.store.main().begin().await.unwrap();
+        let sql = "UPDATE releases SET source = $2 WHERE id = $1";
+        let release = deployment.release_id.unwrap();
+        execute!(tx.conn(), sql, release.uuid(), source).unwrap();
+        tx.commit().await.unwrap();
+        let offer = world.claim(&host).await;
+        assert_eq!(values(&offer.secrets), given);
+        finish(world, &host, offer.attempt).await;
+    }
 }
 
 async fn a_rotation_shows_what_runs_with_the_former_value(world: &World) {

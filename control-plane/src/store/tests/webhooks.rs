@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use towline_shared::outcome::{FailureReason, Outcome};
 
 use super::world::{Host, World, finished, on_both, succeeded};
-use crate::domain::retry::Verdict;
+use crate::domain::retry::{Pace, Verdict};
 use crate::domain::webhook::WebhookEvent;
 use crate::ops;
 use crate::store::db::execute;
@@ -72,7 +72,10 @@ fn answered(status: u16) -> Attempted {
         answer: Some((status, b"so be it\0".to_vec())),
         error: None,
         took: TimeDelta::milliseconds(7),
-        jitter: 0.5,
+        pace: Pace {
+            jitter: 0.5,
+            wait: None,
+        },
     }
 }
 
