@@ -12,12 +12,13 @@ use tokio::io::{AsyncWriteExt as _, copy_bidirectional_with_sizes};
 use towline_shared::ids::AgentId;
 
 use super::answer::Refusal;
+use super::joined::joined;
 use super::visit::Visitor;
 use crate::agents::{NoTunnel, Unreachable};
 use crate::store::DockerVisitor;
 
-/// How much of each direction of a stream is read at once, in bytes.
-const PIECE: usize = 64 * 1024;
+/// How much of each direction of a stream passes at once, in bytes.
+pub(super) const PIECE: usize = 64 * 1024;
 /// Headers of one connection, and no other (RFC 9110, section 7.6.1).
 const OF_CONNECTION: [HeaderName; 8] = [
     header::CONNECTION,
@@ -66,7 +67,7 @@ impl Visitor {
         } else {
             prepare(response.headers_mut(), None);
         }
-        Ok(response.map(Body::new))
+        Ok(response.map(|body| joined(&self.streams, body)))
     }
 
     /// From now on bytes go both ways, each to its own end.

@@ -19,6 +19,7 @@
 
 mod answer;
 mod forward;
+mod joined;
 mod visit;
 mod way;
 
