@@ -239,6 +239,13 @@ pub(crate) async fn insert(
     audit::append_of(tx, tenant, "docker.certificate", subject, detail, now).await
 }
 
+/// The hosts whose engines somebody may use, of whatever team.
+pub(super) async fn hosts_of(tx: &mut Tx, user: UserId) -> Result<Vec<TargetId>> {
+    let sql = "SELECT target_id FROM docker_grants WHERE user_id = $1";
+    let targets = all!(tx.conn(), (Uuid,), sql, user.uuid())?;
+    Ok(targets.into_iter().map(|(target,)| target.into()).collect())
+}
+
 /// Takes from somebody who leaves a team what they have of its hosts; who came back later would have it again.
 pub(super) async fn end_all(
     tx: &mut Tx,

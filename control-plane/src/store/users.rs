@@ -13,7 +13,7 @@ use super::page::{Listed, Page};
 use super::people::{User, UserRole};
 use super::second_factors::{self, FactorState};
 use super::tenant::Person;
-use super::{Resource, Result, Store, StoreError, accounts, audit, sessions};
+use super::{Resource, Result, Store, StoreError, accounts, audit, docker_access, sessions};
 
 /// Whether somebody is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
@@ -160,6 +160,7 @@ impl Store {
             }
             _ => 0,
         };
+        let hosts = docker_access::hosts_of(&mut tx, user).await?;
         let after = known(&mut tx, user).await?;
         let detail = json!({
             "before": { "role": before.user.role, "state": before.state },
@@ -169,6 +170,9 @@ impl Store {
         let (actor, subject) = (by.actor(), ("user", user.uuid()));
         audit::append_to_account(&mut tx, user, actor, "user.change", subject, detail, now).await?;
         tx.commit().await?;
+        for host in hosts {
+            self.wake().docker(host);
+        }
         Ok(after)
     }
 

@@ -187,18 +187,36 @@ impl<'a> Compare<'a> {
         ];
         let events = self.same(&[&events[..], &[&of], &format].concat());
         assert!(events.stdout.starts_with(b"start "), "{events:?}");
-        let size = on_a_terminal(
-            &self
-                .reached
-                .client
-                .docker(&["exec", "-it", name, "sh", "-c", "sleep 1; stty size"]),
-            "33",
-            "99",
+        self.terminals(name);
+        self.attaches(name);
+    }
+
+    fn terminals(&self, name: &str) {
+        let sized = ["sh", "-c", "sleep 1; stty size"];
+        let run = ["run", "-it", "--rm", "--network", "none", BUSYBOX];
+        for command in [&["exec", "-it", name][..], &run] {
+            let command = self.reached.client.docker(&[command, &sized].concat());
+            let size = on_a_terminal(&command, "33", "99");
+            assert!(
+                size.contains("33 99"),
+                "the size of the terminal arrives: {size:?}"
+            );
+        }
+    }
+
+    /// To what runs already: what is typed goes there, what it says comes back, and its exit code.
+    fn attaches(&self, name: &str) {
+        let name = format!("{name}-asks");
+        let run = ["run", "-d", "-i", "--network", "none", "--name", &name];
+        let asks = ["sh", "-c", "read word; echo got $word; exit 5"];
+        let engine = &self.reached.story.engine;
+        engine.run_docker(&[&run, &[BUSYBOX], &asks[..]].concat());
+        let said = fed(self.reached.client.docker(&["attach", &name]), "hello\n");
+        assert_eq!(
+            (said.status.code(), &*said.stdout),
+            (Some(5), &b"got hello\n"[..])
         );
-        assert!(
-            size.contains("33 99"),
-            "the size of the terminal arrives: {size:?}"
-        );
+        engine.run_docker(&["rm", "-f", &name]);
     }
 
     fn files(&self, name: &str) {

@@ -5,6 +5,8 @@ use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
+use towline_tests::cli::Cli;
+use towline_tests::docker_client::DockerClient;
 use towline_tests::engine::{BUSYBOX, Engine, EngineKind};
 use towline_tests::patience::wait_until;
 use towline_tests::proxy::Weather;
@@ -28,7 +30,11 @@ fn talker(engine: &Engine) -> String {
 
 /// `docker logs -f` with its first line read.
 fn follow(reached: &Reached, name: &str) -> Child {
-    let mut command = reached.client.docker(&["logs", "-f", name]);
+    follow_with(&reached.client, name)
+}
+
+fn follow_with(client: &DockerClient, name: &str) -> Child {
+    let mut command = client.docker(&["logs", "-f", name]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -95,7 +101,7 @@ fn ends_with_the_right(reached: &Reached) {
     );
     // and a grant that ends, of which an interactive session learns, too.
     let kind = story.engine.kind();
-    let again = towline_tests::docker_client::DockerClient::new(&reached.cli, host, kind);
+    let again = DockerClient::new(&reached.cli, host, kind);
     let mut exec = again.docker(&["exec", "-i", &name, "cat"]);
     let mut exec = exec
         .stdin(Stdio::piped())
@@ -114,6 +120,29 @@ fn ends_with_the_right(reached: &Reached) {
     assert!(
         !again.run(&["ps"]).status.success(),
         "a new grant brings no former certificate back"
+    );
+    story.engine.run_docker(&["rm", "-f", &name]);
+}
+
+#[test]
+fn whoever_is_suspended_is_out_at_once() {
+    let reached = Reached::embedded();
+    let (story, ada, bob) = (&reached.story, &reached.cli, Cli::new());
+    let email = format!("{}@example.org", unique("bob"));
+    let invite = ["members", "invite", &email, "--role", "developer"];
+    let link = ada.run(&invite).ok();
+    bob.run(&["join", link.trim(), "--name", "Bob"]).ok();
+    let host = story.agent.name();
+    ada.run(&["docker", "grant", host, &email]).ok();
+    let his = DockerClient::new(&bob, host, story.engine.kind());
+    let name = talker(&story.engine);
+    let following = follow_with(&his, &name);
+    ada.run(&["users", "suspend", &email, "--yes"]).ok();
+    end(following, AT_ONCE);
+    assert!(!his.run(&["ps"]).status.success());
+    assert!(
+        reached.client.run(&["ps"]).status.success(),
+        "the others are not"
     );
     story.engine.run_docker(&["rm", "-f", &name]);
 }
