@@ -6,7 +6,8 @@
 //! verified certificate alone ([`PeerIdentity`]). People who reach a host's engine through the control plane have
 //! certificates of the same kind for a few hours ([`DockerClient`]).
 //!
-//! All keys are ECDSA P-256 and all cryptography is ring's. Nothing here reads a clock, a file or a
+//! All keys of certificates are ECDSA P-256, those of releases ([`release`]) Ed25519, and all cryptography is ring's, but for
+//! the hash that releases are signed by. Nothing here reads a clock, a file or a
 //! database: time comes in as an argument, and keys come and go as PEM.
 
 mod agent_identity;
@@ -24,6 +25,7 @@ mod pair;
 mod peer;
 mod pem;
 mod pinned;
+pub mod release;
 pub mod renew;
 mod roots;
 mod rotation;
