@@ -3,7 +3,7 @@
 # online. Safe to run again: what is in place stays as it is. The control plane serves this file at /install.sh with its
 # own address and the digests of its agents filled in.
 #
-#   sh install.sh --token TOKEN [--name NAME] [--install-docker] [--dry-run]
+#   sh install.sh --token TOKEN [--name NAME] [--release-key KEY] [--install-docker] [--dry-run]
 #   sh install.sh --uninstall [--purge]
 set -eu
 
@@ -12,6 +12,8 @@ url='@URL@'
 version='@VERSION@'
 # Lines of an architecture and the SHA-256 of its agent.
 digests='@DIGESTS@'
+# The public keys of releases that the control plane names, one a line.
+served_keys='@RELEASE_KEYS@'
 
 token=${TOWLINE_AGENT_TOKEN:-}
 name=${TOWLINE_AGENT_NAME:-}
@@ -19,6 +21,7 @@ docker_install=no
 docker_from=docker
 dry_run=no
 action=install
+given_key=
 purge=no
 wait_seconds=60
 
@@ -28,6 +31,8 @@ Makes this host an agent of a Towline control plane.
 
   --token TOKEN      the enrolment token of `towline agents token`; - reads it from standard input
   --name NAME        what the host is called; its host name, unless this says
+  --release-key KEY  the public key of your releases (a line of minisign): the agent must be signed by it, and this host
+                     becomes no other by an upgrade; without it, the keys that the control plane names
   --install-docker   install Docker Engine and its compose plugin if they are not there
   --docker-from X    from where: docker (Docker's own packages, the default) or distribution
   --dry-run          say what would be done, and do nothing
@@ -60,12 +65,13 @@ run() {
 read_arguments() {
     while [ $# -gt 0 ]; do
         case $1 in
-            --token | --name | --docker-from)
+            --token | --name | --docker-from | --release-key)
                 if [ $# -lt 2 ]; then fail "$1 needs a value" "see --help"; fi
                 case $1 in
                     --token) token=$2 ;;
                     --name) name=$2 ;;
                     --docker-from) docker_from=$2 ;;
+                    --release-key) given_key=$2 ;;
                 esac
                 shift
                 ;;
@@ -130,6 +136,7 @@ look_around() {
     fi
     if [ "$(id -u)" = 0 ]; then
         privilege=root
+        library=/usr/local/lib/towline-agent
         binary=/usr/local/bin/towline-agent
         state=/var/lib/towline-agent
         policy_dir=/etc/towline
@@ -137,13 +144,17 @@ look_around() {
         unit=/etc/systemd/system/towline-agent.service
     else
         privilege=user
-        binary=${HOME:?}/.local/bin/towline-agent
+        library=${HOME:?}/.local/lib/towline-agent
+        binary=$HOME/.local/bin/towline-agent
         state=${XDG_STATE_HOME:-$HOME/.local/state}/towline-agent
         policy_dir=${XDG_CONFIG_HOME:-$HOME/.config}/towline
         socket=${XDG_RUNTIME_DIR:-/run/user/$(id -u)}/docker.sock
         unit=${XDG_CONFIG_HOME:-$HOME/.config}/systemd/user/towline-agent.service
         if [ "$init" = openrc ]; then init=none; fi
     fi
+    # In a folder of its own, which the agent may write for its upgrades; the other is the name that people use.
+    program=$library/towline-agent
+    pinned_keys=$policy_dir/release-keys
     pid_file=$state/agent.pid
     say "$distribution on $architecture, init $init, as $privilege"
 }
@@ -270,19 +281,19 @@ install_binary() {
     if [ -z "$wanted" ]; then
         fail "the control plane has no agent for $architecture" "ask its operator to put towline-agent-$architecture into its --agent-binaries folder"
     fi
-    if [ -x "$binary" ] && [ "$(digest_of "$binary")" = "$wanted" ]; then
-        say "$binary is in place (version $version)"
+    if [ -x "$program" ] && [ "$(digest_of "$program")" = "$wanted" ]; then
+        say "$program is in place (version $version)"
         return
     fi
     changed=yes
     if [ "$dry_run" = yes ]; then
-        say "would fetch $url/install/agent/$architecture to $binary"
+        say "would fetch $url/install/agent/$architecture to $program"
         return
     fi
-    folder=$(dirname "$binary")
-    mkdir -p "$folder"
-    fresh=$folder/.towline-agent.$$
-    trap 'rm -f "$fresh"' EXIT
+    mkdir -p "$library"
+    chmod 755 "$library"
+    fresh=$library/.towline-agent.$$
+    trap 'rm -f "$fresh" "$fresh.minisig" "$fresh.keys"' EXIT
     trap 'exit 1' INT TERM HUP
     say "fetching the agent for $architecture from $url"
     if ! fetch "/install/agent/$architecture" "$fresh"; then
@@ -292,17 +303,92 @@ install_binary() {
     if [ "$got" != "$wanted" ]; then
         fail "what came is not the agent that the control plane names: its SHA-256 is $got, not $wanted" "try again; if it stays so, somebody is in between"
     fi
+    check_signature
     chmod 755 "$fresh"
     if ! "$fresh" version >/dev/null 2>&1; then
         fail "the agent does not run on this host" "see what '$fresh version' says; its C library may be too old"
     fi
-    mv -f "$fresh" "$binary"
-    say "installed $binary"
+    mv -f "$fresh" "$program"
+    say "installed $program"
+}
+
+# By which keys the agent must be signed: those that this host has already, or the one that was given, or those that the
+# control plane names.
+expected_keys() {
+    if [ -n "$given_key" ]; then
+        printf '%s\n' "$given_key"
+    elif [ -f "$pinned_keys" ]; then
+        cat "$pinned_keys"
+    else
+        printf '%s\n' "$served_keys"
+    fi | sed -n 's/^ *\(RW[A-Za-z0-9+\/=]*\) *$/\1/p'
+}
+
+settle_keys() {
+    keys=$(expected_keys)
+    if [ -n "$given_key" ] && [ "$keys" != "$given_key" ]; then
+        fail "--release-key is no public key of minisign" "give the line of the key's file that begins with RW"
+    fi
+    if [ -n "$given_key" ] && [ -f "$pinned_keys" ] && ! grep -qxF "$given_key" "$pinned_keys"; then
+        fail "this host trusts other release keys than the one that was given" "change $pinned_keys yourself, if that is meant"
+    fi
+}
+
+# The digest says that this is the agent which the command named; the signature says who has made it.
+check_signature() {
+    if [ -z "$keys" ]; then return; fi
+    if ! fetch "/install/agent/$architecture/signature" "$fresh.minisig"; then
+        fail "the agent is not signed" "ask the operator of the control plane to sign it (towline pki sign-agent)"
+    fi
+    if has minisign; then
+        for key in $keys; do
+            if minisign -Vq -P "$key" -m "$fresh" -x "$fresh.minisig" >/dev/null 2>&1; then
+                say "the agent's signature is good (minisign)"
+                return
+            fi
+        done
+        refuse_signature
+    fi
+    # It is the agent that the digest names, in any case.
+    printf '%s\n' "$keys" >"$fresh.keys"
+    chmod 755 "$fresh"
+    if ! "$fresh" verify --release-keys "$fresh.keys" "$fresh" >/dev/null; then refuse_signature; fi
+    say "the agent's signature is good, by its own word; where minisign is installed, that says it"
+}
+
+refuse_signature() {
+    fail "the agent is not signed by a key that this host trusts" "ask the operator of the control plane which release key is theirs"
+}
+
+# Which agents this host becomes is its owner's to say, once it is installed: what is there stays.
+pin_keys() {
+    if [ -z "$keys" ]; then
+        say "no release key is known, so that the control plane cannot upgrade this agent (--release-key)"
+        return
+    fi
+    if [ -f "$pinned_keys" ]; then return; fi
+    if [ "$dry_run" = yes ]; then
+        say "would write $pinned_keys"
+        return
+    fi
+    mkdir -p "$policy_dir"
+    printf '%s\n' "$keys" >"$pinned_keys.new"
+    chmod 644 "$pinned_keys.new"
+    mv -f "$pinned_keys.new" "$pinned_keys"
+    say "wrote $pinned_keys: this host becomes agents that are signed by them"
+}
+
+# The control plane's own machine has an agent of its own there, which it hands out.
+link_binary() {
+    if [ "$(readlink "$binary" 2>/dev/null)" = "$program" ]; then return; fi
+    if [ -f "$(dirname "$binary")/towline-server" ]; then return; fi
+    run mkdir -p "$(dirname "$binary")"
+    run ln -sf "$program" "$binary"
 }
 
 # field NAME: what `towline-agent status --json` says of it.
 field() {
-    "$binary" status --json --state-dir "$state" 2>/dev/null | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1
+    "$program" status --json --state-dir "$state" 2>/dev/null | sed -n "s/^ *\"$1\": \"\{0,1\}\([^\",]*\)\"\{0,1\},\{0,1\}\$/\1/p" | head -n 1
 }
 
 lacks_token() {
@@ -310,7 +396,7 @@ lacks_token() {
 }
 
 enrol() {
-    if [ -x "$binary" ] && known=$(field agent) && [ -n "$known" ]; then
+    if [ -x "$program" ] && known=$(field agent) && [ -n "$known" ]; then
         theirs=$(field control_plane)
         case $theirs in
             "$url" | "$url/") ;;
@@ -331,7 +417,7 @@ enrol() {
     set -- enroll --token - --state-dir "$state"
     if [ -n "$name" ]; then set -- "$@" --name "$name"; fi
     if [ -n "${again:-}" ]; then set -- "$@" "$again"; fi
-    if ! printf '%s' "$token" | "$binary" "$@"; then
+    if ! printf '%s' "$token" | "$program" "$@"; then
         fail "this host was not enrolled (see above)" "make a new token, which works once and for 15 minutes, and run this again"
     fi
 }
@@ -353,7 +439,7 @@ Wants=network-online.target docker.service
 After=network-online.target docker.service
 
 [Service]
-ExecStart=$binary run --state-dir $state --docker-host unix://$socket --policy $policy_dir/policy.toml
+ExecStart=$program run --state-dir $state --docker-host unix://$socket --policy $policy_dir/policy.toml --release-keys $pinned_keys
 Restart=always
 RestartSec=2
 # A deploy that is under way outlives a restart of the agent.
@@ -369,7 +455,8 @@ UNIT
         cat <<UNIT
 # Whoever speaks to Docker's socket can be root by it; what of this host the agent itself can reach is less.
 ProtectSystem=strict
-ReadWritePaths=$state -/root/.docker
+# Its own program is there, which it exchanges when it is upgraded.
+ReadWritePaths=$state $library -/root/.docker
 ProtectHome=read-only
 PrivateTmp=yes
 ProtectClock=yes
@@ -402,8 +489,8 @@ openrc_script() {
 #!/sbin/openrc-run
 description="Towline agent"
 supervisor=supervise-daemon
-command=$binary
-command_args="run --state-dir $state --docker-host unix://$socket --policy $policy_dir/policy.toml"
+command=$program
+command_args="run --state-dir $state --docker-host unix://$socket --policy $policy_dir/policy.toml --release-keys $pinned_keys"
 respawn_delay=2
 output_log=/var/log/towline-agent.log
 error_log=/var/log/towline-agent.log
@@ -455,18 +542,19 @@ start_service() {
             ;;
         none)
             if [ "$changed" = no ] && is_running; then return; fi
-            warn "there is no init system here: the agent runs until the host stops; start it then by: $binary run --state-dir $state"
+            warn "there is no init system here: the agent runs until the host stops; start it then by: $program run --state-dir $state"
             if [ "$dry_run" = yes ]; then return; fi
             stop_process
             (umask 077 && : >>"$state/agent.log")
-            nohup "$binary" run --state-dir "$state" --docker-host "unix://$socket" --policy "$policy_dir/policy.toml" \
+            nohup "$program" run --state-dir "$state" --docker-host "unix://$socket" --policy "$policy_dir/policy.toml" \
+                --release-keys "$pinned_keys" \
                 >>"$state/agent.log" 2>&1 </dev/null &
             printf '%s\n' "$!" >"$pid_file"
             ;;
     esac
 }
 
-is_agent() { [ "$(readlink "/proc/$1/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$binary" ]; }
+is_agent() { [ "$(readlink "/proc/$1/exe" 2>/dev/null | sed 's/ (deleted)$//')" = "$program" ]; }
 
 # What runs without an init system is known by its file, and stopped only if it is the agent.
 stop_process() {
@@ -494,7 +582,7 @@ wait_until_online() {
         sleep 1
         left=$((left - 1))
     done
-    "$binary" status --state-dir "$state" >&2 || true
+    "$program" status --state-dir "$state" >&2 || true
     case $init in
         systemd) log="journalctl -u towline-agent" ;;
         openrc) log=/var/log/towline-agent.log ;;
@@ -521,10 +609,11 @@ uninstall() {
             ;;
         none) if [ "$dry_run" = no ]; then stop_process; fi ;;
     esac
-    run rm -f "$binary"
+    if [ "$(readlink "$binary" 2>/dev/null)" = "$program" ]; then run rm -f "$binary"; fi
+    run rm -rf "$library"
     if [ "$purge" = yes ]; then
         run rm -rf "$state"
-        run rm -f "$policy_dir/policy.toml"
+        run rm -f "$policy_dir/policy.toml" "$pinned_keys"
     fi
     if [ "$dry_run" = yes ]; then return; fi
     say "removed the agent; containers keep running"
@@ -547,7 +636,10 @@ main() {
     if [ -z "$token" ] && [ ! -d "$state" ]; then lacks_token; fi
     need_docker
     changed=no
+    settle_keys
     install_binary
+    link_binary
+    pin_keys
     enrol
     start_service
     wait_until_online

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use crate::docker_tls::arguments::DockerTls;
 use crate::policy_file::DEFAULT_POLICY;
+use crate::upgrade::DEFAULT_RELEASE_KEYS;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// Towline's agent: runs on a host, dials out to the control plane, and does its jobs here.
@@ -45,6 +46,8 @@ pub enum Command {
     Run(RunArgs),
     /// Show who this agent is and how its connection was last.
     Status(StatusArgs),
+    /// Verify the signature of an agent's program by this host's release keys.
+    Verify(VerifyArgs),
     /// Docker's own API over TLS on this host, for clients that do without Towline.
     #[command(subcommand)]
     DockerTls(DockerTls),
@@ -109,9 +112,40 @@ pub struct RunArgs {
     /// shorter; each is chosen by chance, so that many agents do not come back at once.
     #[arg(long, env = "TOWLINE_AGENT_RECONNECT_WITHIN", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=3600), value_name = "SECONDS")]
     pub reconnect_within: u64,
+    /// The public keys of releases that this agent may become by its control plane's word; without the file, none.
+    #[arg(
+        long,
+        env = "TOWLINE_AGENT_RELEASE_KEYS",
+        default_value = DEFAULT_RELEASE_KEYS,
+        value_name = "FILE"
+    )]
+    pub release_keys: PathBuf,
+    /// How many seconds after an upgrade, 5 to 3600, the new agent may take until the control plane has welcomed it; then
+    /// the former one comes back.
+    #[arg(long, env = "TOWLINE_AGENT_UPGRADE_PATIENCE", default_value_t = 120, value_parser = clap::value_parser!(u64).range(5..=3600), value_name = "SECONDS")]
+    pub upgrade_patience: u64,
+    /// Only see whether it would run: read everything, connect once, print the version, and end. The agent that is
+    /// upgraded asks this of the one that takes its place.
+    #[arg(long, hide = true)]
+    pub trial: bool,
     /// Where it keeps its state.
     #[command(flatten)]
     pub state: StateArgs,
+}
+
+/// `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The program; its signature lies beside it, with `.minisig` behind its name.
+    pub file: PathBuf,
+    /// The public keys that count.
+    #[arg(
+        long,
+        env = "TOWLINE_AGENT_RELEASE_KEYS",
+        default_value = DEFAULT_RELEASE_KEYS,
+        value_name = "FILE"
+    )]
+    pub release_keys: PathBuf,
 }
 
 /// `status`.

@@ -29,3 +29,4 @@ pub mod report;
 mod small_disk;
 pub mod state_dir;
 pub mod task;
+pub mod upgrade;

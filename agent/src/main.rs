@@ -13,20 +13,23 @@ use anyhow::Context as _;
 use clap::Parser as _;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-use towline_agent::agent::{self, Options, Pace};
-use towline_agent::config::{Command, CommandLine, EnrollArgs, LogFormat, RunArgs, StatusArgs};
+use towline_agent::agent::{self, Finish, Options, Pace};
+use towline_agent::config::{
+    Command, CommandLine, EnrollArgs, LogFormat, RunArgs, StatusArgs, VerifyArgs,
+};
 use towline_agent::dial::Dialer;
 use towline_agent::docker_tls;
 use towline_agent::enroll::{Enrolment, Existing, enrol};
 use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
 use towline_agent::identity::Identity;
-use towline_agent::link::Eagerness;
+use towline_agent::link::{self, Eagerness};
 use towline_agent::logs::LogLimits;
 use towline_agent::policy_file;
 use towline_agent::proxy::Proxies;
 use towline_agent::relay::Relay;
 use towline_agent::report::Report;
 use towline_agent::state_dir::StateDir;
+use towline_agent::upgrade::{self, Program, Terms, Upgrades};
 use tracing_subscriber::EnvFilter;
 
 /// Where Docker keeps its data, unless its owner moved it; the room there is what runs out.
@@ -55,12 +58,14 @@ fn start(line: CommandLine) -> anyhow::Result<()> {
             Ok(())
         }
         Command::Status(args) => status(&args),
+        Command::Verify(args) => verify(&args),
         Command::DockerTls(command) => {
             print!("{}", runtime()?.block_on(docker_tls::run(command))?);
             Ok(())
         }
         Command::Enroll(args) => runtime()?.block_on(enroll(args)),
-        Command::Run(args) => runtime()?.block_on(run(args)),
+        Command::Run(args) if args.trial => runtime()?.block_on(trial(&args)),
+        Command::Run(args) => run(args),
     }
 }
 
@@ -140,26 +145,39 @@ fn host_name() -> anyhow::Result<String> {
     Ok(name.trim().to_owned())
 }
 
-async fn run(args: RunArgs) -> anyhow::Result<()> {
+/// What was about to happen to the program itself comes first: a new one that cannot read its host's files goes back, too.
+fn run(args: RunArgs) -> anyhow::Result<()> {
     let dir = StateDir::open(&args.state.state_dir)?;
+    let program = Program::here().context("cannot tell which program this is")?;
+    let standing = upgrade::wake(&dir, &program);
+    runtime()?.block_on(serve(args, dir, program, standing))
+}
+
+async fn serve(
+    args: RunArgs,
+    dir: StateDir,
+    program: Program,
+    standing: upgrade::Standing,
+) -> anyhow::Result<()> {
     let identity = Identity::load(&dir)?;
     let policy = policy_file::load(&args.policy)?;
     let dialer = Dialer::new(Proxies::from_env()?);
-    let executor = DockerExecutor::new(DockerConfig {
+    let relay = Relay::new(dir.clone(), dialer.clone());
+    let executor = Arc::new(DockerExecutor::new(DockerConfig {
         host: args.docker_host,
         state_dir: dir.root().to_path_buf(),
         policy: policy.jobs,
         access: policy.access,
         docker_config: DockerConfig::default_docker_config(),
-        relay: Relay::new(dir.clone(), dialer.clone()),
-    });
+        relay: relay.clone(),
+    }));
     tracing::info!(
         agent = %identity.agent(),
         control_plane = identity.parts().agent_address,
         version = env!("CARGO_PKG_VERSION"),
         "starting"
     );
-    let options = Options {
+    let mut options = Options {
         dir,
         dialer,
         engine_data: PathBuf::from(ENGINE_DATA),
@@ -174,8 +192,44 @@ async fn run(args: RunArgs) -> anyhow::Result<()> {
             spool_bytes: args.spool_bytes,
             ..LogLimits::default()
         },
+        upgrades: Upgrades {
+            terms: Terms {
+                relay,
+                program,
+                release_keys: args.release_keys,
+                downgrade: policy.agent_downgrade,
+            },
+            standing,
+            patience: Duration::from_secs(args.upgrade_patience),
+        },
     };
-    agent::run(options, Arc::new(executor), stop_signal()?).await?;
+    let stop = stop_signal()?;
+    loop {
+        let program = &options.upgrades.terms.program;
+        // Both come back only when this program goes on.
+        let standing = match agent::run(options.clone(), executor.clone(), stop.clone()).await? {
+            Finish::Stopped => return Ok(()),
+            Finish::Upgrade(prepared) => upgrade::become_new(&options.dir, program, &prepared),
+            Finish::GoBack(journal, why) => upgrade::go_back(&options.dir, program, journal, why),
+        };
+        options.upgrades.standing = standing;
+    }
+}
+
+/// Everything that `run` needs, and nothing that it does.
+async fn trial(args: &RunArgs) -> anyhow::Result<()> {
+    let dir = StateDir::existing(&args.state.state_dir);
+    Identity::load(&dir)?;
+    policy_file::load(&args.policy)?;
+    let dialer = Dialer::new(Proxies::from_env()?);
+    link::try_once(&dir, &dialer).await?;
+    println!("{}", env!("CARGO_PKG_VERSION"));
+    Ok(())
+}
+
+fn verify(args: &VerifyArgs) -> anyhow::Result<()> {
+    let claim = upgrade::verify(&args.file, &args.release_keys)?;
+    println!("{claim}");
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The host policy's file: what the host's owner lets any control plane do here.
 
-use std::fs::File;
+use std::fs::{File, Metadata};
 use std::io::{self, Read as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -22,6 +22,8 @@ pub struct Policy {
     pub jobs: HostPolicy,
     /// What people may reach.
     pub access: Access,
+    /// Whether a control plane may make the agent an older version than it is.
+    pub agent_downgrade: Permission,
 }
 
 /// The file's keys. They are listed once more, so that one that is misspelt is refused by its line.
@@ -38,6 +40,7 @@ struct Keys {
     build: Permission,
     docker_api: Permission,
     exec: Permission,
+    agent_downgrade: Permission,
 }
 
 impl From<Keys> for Policy {
@@ -57,6 +60,7 @@ impl From<Keys> for Policy {
                 docker_api: keys.docker_api,
                 exec: keys.exec,
             },
+            agent_downgrade: keys.agent_downgrade,
         }
     }
 }
@@ -107,8 +111,7 @@ pub fn load(path: &Path) -> Result<Policy, PolicyError> {
         Err(error) => return Err(unreadable(error)),
     };
     let metadata = file.metadata().map_err(unreadable)?;
-    let trusted = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
-    if !trusted || metadata.permissions().mode() & 0o022 != 0 {
+    if !is_trusted(&metadata) {
         return Err(PolicyError::Writable { path: path.into() });
     }
     let mut text = String::new();
@@ -120,6 +123,12 @@ pub fn load(path: &Path) -> Result<Policy, PolicyError> {
         cause,
     })?;
     Ok(keys.into())
+}
+
+/// Whether nobody but root and the agent's user may write a file.
+pub fn is_trusted(metadata: &Metadata) -> bool {
+    let owner = [0, rustix::process::geteuid().as_raw()].contains(&metadata.uid());
+    owner && metadata.permissions().mode() & 0o022 == 0
 }
 
 #[cfg(test)]
@@ -138,12 +147,18 @@ mod tests {
             fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
             load(&path)
         };
-        let Policy { jobs, access } =
-            write("privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n", 0o644).unwrap();
+        let Policy {
+            jobs,
+            access,
+            agent_downgrade,
+        } = write("privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n", 0o644).unwrap();
         assert_eq!(jobs.privileged, Permission::Allow);
         assert_eq!(jobs.bind_mounts, ["/srv"]);
         assert_eq!(jobs.devices, Permission::Deny);
-        assert_eq!(access, Access::default());
+        assert_eq!(
+            (access, agent_downgrade),
+            (Access::default(), Permission::Deny)
+        );
         let opened = write("docker_api = \"allow\"\n", 0o644).unwrap();
         assert_eq!(opened.access.docker_api, Permission::Allow);
         assert_eq!(opened.jobs, HostPolicy::default());

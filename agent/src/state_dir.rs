@@ -5,6 +5,7 @@
 //! ledger          the journal of its jobs
 //! jobs/           one folder per held attempt: specification, log spool, the executor's files
 //! status.json     what `towline-agent status` shows
+//! upgrade.json    how far the last exchange of the agent's own program is
 //! lock            held while an agent runs on this folder
 //! ```
 
@@ -165,6 +166,11 @@ impl StateDir {
     /// What `status` shows of the last connection.
     pub fn status(&self) -> PathBuf {
         self.root.join("status.json")
+    }
+
+    /// The journal of the agent's upgrades.
+    pub fn upgrade(&self) -> PathBuf {
+        self.root.join("upgrade.json")
     }
 
     /// The folder of all attempts.

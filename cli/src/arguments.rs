@@ -188,7 +188,7 @@ pub enum Command {
     /// The audit log of the team
     #[command(subcommand)]
     Audit(activity::Audit),
-    /// Certificates without a control plane
+    /// Certificates and signatures of agents without a control plane
     #[command(subcommand)]
     Pki(pki::Pki),
     /// Print completions for a shell

@@ -127,6 +127,7 @@ async fn run(
         mailer: mail::mailer(config)?,
         url: listeners.url.to_string(),
     };
+    let binaries = Binaries::new(config.agents.binaries.clone());
     let api = Api::new(ApiParts {
         store: store.clone(),
         agents: registry.clone(),
@@ -139,7 +140,7 @@ async fn run(
             .docker
             .as_ref()
             .map(|docker| docker.address.clone()),
-        binaries: Binaries::new(config.agents.binaries.clone()),
+        binaries: binaries.clone(),
         mailer: notifications.mailer.clone(),
         chat_hosts: config.egress.chat_hosts.clone(),
         sign_up: config.accounts.sign_up,
@@ -172,7 +173,7 @@ async fn run(
         certificates.agents(),
         store.clone(),
         registry.clone(),
-        relay::Door::new(layers.clone(), stopping.clone()),
+        relay::Door::new(layers.clone(), binaries, stopping.clone()),
         stopping.clone(),
     );
     tasks.spawn_on(agents, lane.handle());

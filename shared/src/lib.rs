@@ -20,5 +20,6 @@ pub mod relay;
 pub mod spec;
 pub mod terminal;
 pub mod tunnel;
+pub mod upgrade;
 
 pub use fence::Fence;

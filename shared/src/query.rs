@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::metrics::Health;
+use crate::upgrade::UpgradeReport;
 
 /// The most bytes an agent may have sent on a stream beyond what was taken.
 pub const STREAM_CREDIT: u32 = 64 * 1024;
@@ -23,6 +24,8 @@ pub enum Reply {
     Containers(Vec<ContainerSummary>),
     /// It could not be answered; why, for a person.
     Failed(String),
+    /// How far an upgrade is.
+    Upgrade(UpgradeReport),
 }
 
 /// One container in a list.

@@ -14,6 +14,8 @@ mod samples;
 mod specs;
 #[path = "golden_v1/tunnels.rs"]
 mod tunnels;
+#[path = "golden_v1/upgrades.rs"]
+mod upgrades;
 #[path = "golden_v1/variants.rs"]
 mod variants;
 

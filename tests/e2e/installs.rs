@@ -51,7 +51,7 @@ fn a_host_becomes_an_agent_and_leaves() {
         "a token is nobody's to read: {done:?}"
     );
     let modes = guest.sh(&format!(
-        "stat -c '%a %U' {AGENT} {STATE} {STATE}/agent.log"
+        "stat -L -c '%a %U' {AGENT} {STATE} {STATE}/agent.log"
     ));
     assert_eq!(modes.ok(), "755 root\n700 root\n600 root\n");
     let project = story.project("installed", &ComposeFolder::of(&[Service::idle("web")]));
@@ -80,7 +80,7 @@ fn a_host_becomes_an_agent_and_leaves() {
     guest
         .sh("cd /root && sh towline-install.sh --uninstall --purge")
         .ok();
-    assert!(!guest.has(STATE));
+    assert!(!guest.has(STATE) && !guest.has("/usr/local/lib/towline-agent"));
     story.engine.remove_project(&project.name);
 }
 
@@ -145,6 +145,7 @@ fn systemd_is_given_a_unit_that_it_understands() {
     for line in [
         "NoNewPrivileges=yes",
         "ProtectSystem=strict",
+        "ReadWritePaths=/var/lib/towline-agent /usr/local/lib/towline-agent -/root/.docker",
         "Environment=\"NO_PROXY=a%%b \\\"c\\\"\"",
     ] {
         assert!(unit.ok().lines().any(|has| has == line), "{line}: {unit:?}");

@@ -5,6 +5,8 @@
     reason = "a panic is how a test says what went wrong"
 )]
 
+mod agent_signatures;
+mod agent_upgrades;
 mod backups;
 mod bad_input;
 mod canaries;

@@ -37,6 +37,8 @@ pub struct AgentPlan {
     pub small_disk: Option<u32>,
     /// How far its clock is off, as [`clock::faked`] takes it (`+1h`).
     pub clock: Option<String>,
+    /// The program that is run, when that is not the one which was built.
+    pub program: Option<PathBuf>,
     /// More environment, such as `HTTPS_PROXY`.
     pub environment: Vec<(String, String)>,
 }
@@ -51,6 +53,7 @@ impl AgentPlan {
             policy: None,
             small_disk: None,
             clock: None,
+            program: None,
             environment,
         }
     }
@@ -157,6 +160,11 @@ impl AgentProcess {
         self.process.as_mut().expect("the agent runs")
     }
 
+    /// The running process's id.
+    pub fn process_id(&self) -> u32 {
+        self.process.as_ref().expect("the agent runs").id()
+    }
+
     /// The plan for the next start.
     pub fn plan(&mut self) -> &mut AgentPlan {
         &mut self.plan
@@ -186,7 +194,9 @@ impl AgentProcess {
     }
 
     fn command(&self, verb: &str) -> Command {
-        let agent = binary("towline-agent").display().to_string();
+        let built = || binary("towline-agent");
+        let agent = self.plan.program.clone().unwrap_or_else(built);
+        let agent = agent.display().to_string();
         let mut words = self.prefix.iter().cloned().chain([agent]);
         let mut command = clean_command(words.next().expect("at least the agent"), self.kind);
         command

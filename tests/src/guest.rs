@@ -31,7 +31,7 @@ mount --rbind "$2" "$1/root$2"
 touch "$1/root/run/docker.sock"
 mount --bind "$3" "$1/root/run/docker.sock"
 ln -sf "$4" "$1/root/usr/local/bin/docker"
-rm -rf "$1/root/run/systemd" "$1"/root/usr/local/bin/towline* "$1"/root/var/lib/towline* "$1/root/etc/towline"
+rm -rf "$1/root/run/systemd" "$1"/root/usr/local/bin/towline* "$1"/root/usr/local/lib/towline* "$1"/root/var/lib/towline* "$1/root/etc/towline"
 touch "$1/root/run/ready"
 exec sleep infinity
 "#;

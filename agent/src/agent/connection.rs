@@ -86,6 +86,7 @@ impl Agent {
             FromServer::Certificate(certificate) => self.on_certificate(certificate),
             FromServer::RenewRefused(refused) => self.renewal.refused(&refused.message),
             FromServer::Ask(ask) => self.on_ask(ask),
+            FromServer::AskUpgrade(ask) => self.on_ask_upgrade(ask),
             FromServer::OpenStream(open) => self.on_open_stream(open),
             FromServer::Credit(credit) => self.streams.credit(credit),
             FromServer::CloseStream(close) => self.streams.close(close.stream),
@@ -109,6 +110,7 @@ impl Agent {
         self.connected.send_replace(Connected::Yes);
         self.last.connected(ahead_ms);
         self.last.save(&self.options.dir);
+        self.is_welcomed();
         for (attempt, verdict) in welcome.verdicts {
             self.on_verdict(attempt, verdict, &link);
         }

@@ -15,6 +15,7 @@ mod restore;
 mod status;
 mod streams;
 mod tunnels;
+mod upgrades;
 mod watchers;
 
 use std::collections::HashMap;
@@ -38,11 +39,13 @@ use crate::logs::LogLimits;
 use crate::machine::{self, Machine};
 use crate::state_dir::{StateDir, StateError, StateLock};
 use crate::task::StepBegun;
+use crate::upgrade::{Journal, Preparation, Prepared, Upgrades};
 use held_jobs::JobHandle;
 use offers::Offered;
 use renewal::Renewal;
 use streams::Streams;
 use tunnels::Tunnels;
+use upgrades::Course;
 
 pub use status::{LastConnection, LinkState};
 
@@ -64,6 +67,19 @@ pub struct Options {
     pub pace: Pace,
     /// The limits of its logs.
     pub logs: LogLimits,
+    /// How it becomes another version of itself.
+    pub upgrades: Upgrades,
+}
+
+/// Why an agent has ended.
+#[derive(Debug)]
+pub enum Finish {
+    /// It was told to stop.
+    Stopped,
+    /// No job runs, and another program is to take its place.
+    Upgrade(Prepared),
+    /// It was not welcomed after an upgrade; why.
+    GoBack(Journal, String),
 }
 
 /// How often an agent does what it does by the clock.
@@ -116,6 +132,7 @@ enum Event {
     Capabilities(Capabilities),
     Sampled(Sample),
     StreamEnded(u32),
+    Prepared(Result<Preparation, String>),
     Tick,
     Stop,
 }
@@ -143,6 +160,7 @@ struct Agent {
     streams: Streams,
     tunnels: Tunnels,
     renewal: Renewal,
+    course: Course,
     last: LastConnection,
     sender: mpsc::Sender<Event>,
     steps: mpsc::Sender<StepBegun>,
@@ -150,12 +168,12 @@ struct Agent {
     _lock: StateLock,
 }
 
-/// Runs an agent until `stop` is tripped.
+/// Runs an agent until `stop` is tripped, or another program is to run in its place.
 pub async fn run(
     options: Options,
     executor: Arc<dyn Executor>,
     stop: CancellationToken,
-) -> Result<(), AgentError> {
+) -> Result<Finish, AgentError> {
     let (sender, mut events) = mpsc::channel(EVENTS);
     let (steps, mut step_events) = mpsc::channel(EVENTS);
     let (link_sender, mut link_events) = mpsc::channel(EVENTS);
@@ -171,6 +189,7 @@ pub async fn run(
     let mut tick = interval(pace.tick);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stopping: Option<Instant> = None;
+    let mut finish = Finish::Stopped;
     let mut flushed =
         Box::pin(std::future::pending()) as std::pin::Pin<Box<dyn Future<Output = ()> + Send>>;
     loop {
@@ -184,11 +203,16 @@ pub async fn run(
             () = &mut flushed => break,
             () = sleep_until(stopping.unwrap_or_else(Instant::now)), if stopping.is_some() => break,
         };
-        if matches!(event, Event::Stop) {
-            stopping = Some(Instant::now() + STOP_PATIENCE);
-            flushed = agent.stop();
+        let ends = if matches!(event, Event::Stop) {
+            Some(Finish::Stopped)
         } else {
             agent.handle(event);
+            agent.due().filter(|_| stopping.is_none())
+        };
+        if let Some(ends) = ends {
+            finish = ends;
+            stopping = Some(Instant::now() + STOP_PATIENCE);
+            flushed = agent.stop();
         }
     }
     agent.farewell();
@@ -199,7 +223,7 @@ pub async fn run(
     // The link ends when nobody listens; a moment lets it close properly.
     drop(link_events);
     let _ = tokio::time::timeout(Duration::from_secs(1), link).await;
-    Ok(())
+    Ok(finish)
 }
 
 impl Agent {
@@ -223,6 +247,7 @@ impl Agent {
                 }
             }
             Event::StreamEnded(stream) => self.streams.ended(stream),
+            Event::Prepared(prepared) => self.on_prepared(prepared),
             Event::Tick => self.mind_renewal(),
             Event::Stop => {}
         }

@@ -11,6 +11,7 @@ use super::held_jobs::JobHandle;
 use super::renewal::Renewal;
 use super::streams::Streams;
 use super::tunnels::Tunnels;
+use super::upgrades::Course;
 use super::watchers::Connected;
 use super::{Agent, AgentError, Event, LastConnection, LinkPhase, Options};
 use crate::executor::Executor;
@@ -40,6 +41,7 @@ impl Agent {
         };
         let ledger =
             LedgerWriter::start(ledger, options.dir.clone(), done).map_err(AgentError::Thread)?;
+        let course = Course::begin(&options.upgrades);
         let mut agent = Self {
             last: LastConnection::load(&options.dir),
             options,
@@ -53,6 +55,7 @@ impl Agent {
             streams: Streams::default(),
             tunnels: Tunnels::default(),
             renewal: Renewal::default(),
+            course,
             sender,
             steps,
             connected: watch::channel(Connected::No).0,

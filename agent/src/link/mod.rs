@@ -125,6 +125,11 @@ impl Default for Eagerness {
     }
 }
 
+/// Connects up to the point at which an agent would say hello, and leaves: whether the control plane would have it.
+pub async fn try_once(dir: &StateDir, dialer: &Dialer) -> Result<(), ConnectError> {
+    connect(dir, dialer, Belief::ByOurClock).await.map(drop)
+}
+
 /// Keeps a link for as long as anybody listens to its events.
 pub async fn keep(
     dir: StateDir,

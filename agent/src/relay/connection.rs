@@ -156,8 +156,13 @@ impl Connection {
         }
     }
 
-    /// Appends what comes to a file; tells how many bytes that were.
-    pub(super) async fn get_file(&mut self, path: &str, file: &Path) -> Result<u64, Failure> {
+    /// Appends what comes to a file, at most so many bytes; tells how many that were.
+    pub(super) async fn get_file(
+        &mut self,
+        path: &str,
+        file: &Path,
+        most: u64,
+    ) -> Result<u64, Failure> {
         let request = self.request(&Method::GET, path, 0, Body::none())?;
         let response = self.send(request).await?;
         if !response.status().is_success() {
@@ -178,8 +183,13 @@ impl Connection {
                 Err(_) => break Err("nothing came any more".to_owned()),
             };
             if let Some(data) = frame.data_ref() {
-                to.write_all(data).await.map_err(full)?;
-                bytes += data.len() as u64;
+                let room = usize::try_from(most - bytes).unwrap_or(usize::MAX);
+                let taken = &data[..data.len().min(room)];
+                to.write_all(taken).await.map_err(full)?;
+                bytes += taken.len() as u64;
+                if taken.len() < data.len() {
+                    break Err("more came than there is of it".to_owned());
+                }
             }
         };
         to.flush().await.map_err(full)?;
@@ -226,7 +236,8 @@ async fn stalled(watch: &Watch) -> &'static str {
 /// A disk that is full stays so until somebody makes room.
 #[expect(clippy::needless_pass_by_value, reason = "it is what `map_err` gives")]
 fn full(error: std::io::Error) -> Failure {
-    let words = format!("a layer cannot be written on this host: {error}");
+    let words =
+        format!("what comes cannot be written on this host: {error}; make room on its disk");
     Failure::Refused(StatusCode::INSUFFICIENT_STORAGE, words)
 }
 

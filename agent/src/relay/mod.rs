@@ -6,6 +6,7 @@
 
 mod body;
 mod connection;
+mod program;
 
 use std::future::Future;
 use std::path::Path;
@@ -16,7 +17,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
 use towline_shared::protocol::v1::Attempt;
-use towline_shared::relay::{Digest, Images, Offered, Received, Wanted};
+use towline_shared::relay::{Digest, Images, MAX_LAYER_BYTES, Offered, Received, Wanted};
 
 use crate::dial::Dialer;
 use crate::link::{Backoff, Cause, dice};
@@ -146,7 +147,8 @@ impl Courier<'_> {
         loop {
             let have = file.metadata().map_or(0, |file| file.len());
             let path = self.path(&format!("layers/{digest}?offset={have}"));
-            let got = self.once(async |connection| connection.get_file(&path, file).await);
+            let got = self
+                .once(async |connection| connection.get_file(&path, file, MAX_LAYER_BYTES).await);
             match got.await {
                 Ok(bytes) => {
                     carried.bytes += bytes;

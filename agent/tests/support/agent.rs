@@ -9,14 +9,17 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
-use towline_agent::agent::{self, AgentError, Options, Pace};
+use towline_agent::agent::{self, AgentError, Finish, Options, Pace};
 use towline_agent::dial::Dialer;
 use towline_agent::executor::fake::{FakeExecutor, FakeHost};
 use towline_agent::identity::Identity;
 use towline_agent::link::Eagerness;
 use towline_agent::logs::LogLimits;
 use towline_agent::proxy::Proxies;
+use towline_agent::relay::Relay;
 use towline_agent::state_dir::StateDir;
+use towline_agent::upgrade::{Program, Standing, Terms, Upgrades};
+use towline_shared::policy::Permission;
 
 use super::PATIENCE;
 
@@ -31,7 +34,7 @@ pub struct TestHost {
 /// A running agent.
 pub struct TestAgent {
     runtime: Option<Runtime>,
-    run: JoinHandle<Result<(), AgentError>>,
+    run: JoinHandle<Result<Finish, AgentError>>,
     stop: CancellationToken,
 }
 
@@ -76,6 +79,17 @@ impl TestHost {
     }
 
     pub fn start_in(&self, dir: StateDir) -> TestAgent {
+        // Nobody upgrades a test: it trusts no key.
+        let upgrades = Upgrades {
+            terms: Terms {
+                relay: Relay::new(dir.clone(), self.dialer()),
+                program: Program::at(self.home.path().join("towline-agent")),
+                release_keys: self.home.path().join("release-keys"),
+                downgrade: Permission::Deny,
+            },
+            standing: Standing::Fresh,
+            patience: PATIENCE,
+        };
         let options = Options {
             dir,
             dialer: self.dialer(),
@@ -91,6 +105,7 @@ impl TestHost {
                 stop_work: Duration::from_millis(500),
             },
             logs: self.logs,
+            upgrades,
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
@@ -123,14 +138,14 @@ impl TestAgent {
         self.stop.cancel();
         let ended = timeout(PATIENCE, &mut self.run).await.unwrap().unwrap();
         self.runtime.take().unwrap().shutdown_background();
-        ended
+        ended.map(drop)
     }
 
     /// Waits for it to end by itself.
     pub async fn ended(mut self) -> Result<(), AgentError> {
         let ended = timeout(PATIENCE, &mut self.run).await.unwrap().unwrap();
         self.runtime.take().unwrap().shutdown_background();
-        ended
+        ended.map(drop)
     }
 }
 

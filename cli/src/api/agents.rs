@@ -78,6 +78,36 @@ impl Nameable for Agent {
     }
 }
 
+/// How far an agent is with its last upgrade.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Upgrade {
+    /// The version that it runs.
+    #[serde(default)]
+    pub running: Option<String>,
+    /// The version that was asked for.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// `idle`, `preparing`, `waiting`, `proving`, `done`, `refused` or `rolled_back`.
+    pub state: String,
+    /// Why it was refused or taken back.
+    #[serde(default)]
+    pub why: Option<String>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// Tells an agent to become the one that the control plane has.
+pub async fn upgrade(client: &Client, id: Uuid) -> Result<Upgrade, Failure> {
+    let path = ["agents", &id.to_string(), "upgrade"];
+    client.post(&path, &serde_json::json!({})).await
+}
+
+/// How far its last upgrade is.
+pub async fn upgrade_state(client: &Client, id: Uuid) -> Result<Upgrade, Failure> {
+    let path = ["agents", &id.to_string(), "upgrade"];
+    client.get(&path, &[]).await
+}
+
 /// Ends an agent's right to connect, at once and for ever.
 pub async fn revoke(client: &Client, id: Uuid) -> Result<serde_json::Value, Failure> {
     client

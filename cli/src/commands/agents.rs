@@ -6,7 +6,12 @@ use std::time::Duration;
 use chrono::Utc;
 use clap::Subcommand;
 
-use super::{Session, period};
+use super::{
+    Session,
+    agent_rollout::Rollout,
+    agent_upgrade::{self, Wait},
+    period,
+};
 use crate::{
     api::{
         self,
@@ -38,6 +43,23 @@ pub enum Agents {
     Ls,
     /// Show one agent
     Show {
+        /// Its name or id
+        agent: String,
+    },
+    /// Have an agent become the one that the control plane has for its host
+    ///
+    /// The host verifies it by its own release keys, tries it, waits until its jobs have ended, and changes over; when the
+    /// new one is not welcomed soon, the former comes back. Containers are not touched.
+    Upgrade {
+        /// Its name or id
+        agent: String,
+        /// Do not wait for how it ends
+        #[arg(long)]
+        no_wait: bool,
+    },
+    Rollout(Rollout),
+    /// Show how far an agent is with its last upgrade
+    UpgradeStatus {
         /// Its name or id
         agent: String,
     },
@@ -74,6 +96,16 @@ impl Agents {
                 session
                     .output
                     .result(&agent, |surface| details(surface, &agent))?;
+            }
+            Self::Upgrade { agent, no_wait } => {
+                let agent = api::find::<Agent>(&client, &agent).await?;
+                let wait = if no_wait { Wait::No } else { Wait::UntilItEnds };
+                return agent_upgrade::run(session, &client, &agent, wait).await;
+            }
+            Self::Rollout(rollout) => return rollout.run(session, &client).await,
+            Self::UpgradeStatus { agent } => {
+                let agent = api::find::<Agent>(&client, &agent).await?;
+                return agent_upgrade::show(session, &client, &agent).await;
             }
             Self::Revoke { agent, yes } => {
                 let agent = api::find::<Agent>(&client, &agent).await?;

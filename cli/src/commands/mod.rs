@@ -1,6 +1,8 @@
 //! One file per command or group of commands.
 
 pub mod activity;
+mod agent_rollout;
+mod agent_upgrade;
 pub mod agents;
 pub mod billing;
 pub mod cancel;
@@ -34,6 +36,7 @@ pub mod projects;
 pub mod ps;
 pub mod pushes;
 pub mod registries;
+mod release;
 pub mod releases;
 pub mod remove;
 pub mod retry;

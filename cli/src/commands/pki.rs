@@ -1,4 +1,4 @@
-//! `towline pki`: certificates without a control plane.
+//! `towline pki`: certificates, and keys and signatures of releases, without a control plane.
 
 use std::path::{Path, PathBuf};
 
@@ -11,7 +11,10 @@ use towline_pki::{
 };
 use zeroize::Zeroizing;
 
-use super::Session;
+use super::{
+    Session,
+    release::{ReleaseKeyFiles, SignAgent},
+};
 use crate::{
     bundle::{self, Piece, Readers},
     exit::{Exit, Failure},
@@ -29,11 +32,15 @@ const CLIENT: [&str; 2] = ["cert.pem", "key.pem"];
 /// Where the engine's files are put in what is printed.
 const INSTALLED: &str = "/etc/docker/tls";
 
-/// Certificates without a control plane
+/// Certificates and signatures of agents without a control plane
 #[derive(Debug, Subcommand)]
 pub enum Pki {
     /// Certificates for a Docker engine's own Remote API over TLS; nothing is connected to
     Docker(Docker),
+    /// A key that signs releases of agents, of which hosts keep the public half
+    ReleaseKey(ReleaseKeyFiles),
+    /// Sign an agent, so that hosts that trust the key become it by an upgrade
+    SignAgent(SignAgent),
 }
 
 impl Pki {
@@ -41,6 +48,8 @@ impl Pki {
     pub fn run(self, session: &Session) -> Result<Exit, Failure> {
         match self {
             Self::Docker(command) => command.run(session),
+            Self::ReleaseKey(command) => command.run(session),
+            Self::SignAgent(command) => command.run(session),
         }
     }
 }

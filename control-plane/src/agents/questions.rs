@@ -3,8 +3,8 @@
 use std::collections::HashMap;
 
 use tokio::sync::oneshot;
-use towline_shared::protocol::v1::{Ask, QueryReply};
-use towline_shared::query::{Query, Reply};
+use towline_shared::protocol::v1::QueryReply;
+use towline_shared::query::Reply;
 
 use super::registry::Unreachable;
 
@@ -22,8 +22,8 @@ pub(super) struct Questions {
 }
 
 impl Questions {
-    /// Notes who asks, and gives the question its name; or tells the asker that too many wait.
-    pub(super) fn ask(&mut self, query: Query, asker: Asker) -> Option<Ask> {
+    /// Notes who asks, and gives the question a name; or tells the asker that too many wait.
+    pub(super) fn ask(&mut self, asker: Asker) -> Option<u32> {
         self.waiting.retain(|_, asker| !asker.is_closed());
         if self.waiting.len() >= MOST {
             // The asker may have given up just now.
@@ -36,7 +36,7 @@ impl Questions {
         let id = self.next;
         self.next = self.next.wrapping_add(1);
         self.waiting.insert(id, asker);
-        Some(Ask { id, query })
+        Some(id)
     }
 
     /// Hands an answer to who asked; one that came too late is dropped.
@@ -62,7 +62,7 @@ mod tests {
         let mut questions = Questions::default();
         let mut ask = || {
             let (asker, answer) = oneshot::channel();
-            (questions.ask(Query::Containers, asker).unwrap().id, answer)
+            (questions.ask(asker).unwrap(), answer)
         };
         let mut asked: Vec<_> = (0..5).map(|_| ask()).collect();
         for (id, _) in asked.iter().rev() {
@@ -83,15 +83,15 @@ mod tests {
         let mut answers = Vec::new();
         for _ in 0..MOST {
             let (asker, answer) = oneshot::channel();
-            questions.ask(Query::Containers, asker).unwrap();
+            questions.ask(asker).unwrap();
             answers.push(answer);
         }
         assert_eq!(questions.waiting.len(), MOST);
         let (asker, mut answer) = oneshot::channel();
-        assert_eq!(questions.ask(Query::Containers, asker), None);
+        assert_eq!(questions.ask(asker), None);
         assert_eq!(answer.try_recv().unwrap(), Err(Unreachable::Busy));
         answers.pop();
         let (asker, _answer) = oneshot::channel();
-        assert!(questions.ask(Query::Containers, asker).is_some());
+        assert!(questions.ask(asker).is_some());
     }
 }

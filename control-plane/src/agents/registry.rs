@@ -13,6 +13,7 @@ use towline_shared::ids::AgentId;
 use towline_shared::protocol::v1::GoodbyeReason;
 use towline_shared::query::{Query, Reply, StreamRequest};
 use towline_shared::tunnel::OpenTunnel;
+use towline_shared::upgrade::UpgradeWish;
 use uuid::Uuid;
 
 use super::counts::{Counters, Counts};
@@ -93,9 +94,28 @@ impl Registry {
 
     /// Asks an agent, and waits up to ten seconds for the answer.
     pub async fn ask(&self, agent: AgentId, query: Query) -> Result<Reply, Unreachable> {
+        self.answered(agent, |asker| Order::Ask { query, asker })
+            .await
+    }
+
+    /// Asks an agent about its upgrades, likewise. One that knows nothing of them does not answer.
+    pub async fn ask_upgrade(
+        &self,
+        agent: AgentId,
+        wish: UpgradeWish,
+    ) -> Result<Reply, Unreachable> {
+        self.answered(agent, |asker| Order::AskUpgrade { wish, asker })
+            .await
+    }
+
+    async fn answered(
+        &self,
+        agent: AgentId,
+        order: impl FnOnce(Asker) -> Order,
+    ) -> Result<Reply, Unreachable> {
         let session = self.find(agent).ok_or(Unreachable::Offline)?;
         let (asker, answer) = oneshot::channel();
-        session.order(Order::Ask { query, asker })?;
+        session.order(order(asker))?;
         match timeout(ANSWER, answer).await {
             Ok(Ok(answer)) => answer,
             Ok(Err(_)) => Err(Unreachable::Offline),
@@ -230,6 +250,8 @@ fn take_out(sessions: &mut Sessions, session: &Arc<Handle>) {
 pub(super) enum Order {
     /// An answer.
     Ask { query: Query, asker: Asker },
+    /// An answer about its upgrades.
+    AskUpgrade { wish: UpgradeWish, asker: Asker },
     /// A stream.
     Open {
         request: StreamRequest,

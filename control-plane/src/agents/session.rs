@@ -12,7 +12,8 @@ use tokio_rustls::server::TlsStream;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use towline_pki::PeerIdentity;
 use towline_shared::ids::{AgentId, TeamId};
-use towline_shared::protocol::v1::{FromServer, Goodbye, GoodbyeReason, LogAck};
+use towline_shared::protocol::v1::{Ask, FromServer, Goodbye, GoodbyeReason, LogAck};
+use towline_shared::upgrade::AskUpgrade;
 use uuid::Uuid;
 
 use super::admission::{Admission, Peer};
@@ -208,8 +209,13 @@ impl Session {
         for order in mailbox.orders {
             match order {
                 Order::Ask { query, asker } => {
-                    if let Some(ask) = self.questions.ask(query, asker) {
-                        self.say(&FromServer::Ask(ask))?;
+                    if let Some(id) = self.questions.ask(asker) {
+                        self.say(&FromServer::Ask(Ask { id, query }))?;
+                    }
+                }
+                Order::AskUpgrade { wish, asker } => {
+                    if let Some(id) = self.questions.ask(asker) {
+                        self.say(&FromServer::AskUpgrade(AskUpgrade { id, wish }))?;
                     }
                 }
                 Order::Open { request, supply } => {

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, ETAG};
+use std::io;
 use std::time::Duration;
 use tokio::fs::File;
 use tokio::sync::Semaphore;
@@ -38,9 +39,12 @@ pub async fn script(State(api): State<Api>) -> Result<Response, Problem> {
 /// The script for the agents that are there now.
 pub(super) async fn script_of(api: &Api) -> Result<Script, Problem> {
     let binaries = api.binaries.clone();
-    let agents = tokio::task::spawn_blocking(move || binaries.all()).await;
-    let agents = agents.map_err(Problem::internal)?;
-    Ok(Script::new(&api.url, &agents.map_err(Problem::internal)?))
+    let read = move || Ok::<_, io::Error>((binaries.all()?, binaries.release_keys()?));
+    let read = tokio::task::spawn_blocking(read).await;
+    let (agents, keys) = read
+        .map_err(Problem::internal)?
+        .map_err(Problem::internal)?;
+    Ok(Script::new(&api.url, &agents, &keys))
 }
 
 /// The agent for an architecture, as a program for Linux. Its SHA-256 is its `ETag`, and stands in the script.
@@ -84,4 +88,31 @@ pub async fn agent(
         (ETAG, format!("\"{}\"", binary.sha256)),
     ];
     Ok((headers, Body::from_stream(pieces)).into_response())
+}
+
+/// The signature of the agent for an architecture, as the program `minisign` reads it.
+#[utoipa::path(get, path = "/install/agent/{architecture}/signature", tag = "agents", operation_id = "get_agent_signature",
+    params(("architecture" = String, Path, description = "`x86_64` or `aarch64`, as `uname -m` says it")),
+    responses((status = OK, body = String, content_type = "text/plain")))]
+pub async fn signature(
+    State(api): State<Api>,
+    Path(architecture): Path<String>,
+) -> Result<Response, Problem> {
+    let architecture: Architecture = architecture
+        .parse()
+        .map_err(|error| Problem::new(Kind::NotFound, format!("{error}")))?;
+    let binaries = api.binaries.clone();
+    let found = tokio::task::spawn_blocking(move || binaries.signature(architecture)).await;
+    let found = found
+        .map_err(Problem::internal)?
+        .map_err(Problem::internal)?;
+    let text = found.ok_or_else(|| {
+        let detail = format!("nobody has signed an agent for {architecture}");
+        Problem::new(Kind::NotFound, detail).remedy("sign it by `towline pki sign-agent`")
+    })?;
+    let headers = [
+        (CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (CACHE_CONTROL, "no-cache"),
+    ];
+    Ok((headers, text).into_response())
 }

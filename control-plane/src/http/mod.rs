@@ -5,6 +5,7 @@
 //! checked before anything of the request is read.
 
 mod activity;
+mod agent_upgrades;
 mod agents;
 mod api_keys;
 mod audit;

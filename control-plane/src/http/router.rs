@@ -13,13 +13,13 @@ use super::problem::{Kind, Problem};
 use super::rule::Rule;
 use super::state::Api;
 use super::{
-    activity, agents, api_keys, audit, auth, billing, containers, deploy_keys, deployment_log,
-    deployments, docker_access, enrolment, enrolment_tokens, exec, file, files, generation, health,
-    identities, install, installation, integrations, invitations, linger, me, members, metrics,
-    notification_channels, notification_rules, notifications, openapi, password_resets, plans,
-    plugins, previews, project_members, projects, pull_requests, pushes, reference, registries,
-    releases, request, secrets, sessions, setup, sign_in_providers, sign_up, source, subscriptions,
-    targets, teams, templates, totp, usage, users, webhooks,
+    activity, agent_upgrades, agents, api_keys, audit, auth, billing, containers, deploy_keys,
+    deployment_log, deployments, docker_access, enrolment, enrolment_tokens, exec, file, files,
+    generation, health, identities, install, installation, integrations, invitations, linger, me,
+    members, metrics, notification_channels, notification_rules, notifications, openapi,
+    password_resets, plans, plugins, previews, project_members, projects, pull_requests, pushes,
+    reference, registries, releases, request, secrets, sessions, setup, sign_in_providers, sign_up,
+    source, subscriptions, targets, teams, templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -66,6 +66,7 @@ fn beside_the_api() -> OpenApiRouter<Api> {
         .routes(routes!(health::process_metrics))
         .routes(routes!(install::script))
         .routes(routes!(install::agent))
+        .routes(routes!(install::signature))
         .routes(routes!(setup::page))
         .routes(routes!(setup::join_page))
         .routes(routes!(setup::reset_page))
@@ -268,6 +269,7 @@ fn hosts() -> OpenApiRouter<Api> {
         .routes(routes!(agents::list))
         .routes(routes!(agents::show))
         .routes(routes!(agents::revoke))
+        .routes(routes!(agent_upgrades::begin, agent_upgrades::show))
 }
 
 /// The Docker engines of hosts. Who may use one was granted it; that is looked at in the action.

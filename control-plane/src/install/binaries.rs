@@ -96,6 +96,10 @@ impl Binaries {
         }
     }
 
+    pub(super) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
     /// The agent for an architecture, if there is one. It reads the file, the first time.
     pub fn find(&self, architecture: Architecture) -> io::Result<Option<Binary>> {
         let named = self.folder.join(format!("{NAME}-{architecture}"));

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use sha2::{Digest as _, Sha256};
+use towline_pki::release::ReleaseKeys;
 
 use super::{Architecture, Binary};
 use crate::config::PublicUrl;
@@ -20,8 +21,8 @@ const FILE: &str = "towline-install.sh";
 pub struct Script(String);
 
 impl Script {
-    /// The script for these agents, to be fetched from that address.
-    pub fn new(url: &PublicUrl, agents: &[(Architecture, Binary)]) -> Self {
+    /// The script for these agents, to be fetched from that address, and these keys of releases.
+    pub fn new(url: &PublicUrl, agents: &[(Architecture, Binary)], keys: &ReleaseKeys) -> Self {
         let digests = agents.iter().fold(String::new(), |mut lines, (of, agent)| {
             // Writing to a string cannot fail.
             let _ = writeln!(lines, "{of} {}", agent.sha256);
@@ -31,6 +32,7 @@ impl Script {
             ("@URL@", quoted(url.to_string().trim_end_matches('/'))),
             ("@VERSION@", quoted(env!("CARGO_PKG_VERSION"))),
             ("@DIGESTS@", digests.trim_end().to_owned()),
+            ("@RELEASE_KEYS@", keys.lines()),
         ];
         let script = filled
             .into_iter()
@@ -78,7 +80,11 @@ mod tests {
             sha256: "0f".repeat(32),
         };
         let url = "https://towline.example.org:8443".parse().unwrap();
-        Script::new(&url, &[(Architecture::X86_64, agent)])
+        Script::new(
+            &url,
+            &[(Architecture::X86_64, agent)],
+            &ReleaseKeys::default(),
+        )
     }
 
     #[test]

@@ -33,6 +33,7 @@ mod source;
 mod submit;
 mod template;
 mod terms;
+mod upgrade_agent;
 
 pub use by_provider::{
     Came, NotByProvider, Returned, Sent, confirm_to_link, give_code, return_from_provider,
@@ -73,5 +74,6 @@ pub use sign_in::{NotLetIn, SignIn, change_password, sign_in};
 pub use sign_up::{SignUp, sign_up};
 pub use source::{UNREAD, WantedSource, set_source};
 pub use template::{FromTemplate, begin_from, create_template};
+pub use upgrade_agent::note_upgrade;
 
 pub use crate::store::people::SetUp;

@@ -10,6 +10,7 @@
 //! Servers that share a PostgreSQL share no layers unless their data directories lie on one file system.
 
 mod layers;
+mod programs;
 mod requests;
 mod serve;
 

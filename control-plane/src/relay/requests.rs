@@ -18,7 +18,9 @@ use towline_shared::relay::{
 };
 
 use super::layers::Piece;
+use super::programs::get_program;
 use super::{Layers, LayersError};
+use crate::install::Binaries;
 use crate::store::{Store, StoreError};
 
 /// Whom a connection belongs to, and what it may reach.
@@ -26,6 +28,7 @@ use crate::store::{Store, StoreError};
 pub(super) struct Asker {
     pub(super) store: Store,
     pub(super) layers: Layers,
+    pub(super) binaries: Binaries,
     pub(super) agent: AgentId,
 }
 
@@ -75,6 +78,7 @@ pub(super) fn router(asker: Asker) -> Router {
         .route("/jobs/{job}/offer", post(offer))
         .route("/jobs/{job}/images", put(put_images).get(get_images))
         .route("/jobs/{job}/layers/{digest}", put(put_layer).get(get_layer))
+        .route("/agent/{sha256}", get(get_program))
         .route("/", get(|| async { StatusCode::NO_CONTENT }))
         .with_state(asker)
 }
@@ -153,8 +157,8 @@ async fn get_images(
 }
 
 #[derive(Deserialize)]
-struct From {
-    offset: u64,
+pub(super) struct From {
+    pub(super) offset: u64,
 }
 
 async fn get_layer(

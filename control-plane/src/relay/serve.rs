@@ -18,6 +18,7 @@ use towline_shared::ids::AgentId;
 use super::Layers;
 use super::requests::{Asker, router};
 use crate::connections::Visits;
+use crate::install::Binaries;
 use crate::store::Store;
 
 /// The most connections at once; agents whose connection is refused come again.
@@ -32,6 +33,7 @@ const MAX_HEADERS: usize = 32;
 #[derive(Clone, Debug)]
 pub struct Door {
     layers: Layers,
+    binaries: Binaries,
     places: Arc<Semaphore>,
     visits: Visits<AgentId>,
     stopping: CancellationToken,
@@ -45,10 +47,11 @@ pub struct Visitor {
 }
 
 impl Door {
-    /// A door to these layers, until `stopping` is cancelled.
-    pub fn new(layers: Layers, stopping: CancellationToken) -> Self {
+    /// A door to these layers, and to the programs of agents, until `stopping` is cancelled.
+    pub fn new(layers: Layers, binaries: Binaries, stopping: CancellationToken) -> Self {
         Self {
             layers,
+            binaries,
             places: Arc::new(Semaphore::new(MOST)),
             visits: Visits::new(MOST_OF_AGENT),
             stopping,
@@ -71,6 +74,7 @@ impl Door {
         let router = router(Asker {
             store,
             layers: self.layers.clone(),
+            binaries: self.binaries.clone(),
             agent: visitor.agent,
         });
         let service = service_fn(move |request: Request<Incoming>| {

@@ -22,7 +22,7 @@ on_both!(
 );
 
 /// Routes that need no API key, and why.
-const PUBLIC: [(&str, &str); 30] = [
+const PUBLIC: [(&str, &str); 31] = [
     ("get", "/healthz"),
     ("get", "/readyz"),
     ("get", "/metrics"),
@@ -39,6 +39,7 @@ const PUBLIC: [(&str, &str); 30] = [
     // What hosts fetch to become agents.
     ("get", "/install.sh"),
     ("get", "/install/agent/{architecture}"),
+    ("get", "/install/agent/{architecture}/signature"),
     ("get", "/api/v1/openapi.json"),
     // The credential is the set-up link's secret.
     ("post", "/api/v1/setup"),

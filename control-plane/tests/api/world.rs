@@ -84,7 +84,11 @@ impl World {
         let store = Store::open(&config, vault).await.unwrap();
         store.ensure_authority().await.unwrap();
         let (registry, stopping) = (Registry::new(), CancellationToken::new());
-        let relay = relay::Door::new(Layers::new(&config.data_dir), stopping.clone());
+        let relay = relay::Door::new(
+            Layers::new(&config.data_dir),
+            Binaries::new(folder.path().join("agents")),
+            stopping.clone(),
+        );
         let agent_address = listen(&store, &registry, relay, &stopping).await;
         let egress = egress();
         let webhooks = Webhooks {

@@ -20,6 +20,7 @@ use crate::policy::HostPolicy;
 use crate::query::{Query, Reply, StreamRequest};
 use crate::spec::{SealedSpec, Secret};
 use crate::tunnel::{OpenTunnel, TunnelRefused};
+use crate::upgrade::AskUpgrade;
 
 /// The most jobs an agent may hold, running or with an unacknowledged result.
 pub const MAX_HELD: usize = 64;
@@ -98,6 +99,8 @@ messages! {
         14 => Goodbye(Goodbye) <= SMALL,
         /// A tunnel to open.
         15 => OpenTunnel(OpenTunnel) <= SMALL,
+        /// A question about the agent's own upgrades.
+        16 => AskUpgrade(AskUpgrade) <= SMALL,
     }
 }
 

@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::results::{built, pinned, preview};
 use super::specs::specs;
 use super::tunnels::tunnels;
+use super::upgrades::upgrades;
 
 /// A moment: 2023-11-14 22:13:20 UTC.
 pub const AT_MS: i64 = 1_700_000_000_000;
@@ -546,6 +547,7 @@ pub fn all() -> Vec<Sample> {
         failures(),
         from_server(),
         tunnels(),
+        upgrades(),
         specs(),
         bodies(),
     ]

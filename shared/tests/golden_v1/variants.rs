@@ -7,6 +7,7 @@ use towline_shared::protocol::v1::*;
 use towline_shared::query::{Query, Reply, StreamRequest};
 use towline_shared::spec::{Interruption, OnFailure, Submodules, Term, TermedWork, Work};
 use towline_shared::tunnel::{TunnelEnd, TunnelRefusal};
+use towline_shared::upgrade::{UpgradeState, UpgradeWish};
 
 /// Lists the sample of each variant by a match without a rest, so that a new variant does not
 /// compile before it has one.
@@ -24,7 +25,12 @@ macro_rules! variants {
 
 /// The name of the sample that each variant must have.
 pub fn variants() -> Vec<&'static str> {
-    [of_messages(), of_specifications()].concat()
+    [
+        of_messages(),
+        of_tunnels_and_upgrades(),
+        of_specifications(),
+    ]
+    .concat()
 }
 
 fn of_messages() -> Vec<&'static str> {
@@ -49,6 +55,7 @@ fn of_messages() -> Vec<&'static str> {
             FromServer::OpenStream(_) => "server/open-stream-tail", FromServer::Credit(_) => "server/credit",
             FromServer::CloseStream(_) => "server/close-stream", FromServer::Goodbye(_) => "server/goodbye-stopping",
             FromServer::OpenTunnel(_) => "server/open-tunnel-docker-api",
+            FromServer::AskUpgrade(_) => "server/ask-upgrade-show",
         }
         Refusal {
             Refusal::StaleFence => "agent/refused-stale-fence", Refusal::Busy => "agent/refused-busy",
@@ -94,14 +101,8 @@ fn of_messages() -> Vec<&'static str> {
             Health::None => "agent/metrics", Health::Starting => "agent/metrics",
             Health::Healthy => "agent/metrics", Health::Unhealthy => "agent/metrics",
         }
-        Reply { Reply::Containers(_) => "agent/reply-containers", Reply::Failed(_) => "agent/reply-failed" }
-        TunnelEnd {
-            TunnelEnd::DockerApi => "server/open-tunnel-docker-api",
-            TunnelEnd::Exec(_) => "server/open-tunnel-exec-terminal",
-        }
-        TunnelRefusal {
-            TunnelRefusal::Policy => "agent/tunnel-refused-policy",
-            TunnelRefusal::Unavailable => "agent/tunnel-refused-unavailable",
+        Reply { Reply::Containers(_) => "agent/reply-containers", Reply::Failed(_) => "agent/reply-failed",
+            Reply::Upgrade(_) => "agent/reply-upgrade-refused",
         }
         Query { Query::Containers => "server/ask-containers" }
         StreamRequest { StreamRequest::ContainerLog { .. } => "server/open-stream-tail" }
@@ -125,6 +126,28 @@ fn of_messages() -> Vec<&'static str> {
         }
         ResourceChange {
             ResourceChange::Added => "agent/finished-previewed", ResourceChange::Unused => "agent/finished-previewed",
+        }
+    }
+}
+
+fn of_tunnels_and_upgrades() -> Vec<&'static str> {
+    variants! {
+        TunnelEnd {
+            TunnelEnd::DockerApi => "server/open-tunnel-docker-api",
+            TunnelEnd::Exec(_) => "server/open-tunnel-exec-terminal",
+        }
+        TunnelRefusal {
+            TunnelRefusal::Policy => "agent/tunnel-refused-policy",
+            TunnelRefusal::Unavailable => "agent/tunnel-refused-unavailable",
+        }
+        UpgradeState {
+            UpgradeState::Idle => "agent/reply-upgrade-idle", UpgradeState::Preparing => "agent/reply-upgrade-preparing",
+            UpgradeState::Waiting => "agent/reply-upgrade-waiting", UpgradeState::Proving => "agent/reply-upgrade-proving",
+            UpgradeState::Done => "agent/reply-upgrade-done", UpgradeState::Refused(_) => "agent/reply-upgrade-refused",
+            UpgradeState::RolledBack(_) => "agent/reply-upgrade-rolled-back",
+        }
+        UpgradeWish {
+            UpgradeWish::Show => "server/ask-upgrade-show", UpgradeWish::Begin(_) => "server/ask-upgrade-begin",
         }
     }
 }

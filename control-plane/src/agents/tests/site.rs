@@ -17,6 +17,7 @@ use super::super::registry::Registry;
 use super::super::session::House;
 use super::{KERNEL_BUFFER, Pace};
 use crate::egress::Egress;
+use crate::install::Binaries;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment};
 use crate::relay::{self, Layers};
@@ -112,7 +113,11 @@ impl Site {
         let house = House {
             store: store.clone(),
             registry: registry.clone(),
-            relay: relay::Door::new(Layers::new(folder.path()), stop.clone()),
+            relay: relay::Door::new(
+                Layers::new(folder.path()),
+                Binaries::new(folder.path().join("agents")),
+                stop.clone(),
+            ),
             pace,
         };
         tokio::spawn(serve_at(listener, Arc::clone(&tls), house, stop.clone()));
