@@ -44,6 +44,9 @@ pub enum Command {
     Enroll(EnrollArgs),
     /// Run: connect and do jobs, until SIGTERM.
     Run(RunArgs),
+    /// Run beside a control plane, for an engine that is reached over TLS; what to do comes by standard input.
+    #[command(hide = true)]
+    RunBeside(StateArgs),
     /// Show who this agent is and how its connection was last.
     Status(StatusArgs),
     /// Verify the signature of an agent's program by this host's release keys.

@@ -24,6 +24,7 @@ pub mod policy_file;
 pub mod proxy;
 pub mod records;
 pub mod relay;
+pub mod remote_engine;
 pub mod report;
 #[cfg(test)]
 mod small_disk;

@@ -1,7 +1,7 @@
 //! `towline-agent`: the command line of Towline's agent.
 //!
 //! Exit codes: 0 when it did what it was asked, 1 when it could not, 2 when the command line was
-//! not understood.
+//! not understood, 3 when an agent beside a control plane is to be enrolled.
 
 use std::io::{self, IsTerminal as _, Read as _};
 use std::path::PathBuf;
@@ -15,21 +15,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use towline_agent::agent::{self, Finish, Options, Pace};
 use towline_agent::config::{
-    Command, CommandLine, EnrollArgs, LogFormat, RunArgs, StatusArgs, VerifyArgs,
+    Command, CommandLine, EnrollArgs, LogFormat, RunArgs, StateArgs, StatusArgs, VerifyArgs,
 };
 use towline_agent::dial::Dialer;
 use towline_agent::docker_tls;
 use towline_agent::enroll::{Enrolment, Existing, enrol};
-use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
+use towline_agent::executor::docker::{DockerConfig, DockerExecutor, EnginePlace};
 use towline_agent::identity::Identity;
 use towline_agent::link::{self, Eagerness};
 use towline_agent::logs::LogLimits;
 use towline_agent::policy_file;
 use towline_agent::proxy::Proxies;
 use towline_agent::relay::Relay;
+use towline_agent::remote_engine::{self, NotEnrolled};
 use towline_agent::report::Report;
 use towline_agent::state_dir::StateDir;
 use towline_agent::upgrade::{self, Program, Terms, Upgrades};
+use towline_shared::remote_engine::NOT_ENROLLED;
 use tracing_subscriber::EnvFilter;
 
 /// Where Docker keeps its data, unless its owner moved it; the room there is what runs out.
@@ -44,7 +46,10 @@ fn main() -> ExitCode {
         Err(error) => {
             // The log may be JSON for machines; why it ended is for whoever started it.
             eprintln!("towline-agent: {error:#}");
-            ExitCode::FAILURE
+            match error.downcast_ref::<NotEnrolled>() {
+                Some(NotEnrolled) => ExitCode::from(NOT_ENROLLED),
+                None => ExitCode::FAILURE,
+            }
         }
     }
 }
@@ -66,6 +71,7 @@ fn start(line: CommandLine) -> anyhow::Result<()> {
         Command::Enroll(args) => runtime()?.block_on(enroll(args)),
         Command::Run(args) if args.trial => runtime()?.block_on(trial(&args)),
         Command::Run(args) => run(args),
+        Command::RunBeside(args) => runtime()?.block_on(run_beside(&args)),
     }
 }
 
@@ -165,6 +171,7 @@ async fn serve(
     let relay = Relay::new(dir.clone(), dialer.clone());
     let executor = Arc::new(DockerExecutor::new(DockerConfig {
         host: args.docker_host,
+        place: EnginePlace::Here,
         state_dir: dir.root().to_path_buf(),
         policy: policy.jobs,
         access: policy.access,
@@ -180,7 +187,7 @@ async fn serve(
     let mut options = Options {
         dir,
         dialer,
-        engine_data: PathBuf::from(ENGINE_DATA),
+        engine_data: Some(PathBuf::from(ENGINE_DATA)),
         pace: Pace {
             link: Eagerness {
                 cap: Duration::from_secs(args.reconnect_within),
@@ -231,6 +238,10 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<()> {
     let claim = upgrade::verify(&args.file, &args.release_keys)?;
     println!("{claim}");
     Ok(())
+}
+
+async fn run_beside(args: &StateArgs) -> anyhow::Result<()> {
+    remote_engine::run(&args.state_dir, stop_signal()?).await
 }
 
 /// Tripped by SIGTERM or SIGINT.

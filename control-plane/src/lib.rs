@@ -7,6 +7,7 @@ pub mod config;
 pub mod connections;
 pub mod detect;
 pub mod docker_api;
+pub mod docker_tls;
 pub mod domain;
 pub mod egress;
 pub mod error;

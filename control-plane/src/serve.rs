@@ -22,6 +22,7 @@ use zeroize::Zeroizing;
 use crate::agents::{self, Registry};
 use crate::config::{Config, PublicUrl};
 use crate::docker_api;
+use crate::docker_tls::{self, Beside};
 use crate::egress::{self, Egress, PlainHttp, Policy};
 use crate::error::StartError;
 use crate::http::{self, Api, ApiParts};
@@ -45,6 +46,8 @@ use master_key::Absent;
 
 /// Readers of SQLite, or connections to PostgreSQL.
 const CONNECTIONS: u32 = 8;
+/// The folder of agents beside this server, in its own.
+const BESIDE: &str = "docker-tls";
 /// How long agents have to take their leave, and requests to end. Both at once, and well below the
 /// ten seconds after which a service manager may lose its patience.
 const GOODBYE: Duration = Duration::from_secs(6);
@@ -141,6 +144,7 @@ async fn run(
             .as_ref()
             .map(|docker| docker.address.clone()),
         binaries: binaries.clone(),
+        agent_program: config.agents.program(),
         mailer: notifications.mailer.clone(),
         chat_hosts: config.egress.chat_hosts.clone(),
         sign_up: config.accounts.sign_up,
@@ -186,6 +190,15 @@ async fn run(
             &stopping,
         ));
     }
+    let beside = Beside {
+        store: store.clone(),
+        egress: notifications.egress.clone(),
+        program: config.agents.program(),
+        folder: config.data_dir.join(BESIDE),
+        url: notifications.url.clone(),
+        pin: certificates.pin(),
+    };
+    tasks.spawn(docker_tls::serve(beside, stopping.clone()));
     send_messages(&tasks, notifications, &stopping);
     timers::start(&tasks, store, layers, certificates, &stopping);
     stopping.cancelled().await;

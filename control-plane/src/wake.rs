@@ -30,6 +30,8 @@ pub enum Topic {
     Deployment(DeploymentId),
     /// Somebody may no longer use the engine of this target's host.
     Docker(TargetId),
+    /// Targets that are reached over TLS may have come, gone or changed.
+    DockerTls,
     /// There may be a message to send, to a webhook or a person.
     Outbox,
 }
@@ -114,6 +116,11 @@ impl Wake {
     /// Wakes who uses the engine of a target's host.
     pub fn docker(&self, target: TargetId) {
         self.wake(Topic::Docker(target));
+    }
+
+    /// Wakes who keeps agents for targets that are reached over TLS.
+    pub fn docker_tls(&self) {
+        self.wake(Topic::DockerTls);
     }
 
     /// Wakes who sends messages.

@@ -191,7 +191,7 @@ pub(crate) fn client_verifier(roots: &TrustRoots) -> Result<Arc<dyn ClientCertVe
         .map_err(|error| PkiError::Tls(error.to_string()))
 }
 
-fn provider() -> Arc<CryptoProvider> {
+pub(crate) fn provider() -> Arc<CryptoProvider> {
     Arc::new(ring::default_provider())
 }
 

@@ -17,6 +17,7 @@ pub mod preview;
 pub mod protocol;
 pub mod query;
 pub mod relay;
+pub mod remote_engine;
 pub mod spec;
 pub mod terminal;
 pub mod tunnel;

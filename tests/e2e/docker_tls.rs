@@ -1,6 +1,7 @@
 //! Docker's own API over TLS is set up on a host, and leaves it as it was.
 
 mod systemd;
+mod targets;
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

@@ -61,8 +61,9 @@ pub struct Options {
     pub dir: StateDir,
     /// How it dials.
     pub dialer: Dialer,
-    /// A path on the file system of the engine's data, whose room is measured.
-    pub engine_data: PathBuf,
+    /// A path on the file system of the engine's data, whose room is measured. None where the engine is not on this
+    /// machine: then nothing is measured.
+    pub engine_data: Option<PathBuf>,
     /// Its pace.
     pub pace: Pace,
     /// The limits of its logs.

@@ -29,13 +29,15 @@ impl Agent {
             self.connected.subscribe(),
             self.sender.clone(),
         ));
-        watchers.spawn(sample(
-            Sampler::new(&self.options.engine_data),
-            Arc::clone(&self.executor),
-            pace.sample,
-            self.connected.subscribe(),
-            self.sender.clone(),
-        ));
+        if let Some(data) = &self.options.engine_data {
+            watchers.spawn(sample(
+                Sampler::new(data),
+                Arc::clone(&self.executor),
+                pace.sample,
+                self.connected.subscribe(),
+                self.sender.clone(),
+            ));
+        }
         watchers
     }
 }

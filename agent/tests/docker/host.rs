@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use towline_agent::access::Access;
 use towline_agent::dial::Dialer;
 use towline_agent::executor::Executor as _;
-use towline_agent::executor::docker::{DockerConfig, DockerExecutor};
+use towline_agent::executor::docker::{DockerConfig, DockerExecutor, EnginePlace};
 use towline_agent::logs::{LogSink, ResumePoint};
 use towline_agent::proxy::Proxies;
 use towline_agent::relay::Relay;
@@ -133,6 +133,7 @@ impl Host {
         let state = tempfile::tempdir().unwrap();
         let config = DockerConfig {
             host: engine_host(kind),
+            place: EnginePlace::Here,
             state_dir: state.path().to_owned(),
             policy: HostPolicy::default(),
             access: Access::default(),

@@ -93,7 +93,7 @@ impl TestHost {
         let options = Options {
             dir,
             dialer: self.dialer(),
-            engine_data: "/".into(),
+            engine_data: Some("/".into()),
             pace: Pace {
                 link: Eagerness {
                     first: Duration::from_millis(20),

@@ -1,6 +1,11 @@
 //! `towline targets`: where deployments go.
 
+mod docker;
+
+use chrono::Utc;
 use clap::Subcommand;
+
+use docker::{AddDocker, RotateDocker};
 
 use super::{Session, agents::status};
 use crate::{
@@ -21,6 +26,19 @@ use crate::{
 pub enum Targets {
     /// List them
     Ls,
+    /// Add a host that has no agent, whose engine is reached over TLS
+    AddDocker(AddDocker),
+    /// Give such a target another client's files
+    RotateDocker(RotateDocker),
+    /// Take such a target away; what runs there goes on
+    #[command(visible_alias = "remove")]
+    Rm {
+        /// Its name or id
+        target: String,
+        /// Do not ask
+        #[arg(long, short)]
+        yes: bool,
+    },
     /// Say what a target's host is for: `builder` for one that builds for others
     Label {
         /// Its name or id
@@ -46,6 +64,9 @@ impl Targets {
                     .output
                     .result(&targets, |surface| table(surface, &targets))?;
             }
+            Self::AddDocker(add) => add.run(session, &client).await?,
+            Self::RotateDocker(rotate) => rotate.run(session, &client).await?,
+            Self::Rm { target, yes } => docker::remove(session, &client, &target, yes).await?,
             Self::Label { target, labels } => {
                 let target = api::find::<Target>(&client, &target).await?;
                 let labelled = targets::label(&client, target.id, &labels).await?;
@@ -71,6 +92,7 @@ fn table(surface: Surface, targets: &[Target]) -> String {
             whole("name"),
             whole("status"),
             wraps("ready"),
+            wraps("certificates"),
             optional("engine"),
             optional("compose"),
             optional("labels"),
@@ -81,6 +103,7 @@ fn table(surface: Surface, targets: &[Target]) -> String {
             target.name.as_str().into(),
             status(&target.status),
             readiness(target),
+            docker::ending(target, Utc::now()),
             target.engine.as_deref().into(),
             target.compose.as_deref().into(),
             Field::from(target.labels.join(" ")),
@@ -99,8 +122,16 @@ fn readiness(target: &Target) -> Field {
 }
 
 fn details(surface: Surface, target: &Target) -> String {
+    let mut list = facts_of(target);
+    if let Some(engine) = &target.docker_tls {
+        list.extend(docker::facts_of(engine, Utc::now()));
+    }
+    facts(surface, &list)
+}
+
+fn facts_of(target: &Target) -> Vec<(&'static str, String)> {
     let text = |known: &Option<String>| known.clone().unwrap_or_default();
-    let list = [
+    vec![
         ("name", target.name.clone()),
         ("id", target.id.to_string()),
         ("type", text(&target.r#type)),
@@ -114,6 +145,5 @@ fn details(surface: Surface, target: &Target) -> String {
         ("engine", text(&target.engine)),
         ("compose", text(&target.compose)),
         ("labels", target.labels.join(" ")),
-    ];
-    facts(surface, &list)
+    ]
 }

@@ -35,3 +35,33 @@ fn a_target_takes_labels_and_loses_them() {
     let bare: Value = serde_json::from_str(&bare.stdout).unwrap();
     assert_eq!(bare["labels"], json!([]));
 }
+
+#[test]
+fn a_host_without_an_agent_is_added_and_nobody_overlooks_that_it_is_open() {
+    let plane = Plane::start(World::default());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().to_str().unwrap();
+    let add = [
+        "targets",
+        "add-docker",
+        "build-1",
+        "--host",
+        "tcp://10.0.0.5:2376",
+    ];
+    let add = [&add[..], &["--cert-path", path]].concat();
+    let missing = plane.run(&add);
+    assert_eq!(missing.code, Some(2), "{missing:?}");
+    assert!(missing.stderr.contains("ca.pem"), "{missing:?}");
+    for name in ["ca", "cert", "key"] {
+        std::fs::write(folder.path().join(format!("{name}.pem")), name).unwrap();
+    }
+    let added = plane.run(&add);
+    for words in ["build-1", "tcp://10.0.0.5:2376", "ends in 6 days", "OPEN"] {
+        assert!(added.stdout.contains(words), "{words}: {added:?}");
+    }
+    assert!(added.stderr.contains("lets anybody in"), "{added:?}");
+    let rotated = plane.run(&["targets", "rotate-docker", "web-1", "--cert-path", path]);
+    assert!(rotated.stdout.contains("as it was"), "{rotated:?}");
+    let gone = plane.run(&["targets", "rm", "web-1", "--yes", "--json"]);
+    assert!(gone.stdout.contains("\"removed\": true"), "{gone:?}");
+}

@@ -23,6 +23,9 @@ pub struct AgentListener {
     pub address: Option<HostPort>,
     /// The folder of the agents that hosts fetch, each as `towline-agent-` and its architecture.
     pub binaries: PathBuf,
+    /// The agent that runs beside the server for targets over TLS; the one beside its own program when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub program: Option<PathBuf>,
 }
 
 /// What one source says about the agent listener.
@@ -53,6 +56,14 @@ pub struct AgentSettings {
         value_name = "DIR"
     )]
     pub binaries: Option<PathBuf>,
+    /// The agent that works for targets reached over TLS [default: towline-agent beside towline-server]
+    #[arg(
+        id = "agent_program",
+        long = "agent-program",
+        env = "TOWLINE_AGENT_PROGRAM",
+        value_name = "FILE"
+    )]
+    pub program: Option<PathBuf>,
 }
 
 impl AgentSettings {
@@ -61,6 +72,7 @@ impl AgentSettings {
             listen: self.listen.or(below.listen),
             address: self.address.or(below.address),
             binaries: self.binaries.or(below.binaries),
+            program: self.program.or(below.program),
         }
     }
 
@@ -69,11 +81,21 @@ impl AgentSettings {
             listen: self.listen.unwrap_or(DEFAULT_LISTEN),
             address: self.address,
             binaries: self.binaries.unwrap_or_else(|| DEFAULT_BINARIES.into()),
+            program: self.program,
         }
     }
 }
 
 impl AgentListener {
+    /// The agent's program for targets that are reached over TLS.
+    pub fn program(&self) -> PathBuf {
+        let beside = || {
+            let own = std::env::current_exe().unwrap_or_default();
+            own.with_file_name("towline-agent")
+        };
+        self.program.clone().unwrap_or_else(beside)
+    }
+
     /// The address as agents write it, once it is known where the listener came to be.
     pub fn address_at(&self, bound: SocketAddr, public_host: &str) -> HostPort {
         HostPort::given_or_at(self.address.as_ref(), bound, public_host)

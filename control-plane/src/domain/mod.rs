@@ -8,6 +8,7 @@ pub mod archive;
 pub mod billing;
 pub mod delivery;
 pub mod deploy_key;
+pub mod docker_tls;
 pub mod forge;
 pub mod glob;
 pub mod hex;

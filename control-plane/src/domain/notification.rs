@@ -34,6 +34,8 @@ pub enum NotificationEvent {
     AgentOnline,
     /// A host has enrolled.
     AgentEnrolled,
+    /// A certificate by which a target is reached ends soon, or has ended.
+    TargetCertificateExpiring,
     /// Somebody has joined the team.
     MemberJoined,
     /// Four fifths of what the plan allows are used, or all of it.
@@ -61,6 +63,7 @@ named!(NotificationEvent {
     AgentOffline: "agent.offline",
     AgentOnline: "agent.online",
     AgentEnrolled: "agent.enrolled",
+    TargetCertificateExpiring: "target.certificate_expiring",
     MemberJoined: "member.joined",
     QuotaNearlyReached: "quota.nearly_reached",
     PlanEnded: "plan.ended",
@@ -135,6 +138,7 @@ impl NotificationEvent {
             | Self::AgentOffline
             | Self::AgentOnline
             | Self::AgentEnrolled
+            | Self::TargetCertificateExpiring
             | Self::MemberJoined
             | Self::QuotaNearlyReached => (Tell::All, Tell::None),
             Self::PlanEnded
@@ -171,7 +175,7 @@ pub struct Notice {
 /// What a notice is about.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct NoticeSubject {
-    /// What it is: `deployment`, `agent` or `channel`.
+    /// What it is: `deployment`, `agent`, `target` or `channel`.
     #[serde(rename = "type")]
     pub kind: String,
     /// Its id.

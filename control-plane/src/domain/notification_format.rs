@@ -175,6 +175,7 @@ fn urgency(event: &str) -> (u8, &'static str) {
         Ok(
             Event::DeploymentFailed
             | Event::AgentOffline
+            | Event::TargetCertificateExpiring
             | Event::QuotaNearlyReached
             | Event::PlanEnded
             | Event::PaymentFailed,

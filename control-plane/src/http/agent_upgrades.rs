@@ -95,6 +95,10 @@ async fn signed_for(api: &Api, agent: &Agent) -> Result<SignedAgent, Problem> {
     if agent.status == AgentStatus::Revoked {
         return Err(Problem::new(Kind::Conflict, "the agent was revoked"));
     }
+    if agent.kind == "docker_tls" {
+        let why = "the agent runs beside the control plane, and becomes another version with it";
+        return Err(Problem::new(Kind::Conflict, why));
+    }
     let architecture = architecture_of(agent).ok_or_else(|| {
         let known = agent.arch.as_deref().unwrap_or("not known yet");
         Problem::new(

@@ -177,7 +177,7 @@ fn for_the_team(api: &Api) -> OpenApiRouter<Api> {
         ))
         .merge(over(
             Rule::of(Area::Targets, Permission::ManageHosts),
-            OpenApiRouter::new().routes(routes!(targets::set_labels)),
+            managed_targets(),
         ))
         .merge(over(
             Rule::of(Area::Targets, Permission::Deploy),
@@ -247,6 +247,14 @@ fn targets() -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .routes(routes!(targets::list))
         .routes(routes!(targets::show))
+}
+
+fn managed_targets() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(targets::add))
+        .routes(routes!(targets::remove))
+        .routes(routes!(targets::replace_credentials))
+        .routes(routes!(targets::set_labels))
 }
 
 fn running() -> OpenApiRouter<Api> {

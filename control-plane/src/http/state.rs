@@ -1,6 +1,7 @@
 //! What handlers work with.
 
 use std::ops::Deref;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -71,6 +72,8 @@ pub struct ApiParts {
     pub agent_address: HostPort,
     /// The Docker API's listener, as its clients write it, where there is one.
     pub docker_address: Option<HostPort>,
+    /// The agent's program, for targets that are reached over TLS.
+    pub agent_program: PathBuf,
     /// The agents that hosts fetch.
     pub binaries: Binaries,
     /// Whether people may make accounts for themselves.

@@ -7,10 +7,12 @@ use towline_shared::failpoint::reach;
 use towline_shared::ids::{AgentId, TargetId};
 
 use super::OpsError;
+use super::revoke::end_jobs;
 use crate::store::audit::{self, Actor, Entry};
 use crate::store::db::Tx;
 use crate::store::enrolment_tokens::{self, Consumed, EnrolmentTokenStatus, Found, name_taken};
-use crate::store::{Store, agents, certificates, notification_events, targets};
+use crate::store::jobs::Moved;
+use crate::store::{Store, agents, certificates, docker_tls, notification_events, targets};
 
 /// The most characters of what a host says of itself that are kept.
 const MAX_HOST_TEXT: usize = 255;
@@ -38,6 +40,7 @@ pub async fn enroll(
         }
         return Err(unusable(found.map(|found| found.status)));
     };
+    let moves = make_room(&mut tx, &token, now).await?;
     let target = insert(&mut tx, agent, &token, request, now).await?;
     let leaf = authority.issue_agent(&csr, agent.uuid(), now, AGENT_LEAF_LIFETIME)?;
     certificates::insert(&mut tx, agent, &leaf, now).await?;
@@ -47,6 +50,10 @@ pub async fn enroll(
     tx.commit().await?;
     reach("plane: committed an enrolment");
     store.wake().outbox();
+    for moved in &moves {
+        store.announce(moved);
+        store.try_end_log(moved.job).await;
+    }
     Ok(Enrolled {
         agent,
         certificate: leaf.pem,
@@ -73,12 +80,33 @@ async fn insert(
     if !agents::insert(tx, &new, now).await? {
         return Err(name_taken(&token.name).into());
     }
+    if let Some(target) = token.target {
+        let is_there = docker_tls::serve_by(tx, target, agent, now).await?;
+        return is_there.then_some(target).ok_or_else(|| unusable(None));
+    }
     let target = targets::serve_by(tx, token.team, &token.name, agent, now).await?;
     target.ok_or_else(|| OpsError::Refused {
         message: format!("a target named {:?} exists already", token.name),
         remedy: "make a token with another name".to_owned(),
         field: None,
     })
+}
+
+/// Ends the agent that a target over TLS had before: its server is gone, with what the agent knew.
+async fn make_room(
+    tx: &mut Tx,
+    token: &Consumed,
+    now: DateTime<Utc>,
+) -> Result<Vec<Moved>, OpsError> {
+    let former = match token.target {
+        Some(target) => docker_tls::live_agent(tx, target).await?,
+        None => None,
+    };
+    let Some(former) = former else {
+        return Ok(Vec::new());
+    };
+    agents::end(tx, former, now).await?;
+    end_jobs(tx, former, Actor::System, now).await
 }
 
 async fn write_audit(

@@ -6,6 +6,7 @@ mod cancel;
 mod deploy;
 mod deploy_key;
 mod docker_certificate;
+mod docker_tls;
 mod enroll;
 mod error;
 mod generate;
@@ -45,6 +46,7 @@ pub use deploy_key::{
     accept_host_keys, forget_source, install_deploy_key, renew_deploy_key, uninstall_deploy_key,
 };
 pub use docker_certificate::{IssuedDockerCertificate, issue_docker_certificate};
+pub use docker_tls::{GivenEngine, add_docker_tls, forget_docker_tls, replace_docker_tls};
 pub use enroll::enroll;
 pub use error::OpsError;
 pub use generate::{Conflicts, GeneratedFile, Generation, GenerationWish, generate};

@@ -20,6 +20,8 @@ const ROLLUP: Duration = Duration::from_mins(1);
 /// Agents that are away for two and a half minutes are told of; also how long they have to find a server that was
 /// restarted, before it tells of them.
 const PRESENCE: Duration = Duration::from_secs(150);
+/// People are told of the end of a certificate days before.
+const EXPIRY: Duration = Duration::from_mins(10);
 /// What has lapsed gives nothing before it is noted.
 const LAPSE: Duration = Duration::from_mins(1);
 const PRUNING: Duration = Duration::from_hours(1);
@@ -55,6 +57,8 @@ pub fn start(
         .note_lapsed_plans());
     every!(PRESENCE, "looking for absent agents", |store| store
         .tell_of_absent_agents());
+    every!(EXPIRY, "looking for certificates that end", |store| store
+        .tell_of_expiring_certificates());
     every!(COMPACTION, "compacting logs", |store| store.compact_logs());
     every!(ROLLUP, "rolling up metrics", |store| store.rollup_metrics());
     every!(PRUNING, "removing what is outdated", |store| store.prune());

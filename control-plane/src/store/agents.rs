@@ -25,6 +25,8 @@ pub struct Agent {
     pub id: AgentId,
     /// Its name; unique in the team among those not revoked.
     pub name: String,
+    /// Where it runs: `host`, or `docker_tls` for one beside the control plane, whose engine is reached over TLS.
+    pub kind: String,
     /// Whether it can be reached.
     pub status: AgentStatus,
     /// The version of its program.
@@ -136,7 +138,7 @@ macro_rules! select_agents {
     };
     ($more:literal, $rest:literal) => {
         concat!(
-            "SELECT a.id, a.name, a.version, a.hostname, a.session_id, a.last_seen_at, a.revoked_at, a.capabilities,
+            "SELECT a.id, a.name, a.kind, a.version, a.hostname, a.session_id, a.last_seen_at, a.revoked_at, a.capabilities,
                 a.connected_at, a.created_at,
                 (SELECT MAX(c.not_after) FROM certificates c WHERE c.agent_id = a.id AND c.revoked_at IS NULL)
                     AS certificate_expires_at,
@@ -152,6 +154,7 @@ macro_rules! select_agents {
 struct Row {
     id: Uuid,
     name: String,
+    kind: String,
     version: String,
     hostname: String,
     #[sqlx(flatten)]
@@ -179,6 +182,7 @@ impl Row {
         Agent {
             id: self.id.into(),
             name: self.name,
+            kind: self.kind,
             status: self.presence.status(now),
             version: self.version,
             hostname: known.map_or(self.hostname, |known| known.hostname.clone()),
@@ -296,6 +300,11 @@ pub(crate) async fn revoke(
     if revoked_at.is_some() {
         return Ok(false);
     }
+    end(tx, agent, now).await
+}
+
+/// Ends an agent and its certificates. False if it had ended before.
+pub(crate) async fn end(tx: &mut Tx, agent: AgentId, now: DateTime<Utc>) -> Result<bool> {
     let sql = "UPDATE agents SET revoked_at = $2, session_id = NULL, updated_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     let revoked = execute!(tx.conn(), sql, agent.uuid(), now)?;
     let sql = "UPDATE certificates SET revoked_at = $2 WHERE agent_id = $1 AND revoked_at IS NULL";

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 use towline_pki::EnrollToken;
 use towline_shared::failpoint::reach;
-use towline_shared::ids::{AgentId, EnrolmentTokenId, TeamId};
+use towline_shared::ids::{AgentId, EnrolmentTokenId, TargetId, TeamId};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -172,7 +172,7 @@ impl Store {
             reader.conn(),
             Row,
             "SELECT id, name, agent_id, used_at, revoked_at, created_at, expires_at FROM enrolment_tokens
-             WHERE team_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
+             WHERE team_id = $1 AND id < $2 AND target_id IS NULL ORDER BY id DESC LIMIT $3",
             tenant.team().uuid(),
             page.before(),
             page.fetch()
@@ -193,7 +193,7 @@ impl Store {
         let revoked = execute!(
             tx.conn(),
             "UPDATE enrolment_tokens SET revoked_at = $3, updated_at = $3
-             WHERE id = $1 AND team_id = $2 AND used_at IS NULL AND revoked_at IS NULL",
+             WHERE id = $1 AND team_id = $2 AND target_id IS NULL AND used_at IS NULL AND revoked_at IS NULL",
             id.uuid(),
             tenant.team().uuid(),
             now
@@ -213,6 +213,8 @@ pub(crate) struct Consumed {
     pub(crate) id: EnrolmentTokenId,
     pub(crate) team: TeamId,
     pub(crate) name: String,
+    /// The target that it is for, where its engine is reached over TLS.
+    pub(crate) target: Option<TargetId>,
 }
 
 /// Uses a token up for an agent. Of any number of racers one gets it: the row is changed once.
@@ -223,17 +225,18 @@ pub(crate) async fn consume(
 ) -> Result<Option<Consumed>> {
     let row = optional!(
         tx.conn(),
-        (Uuid, Uuid, String),
+        (Uuid, Uuid, String, Option<Uuid>),
         "UPDATE enrolment_tokens SET used_at = $2, updated_at = $2
          WHERE token_hash = $1 AND used_at IS NULL AND revoked_at IS NULL AND expires_at > $2
-         RETURNING id, team_id, name",
+         RETURNING id, team_id, name, target_id",
         hash,
         now
     )?;
-    Ok(row.map(|(id, team, name)| Consumed {
+    Ok(row.map(|(id, team, name, target)| Consumed {
         id: id.into(),
         team: team.into(),
         name,
+        target: target.map(Into::into),
     }))
 }
 

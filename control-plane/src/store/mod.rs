@@ -33,6 +33,8 @@ mod crowd;
 pub mod deploy_keys;
 pub mod deployments;
 pub mod docker_access;
+pub mod docker_tls;
+mod docker_tls_expiry;
 pub mod docker_visits;
 pub mod enrolment_tokens;
 pub mod error;

@@ -1,7 +1,7 @@
 //! What happens, in the words that people are told, in the transaction in which it happens.
 
 use chrono::{DateTime, SecondsFormat, Utc};
-use towline_shared::ids::{AgentId, DeploymentId, NotificationChannelId, TeamId, UserId};
+use towline_shared::ids::{AgentId, DeploymentId, NotificationChannelId, TargetId, TeamId, UserId};
 use uuid::Uuid;
 
 use super::agents::SEEN_WITHIN;
@@ -125,6 +125,19 @@ pub(crate) async fn agent_enrolled(
     let detail = "If nobody of the team did that, revoke it: `towline agents revoke`, and see who made the token.";
     let event = NotificationEvent::AgentEnrolled;
     tell_of_agent(tx, event, team, agent, (&message, Some(detail)), now).await
+}
+
+/// A certificate by which a target is reached ends soon, or has ended.
+pub(super) async fn certificate_expiring(
+    tx: &mut Tx,
+    team: TeamId,
+    target: TargetId,
+    (message, detail): (&str, &str),
+    now: DateTime<Utc>,
+) -> Result<()> {
+    let event = NotificationEvent::TargetCertificateExpiring;
+    let notice = Notice::new(event.as_str(), message, Some(detail));
+    tell_team(tx, event, team, notice.about("target", target.uuid()), now).await
 }
 
 async fn tell_of_agent(

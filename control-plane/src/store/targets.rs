@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::agents::{AgentStatus, Presence, StoredCapabilities, compose_version, engine_version};
 use super::db::{Tx, all, execute, local_now, optional};
+use super::docker_tls::{DockerTls, EndpointRow};
 use super::page::{Listed, Page};
 use super::{Resource, Result, Store, StoreError, Tenant, counted, installation, stored};
 
@@ -22,7 +23,7 @@ pub struct Target {
     pub id: TargetId,
     /// Its name; unique in the team.
     pub name: String,
-    /// What kind it is: `docker_agent`.
+    /// What kind it is: `docker_agent`, or `docker_tls` where the engine is reached over TLS.
     pub r#type: String,
     /// The agent that serves it.
     #[schema(value_type = Option<Uuid>)]
@@ -39,6 +40,8 @@ pub struct Target {
     pub reason: Option<String>,
     /// What its host is for, in words of the team; `builder` is one that builds for others.
     pub labels: Vec<String>,
+    /// How the engine is reached, if it is over TLS.
+    pub docker_tls: Option<DockerTls>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -58,8 +61,11 @@ macro_rules! select_targets {
     ($rest:literal) => {
         concat!(
             "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, t.labels, a.session_id, a.last_seen_at, a.revoked_at,
-                a.capabilities
+                a.capabilities, t.host, d.client_subject, d.client_fingerprint,
+                d.client_not_after, d.authority_subject, d.authority_fingerprint, d.authority_not_after, d.server_subject,
+                d.server_fingerprint, d.server_not_after, d.guard, d.checked_at, d.trouble
              FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
+                LEFT JOIN docker_tls_targets d ON d.id = t.id
              ",
             $rest
         )
@@ -70,10 +76,13 @@ macro_rules! labelled_targets {
     ($has:literal) => {
         concat!(
             "SELECT t.id, t.name, t.type, t.agent_id, t.created_at, t.labels, a.session_id, a.last_seen_at, a.revoked_at,
-                a.capabilities, (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id AND j.state = 'queued')
+                a.capabilities, t.host, d.client_subject, d.client_fingerprint,
+                d.client_not_after, d.authority_subject, d.authority_fingerprint, d.authority_not_after, d.server_subject,
+                d.server_fingerprint, d.server_not_after, d.guard, d.checked_at, d.trouble, (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id AND j.state = 'queued')
                 + (SELECT COUNT(*) FROM jobs j WHERE j.target_id = t.id
                     AND j.state IN ('offered', 'accepted', 'running', 'unknown')) AS jobs
-             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id WHERE t.team_id = $1 AND ",
+             FROM deployment_targets t LEFT JOIN agents a ON a.id = t.agent_id
+                LEFT JOIN docker_tls_targets d ON d.id = t.id WHERE t.team_id = $1 AND ",
             $has,
             " ORDER BY t.name"
         )
@@ -91,6 +100,8 @@ struct Row {
     #[sqlx(flatten)]
     capabilities: StoredCapabilities,
     labels: Json<Vec<String>>,
+    #[sqlx(flatten)]
+    endpoint: EndpointRow,
     created_at: DateTime<Utc>,
 }
 
@@ -107,7 +118,13 @@ impl Row {
             None => AgentStatus::Offline,
         };
         let capabilities = self.capabilities.read();
-        let reason = unready(status, capabilities.as_ref());
+        let trouble = self.endpoint.trouble.clone();
+        let docker_tls = self.endpoint.read();
+        let reason = match (&*self.r#type, &docker_tls, trouble) {
+            ("docker_tls", None, _) => Some("its keys were taken away; add it again".to_owned()),
+            ("docker_tls", Some(_), Some(trouble)) => Some(trouble),
+            _ => unready(status, capabilities.as_ref()),
+        };
         let target = Target {
             id: self.id.into(),
             name: self.name,
@@ -123,6 +140,7 @@ impl Row {
             },
             reason,
             labels: self.labels.0,
+            docker_tls,
             created_at: self.created_at,
         };
         Servant {
@@ -271,9 +289,11 @@ pub(crate) async fn serve_by(
         "INSERT INTO deployment_targets
             (id, team_id, name, type, host, agent_id, fence_incarnation, fence_epoch, created_at, updated_at)
          VALUES ($1, $2, $3, 'docker_agent', $3, $4, $5, 0, $6, $6)
-         ON CONFLICT (team_id, name) DO UPDATE SET agent_id = excluded.agent_id, fence_epoch = 0,
+         ON CONFLICT (team_id, name) DO UPDATE SET agent_id = excluded.agent_id, type = excluded.type, host = excluded.host,
+            fence_epoch = 0,
             fence_incarnation = deployment_targets.fence_incarnation + 1, updated_at = excluded.updated_at
-         WHERE EXISTS (SELECT 1 FROM agents a WHERE a.id = deployment_targets.agent_id AND a.revoked_at IS NOT NULL)
+         WHERE (deployment_targets.agent_id IS NULL AND deployment_targets.auth IS NULL)
+            OR EXISTS (SELECT 1 FROM agents a WHERE a.id = deployment_targets.agent_id AND a.revoked_at IS NOT NULL)
          RETURNING id",
         TargetId::new().uuid(),
         team.uuid(),

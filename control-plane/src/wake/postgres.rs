@@ -128,6 +128,7 @@ fn encode(origin: &str, topics: &[Topic]) -> String {
             Topic::Log(job) => ('l', job.uuid()),
             Topic::Deployment(deployment) => ('d', deployment.uuid()),
             Topic::Docker(target) => ('c', target.uuid()),
+            Topic::DockerTls => ('t', Uuid::nil()),
             Topic::Outbox => ('w', Uuid::nil()),
         };
         // Writing into a String cannot fail.
@@ -153,6 +154,7 @@ fn topic(word: &str) -> Option<Topic> {
         "l" => Some(Topic::Log(id.into())),
         "d" => Some(Topic::Deployment(id.into())),
         "c" => Some(Topic::Docker(id.into())),
+        "t" => Some(Topic::DockerTls),
         "w" => Some(Topic::Outbox),
         _ => None,
     }
@@ -171,6 +173,7 @@ mod tests {
             Topic::Log(JobId::new()),
             Topic::Deployment(DeploymentId::new()),
             Topic::Docker(TargetId::new()),
+            Topic::DockerTls,
             Topic::Outbox,
         ];
         let payload = encode("me", &topics);

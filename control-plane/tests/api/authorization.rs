@@ -142,6 +142,13 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/targets/{id}/containers/{name}/exec" => {
             ("application/json", br#"{"command":["sh"]}"#.to_vec())
         }
+        "/api/v1/targets" => (
+            "application/json",
+            br#"{"name":"tls","type":"docker_tls","host":"tcp://127.0.0.1:9","ca":"","cert":"","key":""}"#.to_vec(),
+        ),
+        "/api/v1/targets/{id}/credentials" => {
+            ("application/json", br#"{"ca":"","cert":"","key":""}"#.to_vec())
+        }
         "/api/v1/targets/{id}/labels" => ("application/json", br#"{"labels":[]}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}" => ("application/json", br#"{"value":"v"}"#.to_vec()),
         "/api/v1/projects/{id}/secrets/{key}/restore" => {

@@ -118,6 +118,7 @@ impl World {
             url: "https://plane.example:8443".parse().unwrap(),
             agent_address: agent_address.to_string().parse().unwrap(),
             docker_address: Some("plane.example:2376".parse().unwrap()),
+            agent_program: folder.path().join("towline-agent"),
             binaries: Binaries::new(folder.path().join("agents")),
             sign_up: SignUp::Closed,
             providers: Providers::default(),

@@ -4,6 +4,7 @@
 //! client's key that gets lost opens one host. Whoever has a client's key is root on that host; Docker reads no list of
 //! revoked certificates, so that lifetimes are short and a lost key is answered by a new authority.
 
+mod client_files;
 mod names;
 
 use std::fmt;
@@ -22,6 +23,7 @@ use crate::{
     key::P256Key,
     pem,
 };
+pub use client_files::{CertificateFacts, ClientFile, ClientFiles, ClientFilesError, facts};
 pub use names::{HostName, HostNames, MOST_NAMES, NameRefusal, Trouble};
 
 /// How long an engine's certificate lives. Docker reads it when it starts, so that each renewal is a restart; it is

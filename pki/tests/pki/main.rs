@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod authority;
+mod client_files;
 mod csr;
 mod docker;
 mod docker_client;

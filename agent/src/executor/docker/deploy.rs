@@ -19,8 +19,10 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::outcome::{FailureReason, Step};
+use towline_shared::policy::Rule;
 use towline_shared::spec::{Deploy, GitSource, PinnedImage, ProjectFile, Work};
 
+use super::EnginePlace;
 use super::child::{self, Compose};
 use super::engine::{EngineError, Observed};
 use super::job::{Effects, Ended, FALSE_OUTAGES, Interrupted, Job};
@@ -191,11 +193,30 @@ pub(super) async fn prepare(
         home: &job.folder,
         tree,
     };
-    tokio::select! {
+    let resolved = tokio::select! {
         biased;
         () = job.task.cancel.cancelled() => Err(Stop::Cancelled),
         resolved = job.host.models.resolve(&request) => resolved,
-    }
+    }?;
+    refuse_mounts(job, &resolved.model)?;
+    Ok(resolved)
+}
+
+/// Refuses files of the project that containers mount, where they run on a host that does not have them.
+fn refuse_mounts(job: &Job<'_>, model: &Model) -> Result<(), Stop> {
+    let (EnginePlace::Elsewhere { url }, Some(mount)) = (&job.host.place, model.mounts.first())
+    else {
+        return Ok(());
+    };
+    Err(Stop::failed(
+        FailureReason::PolicyRefused,
+        format!(
+            "`./{}` is mounted into a container, and {url} has no files of the project: put it into the image, into a named \
+             volume, or into a config with `content`; or enrol an agent on that host (rule {})",
+            mount.path,
+            Rule::BindMounts
+        ),
+    ))
 }
 
 /// Refuses what is to be built, where another host was to have built all of it.

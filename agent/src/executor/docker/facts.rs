@@ -2,10 +2,37 @@
 
 use towline_shared::protocol::v1::{Capabilities, Engine};
 
+use super::EnginePlace;
 use super::host::Host;
 
 /// Looks at the host, its engine and its compose plugin.
 pub(super) async fn capabilities(host: &Host) -> Capabilities {
+    match &host.place {
+        EnginePlace::Here => of_this_machine(host).await,
+        EnginePlace::Elsewhere { url } => of_another(host, url).await,
+    }
+}
+
+/// Of a host that only its engine tells of; nothing is known while it does not answer.
+async fn of_another(host: &Host, url: &str) -> Capabilities {
+    let (engine, compose) = tokio::join!(engine(host), host.plugin_version());
+    let info = host.engine.info().await.unwrap_or_default();
+    Capabilities {
+        hostname: match info.hostname {
+            unknown if unknown.is_empty() => url.to_owned(),
+            known => known,
+        },
+        os: info.os,
+        arch: architecture(&info.arch).to_owned(),
+        cores: u16::try_from(info.cores).unwrap_or(u16::MAX),
+        memory: info.memory,
+        engine,
+        compose,
+        policy: host.policy.clone(),
+    }
+}
+
+async fn of_this_machine(host: &Host) -> Capabilities {
     let (engine, compose) = tokio::join!(engine(host), host.plugin_version());
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     let meminfo = std::fs::read_to_string("/proc/meminfo").unwrap_or_default();

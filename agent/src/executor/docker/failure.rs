@@ -18,6 +18,8 @@ pub(super) enum Failed {
     For(Stop),
 }
 
+/// By what the way to an engine on another host says that it is away, whatever the engine was asked for.
+const UNREACHED: &str = " does not answer: ";
 /// Phrases by which an engine that went away is known.
 const OUTAGE: [&str; 8] = [
     "Cannot connect to the Docker daemon",
@@ -56,6 +58,9 @@ pub(super) fn explain(output: &[String], exit: &str) -> Failed {
             "{port} is already taken on the host: {line}. Stop what uses it (`ss -ltnp` tells what), or publish another port"
         );
         return Failed::For(Stop::failed(FailureReason::ComposeFailed, message));
+    }
+    if any(&[UNREACHED]).is_some() {
+        return Failed::Outage;
     }
     let missing = [
         "pull access denied",

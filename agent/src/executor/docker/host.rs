@@ -8,16 +8,17 @@ use std::time::SystemTime;
 use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Plugin;
 
-use super::DockerConfig;
 use super::engine::Engine;
 use super::plugin::{ComposePlugin, install_hint};
 use super::resolve::Models;
+use super::{DockerConfig, EnginePlace};
 use crate::access::Access;
 use crate::relay::Relay;
 
 /// What all jobs of this host share.
 pub(super) struct Host {
     pub engine: Engine,
+    pub place: EnginePlace,
     pub policy: HostPolicy,
     pub access: Access,
     pub state_dir: PathBuf,
@@ -35,8 +36,13 @@ type Program = (ComposePlugin, Option<SystemTime>);
 
 impl Host {
     pub fn new(config: DockerConfig) -> Self {
+        let shown = match &config.place {
+            EnginePlace::Here => config.host.as_str(),
+            EnginePlace::Elsewhere { url } => url,
+        };
         Self {
-            engine: Engine::new(&config.host),
+            engine: Engine::new(&config.host, shown),
+            place: config.place,
             policy: config.policy,
             access: config.access,
             state_dir: config.state_dir,
@@ -50,7 +56,13 @@ impl Host {
 
     /// The compose plugin, looked for anew: it may be installed while the agent runs.
     pub fn plugin(&self) -> Option<ComposePlugin> {
-        ComposePlugin::find(&self.docker_config)
+        match &self.place {
+            EnginePlace::Here => ComposePlugin::find(&self.docker_config),
+            // The plugin is this machine's, its logins are not the host's.
+            EnginePlace::Elsewhere { .. } => {
+                ComposePlugin::find(&DockerConfig::default_docker_config())
+            }
+        }
     }
 
     /// The plugin's version; it is run only when its file has changed.

@@ -82,6 +82,8 @@ pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 pub struct DockerConfig {
     /// The engine's socket: `unix:///path`.
     pub host: String,
+    /// Where the engine is.
+    pub place: EnginePlace,
     /// The agent's state folder, absolute; projects live in its `projects`.
     pub state_dir: PathBuf,
     /// What this host's owner allows jobs,
@@ -92,6 +94,18 @@ pub struct DockerConfig {
     pub docker_config: PathBuf,
     /// The way for images to and from the control plane.
     pub relay: Relay,
+}
+
+/// Where the engine is that a socket leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EnginePlace {
+    /// On this machine.
+    Here,
+    /// On another. What is read of this machine is not its host's, and files of this one are not there.
+    Elsewhere {
+        /// The engine as people call it (`tcp://10.0.0.5:2376`).
+        url: String,
+    },
 }
 
 impl DockerConfig {

@@ -16,6 +16,7 @@ use std::path::PathBuf;
 use towline_shared::outcome::{FailureReason, Step};
 use towline_shared::spec::{Deploy, FileMode, GitSource, ProjectFile};
 
+use super::EnginePlace;
 use super::child;
 use super::folder::{self, Mount};
 use super::job::Job;
@@ -47,6 +48,13 @@ pub(super) async fn take(
     source: &GitSource,
     own: &[ProjectFile],
 ) -> Result<Tree, Stop> {
+    if let EnginePlace::Elsewhere { .. } = job.host.place {
+        return Err(Stop::failed(
+            FailureReason::PolicyRefused,
+            "a repository is not read for a host that is reached over TLS; deploy files of the project that name images, or \
+             have an agent build them (`build_on`)",
+        ));
+    }
     let checkout = Checkout::of(job, source)?;
     if !checkout.is_complete() {
         // Who died while it fetched has left git at work on these very folders.

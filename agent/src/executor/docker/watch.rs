@@ -425,7 +425,7 @@ mod tests {
         let (log, _intake) = LogSink::new(HashMap::new());
         Arc::new(Followers {
             watched: Watched {
-                engine: Engine::new("unix:///nonexistent/docker.sock"),
+                engine: Engine::new("unix:///nonexistent/docker.sock", "nowhere"),
                 project: "shop".into(),
                 since_us: 0,
                 log,

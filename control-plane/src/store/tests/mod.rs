@@ -24,6 +24,7 @@ mod builds_elsewhere;
 mod claims;
 mod deploy_keys;
 mod deployments;
+pub(crate) mod docker_tls;
 mod enrolment;
 pub(crate) mod explain;
 mod hello;

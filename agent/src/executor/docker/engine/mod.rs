@@ -36,6 +36,8 @@ const PING_TIMEOUT: Duration = Duration::from_secs(3);
 #[derive(Clone)]
 pub(super) struct Engine {
     host: Arc<str>,
+    /// As people are told of it.
+    shown: Arc<str>,
     client: Arc<Mutex<Option<Docker>>>,
 }
 
@@ -81,17 +83,44 @@ pub(super) struct EngineVersion {
     pub api: String,
 }
 
+/// What an engine says of its host.
+#[derive(Clone, Debug, Default)]
+pub(super) struct EngineInfo {
+    pub hostname: String,
+    pub os: String,
+    /// As the kernel calls it.
+    pub arch: String,
+    pub cores: u64,
+    /// In bytes.
+    pub memory: u64,
+}
+
 impl Engine {
-    /// The engine at `unix:///path`; nothing is connected yet.
-    pub fn new(host: &str) -> Self {
+    /// The engine at `unix:///path`, which people are told of by another name; nothing is connected yet.
+    pub fn new(host: &str, shown: &str) -> Self {
         Self {
             host: host.into(),
+            shown: shown.into(),
             client: Arc::default(),
         }
     }
 
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// What it says of its host.
+    pub async fn info(&self) -> Result<EngineInfo, EngineError> {
+        let client = self.client().await?;
+        let info = self.limited(PING_TIMEOUT, client.info()).await?;
+        let count = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok());
+        Ok(EngineInfo {
+            hostname: info.name.unwrap_or_default(),
+            os: info.operating_system.unwrap_or_default(),
+            arch: info.architecture.unwrap_or_default(),
+            cores: count(info.ncpu).unwrap_or_default(),
+            memory: count(info.mem_total).unwrap_or_default(),
+        })
     }
 
     /// Whether it answers now.
@@ -144,7 +173,7 @@ impl Engine {
         match tokio::time::timeout(limit, call).await {
             Ok(result) => result.map_err(|error| self.explain(&error)),
             Err(_) => Err(EngineError::Hung {
-                host: self.host.to_string(),
+                host: self.shown.to_string(),
                 seconds: limit.as_secs(),
             }),
         }
@@ -152,6 +181,14 @@ impl Engine {
 
     fn explain(&self, error: &Error) -> EngineError {
         match error {
+            // No engine says that: it is what stands before one that is not there.
+            Error::DockerResponseServerError {
+                status_code: 502,
+                message,
+            } => EngineError::Unreachable {
+                host: self.shown.to_string(),
+                why: message.clone(),
+            },
             Error::DockerResponseServerError {
                 status_code,
                 message,
@@ -160,13 +197,13 @@ impl Engine {
                 message: message.clone(),
             },
             Error::RequestTimeoutError => EngineError::Hung {
-                host: self.host.to_string(),
+                host: self.shown.to_string(),
                 seconds: CALL_TIMEOUT.as_secs(),
             },
             Error::JsonDataError { message, .. } => EngineError::Unclear(message.clone()),
             Error::JsonSerdeError { err } => EngineError::Unclear(err.to_string()),
             other => EngineError::Unreachable {
-                host: self.host.to_string(),
+                host: self.shown.to_string(),
                 why: root_cause(other),
             },
         }
@@ -191,7 +228,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let socket = folder.path().join("docker.sock");
         let _hung = std::os::unix::net::UnixListener::bind(&socket).unwrap();
-        let engine = Engine::new(&format!("unix://{}", socket.display()));
+        let engine = Engine::new(&format!("unix://{}", socket.display()), "the test's socket");
         let began = std::time::Instant::now();
         let answers = futures_util::future::join_all((0..4).map(|_| engine.ping())).await;
         assert!(

@@ -11,7 +11,7 @@ impl Engine {
         UnixStream::connect(path)
             .await
             .map_err(|error| EngineError::Unreachable {
-                host: self.host.to_string(),
+                host: self.shown.to_string(),
                 why: error.to_string(),
             })
     }

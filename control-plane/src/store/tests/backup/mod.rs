@@ -167,6 +167,7 @@ fn as_text(name: &str, kind: &str) -> String {
             if name.ends_with("_at")
                 || name.ends_with("_until")
                 || name.starts_with("not_")
+                || name.ends_with("_not_after")
                 || name.starts_with("period_")
                 || name == "agent_offline_since"
                 || name == "building_since"

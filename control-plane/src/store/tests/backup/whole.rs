@@ -88,6 +88,7 @@ async fn fill(world: &World) {
     store.create_plugin(tenant, new).await.unwrap();
     connected(world, "hub").await;
     added(world, "ghcr.io").await;
+    crate::store::tests::docker_tls::kept(world, "over-tls", 90).await;
     store
         .invite(tenant, "eve@example.org", Role::Viewer, None)
         .await
@@ -153,9 +154,9 @@ async fn all_rows_come_back_into_either_database(world: &World) {
     assert_eq!(backup.digest().unwrap(), made.written);
     let checked = verify(&backup, &keys).unwrap();
     assert_eq!(checked.rows, made.rows);
-    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the registry, the second factor, and
+    // The proof of the key, the authority, two values of a secret, the webhook, the plugin, the integration, the registry, the target over TLS, the second factor, and
     // by what sources are read, a login and a deploy key, and their pushes signed.
-    assert_eq!(checked.sealed, 12);
+    assert_eq!(checked.sealed, 13);
     for (table, rows) in &there {
         assert_eq!(
             checked.tables.get(table),
