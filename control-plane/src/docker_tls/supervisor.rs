@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use chrono::Utc;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use towline_pki::Fingerprint;
@@ -56,6 +56,7 @@ pub struct Beside {
 struct Kept {
     revision: i64,
     over: CancellationToken,
+    task: AbortHandle,
 }
 
 /// Keeps agents until it is time to stop, and ends them then.
@@ -98,30 +99,34 @@ fn settle(
     kept: &mut HashMap<TargetId, Kept>,
     tasks: &mut JoinSet<()>,
 ) {
+    // One that gave its target up while it was another server's begins anew.
     kept.retain(|target, one| {
-        let is_held = held
-            .iter()
-            .any(|held| held.id == *target && held.revision == one.revision);
-        if !is_held {
-            one.over.cancel();
+        !one.task.is_finished() && {
+            let is_held = held
+                .iter()
+                .any(|held| held.id == *target && held.revision == one.revision);
+            if !is_held {
+                one.over.cancel();
+            }
+            is_held
         }
-        is_held
     });
     for engine in held {
         if kept.contains_key(&engine.id) {
             continue;
         }
         let over = CancellationToken::new();
-        let one = Kept {
-            revision: engine.revision,
-            over: over.clone(),
-        };
-        kept.insert(engine.id, one);
-        let beside = beside.clone();
-        tasks.spawn(async move {
-            beside.keep(server, engine.id, over).await;
+        let (beside, tripped) = (beside.clone(), over.clone());
+        let task = tasks.spawn(async move {
+            beside.keep(server, engine.id, tripped).await;
             beside.clear(engine.id).await;
         });
+        let one = Kept {
+            revision: engine.revision,
+            over,
+            task,
+        };
+        kept.insert(engine.id, one);
     }
 }
 

@@ -209,7 +209,6 @@ impl Store {
         let id = insert_target(&mut tx, tenant, name, engine, now).await?;
         self.keep_pems(&mut tx, id, engine, now).await?;
         insert_endpoint(&mut tx, tenant, id, engine, now).await?;
-        begin_chain(&mut tx, tenant, id, engine, now).await?;
         write_audit(&mut tx, tenant, "target.add", id, engine, now).await?;
         tx.commit().await?;
         self.wake().docker_tls();
@@ -477,25 +476,7 @@ async fn note_seen(tx: &mut Tx, id: Uuid, seen: &SeenEngine, now: DateTime<Utc>)
     Ok(())
 }
 
-/// The first entry of the target's own chain, which its jobs go on with.
-async fn begin_chain(
-    tx: &mut Tx,
-    tenant: &Tenant,
-    id: Uuid,
-    engine: &CheckedEngine,
-    now: DateTime<Utc>,
-) -> Result<()> {
-    let entry = Entry {
-        chain: id,
-        team: Some(tenant.team()),
-        actor: tenant.actor(),
-        action: "target.add",
-        subject: ("target", Some(id)),
-        detail: json!({ "host": engine.address.to_string() }),
-    };
-    audit::append(tx, &entry, now).await
-}
-
+/// Into the target's own chain, which its jobs go on with.
 async fn write_audit(
     tx: &mut Tx,
     tenant: &Tenant,
@@ -511,7 +492,15 @@ async fn write_audit(
         "server": engine.seen.server.fingerprint,
         "guard": engine.seen.guard,
     });
-    audit::append_of(tx, tenant, action, ("target", id), detail, now).await
+    let entry = Entry {
+        chain: id,
+        team: Some(tenant.team()),
+        actor: tenant.actor(),
+        action,
+        subject: ("target", Some(id)),
+        detail,
+    };
+    audit::append(tx, &entry, now).await
 }
 
 /// Takes away by what the targets of an agent are reached, if they are reached over TLS.

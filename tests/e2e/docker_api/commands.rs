@@ -210,7 +210,7 @@ impl<'a> Compare<'a> {
         let run = ["run", "-d", "-i", "--network", "none", "--name", &name];
         let asks = ["sh", "-c", "read word; echo got $word; exit 5"];
         let engine = &self.reached.story.engine;
-        engine.run_docker(&[&run, &[BUSYBOX], &asks[..]].concat());
+        engine.run_docker(&[&run[..], &[BUSYBOX], &asks].concat());
         let said = fed(self.reached.client.docker(&["attach", &name]), "hello\n");
         assert_eq!(
             (said.status.code(), &*said.stdout),

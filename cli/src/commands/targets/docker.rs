@@ -168,7 +168,7 @@ pub(super) fn facts_of(engine: &DockerTls, now: DateTime<Utc>) -> Vec<(&'static 
         "open" => "OPEN: anybody who reaches its port is root on the host",
         _ => "refuses who has no certificate",
     };
-    let mut list = vec![("host", engine.host.clone()), ("engine", guard.to_owned())];
+    let mut list = vec![("host", engine.host.clone()), ("guard", guard.to_owned())];
     for (name, certificate) in [
         ("client", &engine.client),
         ("authority", &engine.authority),
