@@ -403,6 +403,10 @@ fn an_agent_that_is_not_welcomed_goes_back() {
 fn an_agent_that_dies_after_its_upgrade_goes_on_and_then_back() {
     let mut house = House::start(3600, None);
     let (old, new, project) = upgraded_alone(&mut house);
+    // The former one has said it once; who is killed before it reads its journal has not begun.
+    wait_until("the new agent serves", LIMIT, || {
+        (starts(&house) == 2).then_some(())
+    });
     for _ in 0..2 {
         let before = starts(&house);
         house.story.agent.kill();

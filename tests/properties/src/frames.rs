@@ -22,9 +22,9 @@ const AGENT_LIMITS: [usize; 17] = [
     1_048_576, 32_768, 4096, 4096, 4096,
 ];
 /// The same for the control plane's.
-const SERVER_LIMITS: [usize; 16] = [
+const SERVER_LIMITS: [usize; 17] = [
     8_388_608, 1_048_576, 4096, 8_388_608, 4096, 4096, 4096, 4096, 65_536, 4096, 4096, 4096, 4096,
-    4096, 4096, 4096,
+    4096, 4096, 4096, 4096,
 ];
 
 /// What decoding gave, put together again.
