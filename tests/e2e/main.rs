@@ -13,6 +13,7 @@ mod canaries;
 mod cancels;
 mod chaos;
 mod command_line;
+mod control_plane_image;
 mod crashes;
 mod deploys;
 mod description;

@@ -40,21 +40,30 @@ pub fn run_by(compose_file: &str) -> BTreeSet<String> {
     images.map(str::to_owned).collect()
 }
 
+/// Makes the image of a Debian with every language, unless the engine has it; its name.
+pub fn debian(engine: &Engine) -> &'static str {
+    if !is_there(engine, LANGUAGES) {
+        let root = Parts::locate().languages().display().to_string();
+        engine.run_docker(&["import", &root, LANGUAGES]);
+    }
+    LANGUAGES
+}
+
+fn is_there(engine: &Engine, image: &str) -> bool {
+    engine.try_docker(&["image", "inspect", image]).is_some()
+}
+
 /// Makes those of `images` that the engine does not have.
 pub fn provide(engine: &Engine, images: &BTreeSet<String>) {
     // Tests of one run share an engine.
     let lock = File::create(engine.lock_file()).expect("the engine's folder can be written");
     lock.lock().expect("a file can be locked");
-    let is_there = |image: &str| engine.try_docker(&["image", "inspect", image]).is_some();
-    if !is_there(LANGUAGES) {
-        let root = Parts::locate().languages().display().to_string();
-        engine.run_docker(&["import", &root, LANGUAGES]);
-    }
+    debian(engine);
     let folder = repository().join("tests/base-images").display().to_string();
     for (start, stage) in STAGES {
         let missing = images
             .iter()
-            .filter(|image| image.starts_with(start) && !is_there(image));
+            .filter(|image| image.starts_with(start) && !is_there(engine, image));
         let tags: Vec<&str> = missing
             .flat_map(|image| ["--tag", image.as_str()])
             .collect();
