@@ -115,7 +115,7 @@ impl<'a> Compare<'a> {
             ][..],
             &["images", "--no-trunc", "--quiet", BUSYBOX],
             &["inspect", name],
-            &["image", "history", BUSYBOX],
+            &["image", "history", "--format", "{{.ID}} {{.Size}}", BUSYBOX],
             &["port", name],
             &["diff", name],
             &["network", "ls", "--no-trunc"],
@@ -211,7 +211,14 @@ impl<'a> Compare<'a> {
         let asks = ["sh", "-c", "read word; echo got $word; exit 5"];
         let engine = &self.reached.story.engine;
         engine.run_docker(&[&run[..], &[BUSYBOX], &asks].concat());
-        let said = fed(self.reached.client.docker(&["attach", &name]), "hello\n");
+        let mut attach = self.reached.client.docker(&["attach", &name]);
+        attach.stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut attach = attach.spawn().unwrap();
+        // With the end of the input an engine ends the output, too.
+        let mut stdin = attach.stdin.take().unwrap();
+        stdin.write_all(b"hello\n").unwrap();
+        let said = attach.wait_with_output().unwrap();
+        drop(stdin);
         assert_eq!(
             (said.status.code(), &*said.stdout),
             (Some(5), &b"got hello\n"[..])
