@@ -17,6 +17,9 @@ pub struct Agent {
     pub id: Uuid,
     /// Its name.
     pub name: String,
+    /// Where it runs: `host`, or `docker_tls` for one beside the control plane.
+    #[serde(default)]
+    pub kind: String,
     /// `online`, `offline` or `revoked`.
     pub status: String,
     /// Its version.

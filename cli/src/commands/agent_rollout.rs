@@ -125,6 +125,8 @@ impl Rollout {
     pub async fn run(self, session: &Session, client: &Client) -> Result<Exit, Failure> {
         let agents = api::list::<Agent>(client).await?;
         let living = agents.into_iter().filter(|agent| agent.status != "revoked");
+        // One beside the control plane becomes another version with it.
+        let living = living.filter(|agent| agent.kind != "docker_tls");
         let (online, offline): (Vec<Agent>, Vec<Agent>) =
             living.partition(|agent| agent.status == "online");
         let mut rows: Vec<Row> = Vec::new();
