@@ -1,6 +1,5 @@
 //! Connections outwards: TCP, directly or through a proxy, and TLS over it.
 
-use std::error::Error as StdError;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +10,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use towline_pki::PinMismatch;
+use towline_pki::tls::find_rustls;
 
 use crate::address::{Address, AddressError};
 use crate::proxy::{Proxies, ProxyError};
@@ -212,18 +212,4 @@ impl TlsTrouble {
             _ => return None,
         })
     }
-}
-
-/// The cause in TLS of an error, wherever libraries have wrapped it.
-pub fn find_rustls<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    let payload = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    let cause = payload
-        .map(|inner| inner as &(dyn StdError + 'static))
-        .or_else(|| error.source());
-    cause.and_then(find_rustls)
 }

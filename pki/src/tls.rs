@@ -1,6 +1,8 @@
 //! The TLS configurations of every connection that Towline makes or takes, so that no other crate
 //! decides about trust.
 
+use std::error::Error as StdError;
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::{
@@ -211,4 +213,18 @@ fn anonymous(builder: ConfigBuilder<ClientConfig, WantsClientCert>) -> Arc<Clien
 
 fn protocols(names: &[&[u8]]) -> Vec<Vec<u8>> {
     names.iter().map(|name| name.to_vec()).collect()
+}
+
+/// The cause in TLS of an error, wherever libraries have wrapped it.
+pub fn find_rustls<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
+    if let Some(found) = error.downcast_ref::<rustls::Error>() {
+        return Some(found);
+    }
+    let payload = error
+        .downcast_ref::<io::Error>()
+        .and_then(io::Error::get_ref);
+    let cause = payload
+        .map(|inner| inner as &(dyn StdError + 'static))
+        .or_else(|| error.source());
+    cause.and_then(find_rustls)
 }

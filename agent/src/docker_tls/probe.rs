@@ -17,7 +17,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use towline_pki::{PkiError, ServerName, TrustRoots, tls};
 
-use crate::dial::find_rustls;
+use towline_pki::tls::find_rustls;
 
 /// How long one look may take.
 const LOOK_PATIENCE: Duration = Duration::from_secs(5);

@@ -15,7 +15,7 @@ use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::tungstenite::{Error as WsError, Message};
 use tokio_tungstenite::{WebSocketStream, client_async_with_config};
 use towline_pki::PkiError;
-use towline_pki::tls::AgentPurpose;
+use towline_pki::tls::{AgentPurpose, find_rustls};
 use towline_shared::protocol::v1::{FromAgent, FromServer};
 use towline_shared::protocol::{
     ClientHandshake, HandshakeError, MAX_HANDSHAKE, PATH, encode_handshake, read_server,
@@ -23,7 +23,7 @@ use towline_shared::protocol::{
 
 use super::watched::{Pulse, Watched};
 use crate::address::{Address, AddressError};
-use crate::dial::{DialError, Dialer, TlsTrouble, find_rustls};
+use crate::dial::{DialError, Dialer, TlsTrouble};
 use crate::enroll::{EnrolError, renew_expired};
 use crate::identity::{Identity, IdentityError};
 use crate::state_dir::StateDir;

@@ -15,8 +15,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use towline_pki::ServerName;
-
-use crate::dial::find_rustls;
+use towline_pki::tls::find_rustls;
 
 /// How long TCP and TLS together may take.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(8);

@@ -16,6 +16,7 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 use towline_pki::ServerName;
 use towline_pki::docker::{ClientFiles, facts};
+use towline_pki::tls::find_rustls;
 
 use crate::domain::docker_tls::{EngineAddress, Guard};
 use crate::egress::{Egress, EgressError};
@@ -243,18 +244,4 @@ fn certificate_words(cause: &CertificateError) -> String {
         }
         other => other.to_string(),
     }
-}
-
-/// What rustls says at the bottom of an error.
-fn find_rustls<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e rustls::Error> {
-    if let Some(found) = error.downcast_ref::<rustls::Error>() {
-        return Some(found);
-    }
-    let payload = error
-        .downcast_ref::<io::Error>()
-        .and_then(io::Error::get_ref);
-    let cause = payload
-        .map(|inner| inner as &(dyn std::error::Error + 'static))
-        .or_else(|| error.source());
-    cause.and_then(find_rustls)
 }
