@@ -12,13 +12,12 @@ pub(crate) mod keys;
 mod locate;
 mod references;
 mod shape;
-pub mod yaml;
 
 use std::collections::BTreeSet;
 
 use crate::policy::{Base, HostPolicy, Judge, Permission, Rule};
 use crate::spec::{MAX_COMPOSE_BYTES, ProjectFile};
-use yaml::{Tree, View, YamlError, YamlErrorKind};
+use crate::yaml::{Tree, View, YamlError, YamlErrorKind};
 
 pub use environment::is_reserved_variable;
 pub use finding::{Finding, Severity};

@@ -1,8 +1,9 @@
 //! What the control plane and the agents say to each other, and nothing else.
 //!
 //! Everything here is plain data with its limits: identifiers, job specifications, log chunks,
-//! metrics samples, images on their way, tunnels, the host policy, the reading of compose files, and the wire protocol.
+//! metrics samples, images on their way, tunnels, the host policy, the reading of compose files and manifests, and the wire protocol.
 
+pub mod cluster;
 pub mod compose;
 pub mod enrolment;
 pub mod failpoint;
@@ -10,6 +11,7 @@ pub mod fence;
 pub mod git;
 pub mod ids;
 pub mod log;
+pub mod manifest;
 pub mod metrics;
 pub mod outcome;
 pub mod policy;
@@ -22,5 +24,6 @@ pub mod spec;
 pub mod terminal;
 pub mod tunnel;
 pub mod upgrade;
+pub mod yaml;
 
 pub use fence::Fence;

@@ -112,6 +112,12 @@ pub enum FailureReason {
     RelayFailed,
     /// Images that were built could not be pushed to a registry.
     PushFailed,
+    /// Fields of the release belong to another manager in the cluster; nothing was taken from it.
+    Conflict,
+    /// The cluster does not take an object of the release: a right, a quota, a webhook or a rule of its own is in the way.
+    ClusterRefused,
+    /// A later job works on the same project of the cluster.
+    Superseded,
 }
 
 impl FailureReason {
@@ -134,6 +140,9 @@ impl FailureReason {
             Self::BuildFailed => "build_failed",
             Self::RelayFailed => "relay_failed",
             Self::PushFailed => "push_failed",
+            Self::Conflict => "conflict",
+            Self::ClusterRefused => "cluster_refused",
+            Self::Superseded => "superseded",
         }
     }
 }
@@ -158,6 +167,8 @@ pub enum Step {
     Publishing,
     /// Images come from the control plane.
     Receiving,
+    /// Objects go that the release does not have any more.
+    Pruning,
 }
 
 impl Step {
@@ -172,6 +183,7 @@ impl Step {
             Self::Cloning => "cloning",
             Self::Publishing => "publishing",
             Self::Receiving => "receiving",
+            Self::Pruning => "pruning",
         }
     }
 }

@@ -3,9 +3,12 @@
 //! The rules are written once and judge two things: the text of a compose file, early and with its
 //! lines ([`crate::compose::examine`]), and the model that `docker compose config` resolves from it,
 //! which is what gets applied ([`HostPolicy::check`]). Only the second judgement permits anything.
+//! Objects of a cluster are judged as their manifests have them ([`crate::manifest::examine`]), and again as the
+//! cluster would store them ([`HostPolicy::check_object`]).
 
 mod namespaces;
 mod place;
+mod pods;
 mod registry;
 mod rule;
 mod rules;
@@ -13,7 +16,7 @@ mod storage;
 
 use serde::{Deserialize, Serialize};
 
-use crate::compose::yaml::Tree;
+use crate::yaml::Tree;
 
 pub(crate) use place::{Base, Place};
 pub use rule::Rule;
@@ -78,6 +81,18 @@ impl HostPolicy {
             message: verdict.message,
         };
         judge.verdicts.into_iter().map(violation).collect()
+    }
+
+    /// Whether containers may add a capability.
+    pub(crate) fn allows_capability(&self, name: &str) -> bool {
+        let bare = |name: &str| {
+            name.to_ascii_uppercase()
+                .trim_start_matches("CAP_")
+                .to_owned()
+        };
+        self.capabilities
+            .iter()
+            .any(|entry| bare(entry) == "ALL" || bare(entry) == bare(name))
     }
 
     /// Whether an image may come from where its reference says.

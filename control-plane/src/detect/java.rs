@@ -1,6 +1,6 @@
 //! Java, built by Maven or Gradle.
 
-use towline_shared::compose::yaml;
+use towline_shared::yaml;
 
 use super::{
     Claim, Strength,

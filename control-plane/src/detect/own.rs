@@ -1,6 +1,6 @@
 //! A repository's own Dockerfile or compose file, which always win over generated ones.
 
-use towline_shared::compose::yaml;
+use towline_shared::yaml;
 
 use super::{
     app::{App, Packing, Serving},

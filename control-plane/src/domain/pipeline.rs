@@ -109,7 +109,7 @@ impl Part {
             WorkStep::Cloning => Some(Self::Clone),
             WorkStep::Building => Some(Self::Build),
             WorkStep::Publishing | WorkStep::Receiving => Some(Self::Relay),
-            WorkStep::Applying | WorkStep::Verifying => Some(Self::Deploy),
+            WorkStep::Applying | WorkStep::Verifying | WorkStep::Pruning => Some(Self::Deploy),
             WorkStep::Preparing | WorkStep::Removing => None,
         }
     }

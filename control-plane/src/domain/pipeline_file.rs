@@ -5,8 +5,8 @@
 
 use std::fmt::Write as _;
 
-use towline_shared::compose::yaml::{Field, Tree, View, YamlError, YamlErrorKind};
 use towline_shared::spec::{OnFailure, ProjectFile};
+use towline_shared::yaml::{Field, Tree, View, YamlError, YamlErrorKind};
 
 use super::glob::Glob;
 use super::push::{MAX_PATTERNS, MAX_TARGETS};

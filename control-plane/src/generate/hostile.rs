@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use serde_json::Value;
-use towline_shared::compose::yaml;
+use towline_shared::yaml;
 
 use crate::domain::pipeline_file::{self, PipelineFile};
 

@@ -7,6 +7,8 @@ use minijinja::{
     value::Serde,
 };
 
+use towline_shared::manifest::object_name;
+
 use super::{plan::Plan, quote, recipe::Recipe, steps};
 use crate::detect::{Framework, Language, PackageManager, Packing, Serving};
 use crate::domain::glob::Glob;
@@ -153,7 +155,7 @@ pub(super) fn context(plan: &Plan, recipe: &Recipe) -> Value {
         install => recipe.install.join(" \\\n    && "),
         compose_test => words("CMD"),
         probe => kubernetes_probe(app.health.as_deref()),
-        kubernetes_name => kubernetes_name(&plan.name),
+        kubernetes_name => object_name(&plan.name),
         tested => app.test.is_some() && app.language.is_some(),
         test_script => [recipe.test_install.join("\n"), app.test.clone().unwrap_or_default()].join("\n").trim_start(),
         check => steps.check,
@@ -195,21 +197,6 @@ fn kubernetes_probe(path: Option<&str>) -> String {
         ),
         None => format!("{blanks}tcpSocket:\n{blanks}  port: http"),
     }
-}
-
-/// A project's name as Kubernetes takes it: beginning with a letter, and not ending in a hyphen.
-fn kubernetes_name(name: &str) -> String {
-    let name = if name.starts_with(|c: char| c.is_ascii_digit()) {
-        format!("app-{name}")
-    } else {
-        name.to_owned()
-    };
-    // The longest name that anything here makes of it has 12 more.
-    name.chars()
-        .take(50)
-        .collect::<String>()
-        .trim_end_matches('-')
-        .to_owned()
 }
 
 /// At most one empty line at a time, none at the ends, and no blanks before a line's end.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use towline_shared::compose::yaml;
+use towline_shared::yaml;
 
 use super::{Ci, Plan, Target, Variable, generate};
 use crate::detect::{App, Language, Packing, Serving, repositories};

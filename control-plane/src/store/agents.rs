@@ -119,6 +119,7 @@ impl StoredCapabilities {
 pub(super) fn engine_version(capabilities: &Capabilities) -> Option<String> {
     match &capabilities.engine {
         Engine::Docker { version, .. } => Some(version.clone()),
+        Engine::Kubernetes(facts) => Some(facts.version.clone()),
         Engine::Missing(_) => None,
     }
 }

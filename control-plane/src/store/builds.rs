@@ -30,7 +30,8 @@ pub(super) async fn come_to(
             | Step::Verifying
             | Step::Removing
             | Step::Publishing
-            | Step::Receiving,
+            | Step::Receiving
+            | Step::Pruning,
             _,
         ) => {
             end(tx, row, now).await?;

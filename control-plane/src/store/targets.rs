@@ -166,12 +166,10 @@ fn unready(status: AgentStatus, capabilities: Option<&Capabilities>) -> Option<S
 
 /// What a host lacks for a deploy, in its agent's words, which say what to install.
 pub(crate) fn missing_tool(capabilities: &Capabilities) -> Option<String> {
-    if let Engine::Missing(why) = &capabilities.engine {
-        return Some(format!("no container engine: {why}"));
-    }
-    match &capabilities.compose {
-        Plugin::Missing(why) => Some(format!("no compose plugin: {why}")),
-        Plugin::Version(_) => None,
+    match (&capabilities.engine, &capabilities.compose) {
+        (Engine::Missing(why), _) => Some(format!("no container engine: {why}")),
+        (Engine::Docker { .. }, Plugin::Missing(why)) => Some(format!("no compose plugin: {why}")),
+        (Engine::Docker { .. }, Plugin::Version(_)) | (Engine::Kubernetes(_), _) => None,
     }
 }
 

@@ -1,7 +1,7 @@
 //! Finding the line of a place in a resolved model.
 
-use super::yaml::{Tree, View};
 use crate::spec::ProjectFile;
+use crate::yaml::{Tree, View};
 
 /// A line of a project's file.
 #[derive(Clone, Debug, PartialEq, Eq)]

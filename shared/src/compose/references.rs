@@ -3,9 +3,9 @@
 //! Each must be one of the project's own, told by the text alone: these files are read while the
 //! project is resolved, before its model can be judged.
 
-use super::yaml::View;
 use super::{Examiner, FileRole, Source};
 use crate::policy::{Place, Rule};
+use crate::yaml::View;
 
 /// Whether a file may be missing.
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -1,8 +1,8 @@
 //! Whether a compose file has the shape of one.
 
-use super::yaml::{Field, View};
 use super::{Examiner, FileRole, Source, keys};
 use crate::policy::Rule;
+use crate::yaml::{Field, View};
 
 impl Examiner<'_> {
     pub(super) fn shape(&mut self, source: &Source<'_>, root: View<'_>) {

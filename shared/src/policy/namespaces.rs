@@ -3,7 +3,7 @@
 use super::place::has_variable;
 use super::rules::Service;
 use super::{Judge, Permission, Rule};
-use crate::compose::yaml::View;
+use crate::yaml::View;
 
 const GRANT: &str = "host_namespaces = \"allow\"";
 

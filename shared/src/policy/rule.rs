@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// A rule that a compose project is judged by. Variants are only ever appended.
+/// A rule that a project is judged by. Variants are only ever appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Rule {
@@ -42,6 +42,16 @@ pub enum Rule {
     Build,
     /// No programs of the host: nothing in a policy allows it.
     HostPrograms,
+    /// No object stands twice among a project's manifests.
+    DuplicateObject,
+    /// No placeholder of a template is left in a manifest.
+    Template,
+    /// No object outside the namespaces that are the agent's (`namespaces`).
+    Namespaces,
+    /// No object of the whole cluster but of the kinds listed (`cluster_scoped`).
+    ClusterScoped,
+    /// No service account for pods but those listed (`service_accounts`).
+    ServiceAccounts,
 }
 
 impl Rule {
@@ -65,6 +75,11 @@ impl Rule {
             Self::Registries => "registries",
             Self::Build => "build",
             Self::HostPrograms => "host_programs",
+            Self::DuplicateObject => "duplicate_object",
+            Self::Template => "template",
+            Self::Namespaces => "namespaces",
+            Self::ClusterScoped => "cluster_scoped",
+            Self::ServiceAccounts => "service_accounts",
         }
     }
 }

@@ -3,7 +3,7 @@
 use super::place::has_variable;
 use super::{Base, HostPolicy, Permission, Rule};
 use crate::compose::keys;
-use crate::compose::yaml::View;
+use crate::yaml::View;
 
 /// Judges a project by a policy.
 pub(crate) struct Judge<'a> {
@@ -146,16 +146,10 @@ impl<'a> Judge<'a> {
     }
 
     fn capabilities(&mut self, service: &Service<'_>) {
-        let listed = &self.policy.capabilities;
         let bare = |name: &str| {
             name.to_ascii_uppercase()
                 .trim_start_matches("CAP_")
                 .to_owned()
-        };
-        let allowed = |name: &str| {
-            listed
-                .iter()
-                .any(|entry| bare(entry) == "ALL" || bare(entry) == bare(name))
         };
         let added = service
             .node
@@ -165,7 +159,7 @@ impl<'a> Judge<'a> {
         let forbidden: Vec<_> = added
             .enumerate()
             .filter_map(|(index, item)| Some((index, item.line(), item.text()?)))
-            .filter(|(_, _, name)| !has_variable(name) && !allowed(name))
+            .filter(|(_, _, name)| !has_variable(name) && !self.policy.allows_capability(name))
             .collect();
         for (index, line, name) in forbidden {
             let what = format!("service `{}` adds the capability {name}", service.name);

@@ -3,7 +3,7 @@
 use super::place::{has_variable, is_below};
 use super::rules::Service;
 use super::{Base, Judge, Permission, Place, Rule};
-use crate::compose::yaml::View;
+use crate::yaml::View;
 
 /// Kinds of file system that a volume of the local driver may be without reaching the host's files.
 const HARMLESS_TYPES: [&str; 5] = ["tmpfs", "nfs", "nfs4", "cifs", "smb3"];

@@ -11,6 +11,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::frame::{FrameError, Received, messages};
+use crate::cluster::ClusterFacts;
 use crate::fence::Fence;
 use crate::ids::{JobId, TargetId};
 use crate::log::{LogChunk, LogPosition};
@@ -168,6 +169,8 @@ pub enum Engine {
     },
     /// It does not; why, for a person.
     Missing(String),
+    /// It is no container engine, but the API of a cluster, and it answers.
+    Kubernetes(ClusterFacts),
 }
 
 impl Default for Engine {

@@ -5,6 +5,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::ClusterTerms;
+
 use super::{Build, DeployRelease, JobSpec, OnFailure, Proposal, Relayed, Work};
 
 /// For how many of a project's last releases its host keeps images, when nothing else is said.
@@ -48,6 +50,8 @@ pub enum Term {
     Registry(RegistryLogin),
     /// The images that the job builds go to a registry.
     Push(PushTo),
+    /// What is asked of a cluster.
+    Cluster(ClusterTerms),
 }
 
 /// Who a job is at a registry.
@@ -75,8 +79,16 @@ pub struct Terms(Vec<Term>);
 impl Terms {
     /// These; none of them says what goes without saying.
     pub fn new(terms: Vec<Term>) -> Self {
-        let default = Term::KeepReleases(KEPT_RELEASES);
-        Self(terms.into_iter().filter(|term| *term != default).collect())
+        let defaults = [
+            Term::KeepReleases(KEPT_RELEASES),
+            Term::Cluster(ClusterTerms::default()),
+        ];
+        Self(
+            terms
+                .into_iter()
+                .filter(|term| !defaults.contains(term))
+                .collect(),
+        )
     }
 
     /// For how many of the project's last releases the host keeps images.
@@ -96,6 +108,15 @@ impl Terms {
             Term::Registry(login) => Some(login),
             _ => None,
         })
+    }
+
+    /// What is asked of a cluster; what goes without saying, where nothing is.
+    pub fn cluster(&self) -> ClusterTerms {
+        let mut asked = self.0.iter().filter_map(|term| match term {
+            Term::Cluster(terms) => Some(terms),
+            _ => None,
+        });
+        asked.next_back().cloned().unwrap_or_default()
     }
 
     /// Where images go that the job builds.

@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 
+use towline_shared::cluster::{ClusterFacts, ClusterPolicy};
 use towline_shared::enrolment::{EnrolRequest, Enrolled, RenewRequest, Renewed};
 use towline_shared::fence::Fence;
 use towline_shared::ids::{AgentId, JobId, TargetId};
@@ -140,6 +141,19 @@ fn docker() -> Engine {
         version: "29.1.0".into(),
         api: "1.52".into(),
     }
+}
+
+fn kubernetes() -> Engine {
+    Engine::Kubernetes(ClusterFacts {
+        version: "v1.33.2".into(),
+        namespace: "shop".into(),
+        policy: ClusterPolicy {
+            namespaces: vec!["shop-live".into()],
+            create_namespaces: Permission::Allow,
+            cluster_scoped: vec!["CustomResourceDefinition".into()],
+            service_accounts: vec!["web".into()],
+        },
+    })
 }
 
 fn hello() -> Hello {
@@ -295,12 +309,28 @@ fn failures() -> Vec<Sample> {
         ("agent/failed-build-failed", FailureReason::BuildFailed),
         ("agent/failed-relay-failed", FailureReason::RelayFailed),
         ("agent/failed-push-failed", FailureReason::PushFailed),
+        ("agent/failed-conflict", FailureReason::Conflict),
+        (
+            "agent/failed-cluster-refused",
+            FailureReason::ClusterRefused,
+        ),
+        ("agent/failed-superseded", FailureReason::Superseded),
     ];
     all.map(|(name, reason)| agent(name, failed(reason))).into()
 }
 
 /// One of each change.
 fn from_agent() -> Vec<Sample> {
+    let cluster = capabilities(kubernetes(), Plugin::default());
+    let mut samples = from_agent_of_docker();
+    samples.push(agent(
+        "agent/capabilities-kubernetes",
+        FromAgent::Capabilities(cluster),
+    ));
+    samples
+}
+
+fn from_agent_of_docker() -> Vec<Sample> {
     let chunk = LogChunk {
         first_line: 4096,
         lines: 2,
@@ -337,6 +367,7 @@ fn from_agent() -> Vec<Sample> {
         agent("agent/progress-cloning", progress(Step::Cloning)),
         agent("agent/progress-publishing", progress(Step::Publishing)),
         agent("agent/progress-receiving", progress(Step::Receiving)),
+        agent("agent/progress-pruning", progress(Step::Pruning)),
         agent("agent/step-line", FromAgent::StepLine(step_line())),
         agent(
             "agent/log",

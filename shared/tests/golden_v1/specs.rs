@@ -1,5 +1,6 @@
 //! One specification of each kind of work.
 
+use towline_shared::cluster::{ClusterTerms, Conflicts, Immutable};
 use towline_shared::ids::{JobId, ProjectId, ReleaseId, TargetId};
 use towline_shared::spec::{
     Build, Deploy, DeployRelease, FileMode, GitSource, Interruption, JobSpec, OnFailure,
@@ -103,7 +104,26 @@ fn termed() -> Vec<Sample> {
         ],
     });
     let leave = release(Submodules::Leave, OnFailure::Leave);
+    let cluster = |conflicts, immutable| {
+        let terms = ClusterTerms {
+            namespace: Some("shop".into()),
+            environment: Some("live".into()),
+            conflicts,
+            immutable,
+        };
+        let work = TermedWork::Preview(proposal());
+        let terms = vec![Term::Cluster(terms)];
+        job(Work::Termed(Termed { work, terms }), Interruption::Resume)
+    };
     vec![
+        spec(
+            "spec/termed-cluster-refuse",
+            cluster(Conflicts::Refuse, Immutable::Refuse),
+        ),
+        spec(
+            "spec/termed-cluster-force",
+            cluster(Conflicts::Force, Immutable::Replace),
+        ),
         spec("spec/termed-push", job(pushing, Interruption::Resume)),
         spec("spec/termed-release", termed(TermedWork::Release(leave))),
         spec("spec/termed-build", termed(TermedWork::Build(build()))),

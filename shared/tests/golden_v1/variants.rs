@@ -1,5 +1,6 @@
 //! Every variant of the protocol, by an exhaustive match: a new one does not compile until it has a sample.
 
+use towline_shared::cluster::{Conflicts, Immutable};
 use towline_shared::metrics::Health;
 use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::preview::{ResourceChange, ResourceKind, ServiceChange};
@@ -67,6 +68,7 @@ fn of_messages() -> Vec<&'static str> {
             Step::Verifying => "agent/progress-verifying", Step::Removing => "agent/progress-removing",
             Step::Building => "agent/progress-building", Step::Cloning => "agent/progress-cloning",
             Step::Publishing => "agent/progress-publishing", Step::Receiving => "agent/progress-receiving",
+            Step::Pruning => "agent/progress-pruning",
         }
         Outcome {
             Outcome::Succeeded { .. } => "agent/finished-succeeded", Outcome::Failed { .. } => "agent/failed-internal",
@@ -90,12 +92,17 @@ fn of_messages() -> Vec<&'static str> {
             FailureReason::BuildFailed => "agent/failed-build-failed",
             FailureReason::RelayFailed => "agent/failed-relay-failed",
             FailureReason::PushFailed => "agent/failed-push-failed",
+            FailureReason::Conflict => "agent/failed-conflict",
+            FailureReason::ClusterRefused => "agent/failed-cluster-refused",
+            FailureReason::Superseded => "agent/failed-superseded",
         }
         HeldPhase {
             HeldPhase::Accepted => "agent/hello", HeldPhase::Running => "agent/hello",
             HeldPhase::Finished => "agent/hello",
         }
-        Engine { Engine::Docker { .. } => "agent/hello", Engine::Missing(_) => "agent/capabilities" }
+        Engine { Engine::Docker { .. } => "agent/hello", Engine::Missing(_) => "agent/capabilities",
+            Engine::Kubernetes(_) => "agent/capabilities-kubernetes",
+        }
         Plugin { Plugin::Version(_) => "agent/hello", Plugin::Missing(_) => "agent/capabilities" }
         Health {
             Health::None => "agent/metrics", Health::Starting => "agent/metrics",
@@ -165,8 +172,10 @@ fn of_specifications() -> Vec<&'static str> {
         }
         Term {
             Term::KeepReleases(_) => "spec/termed-release", Term::Registry(_) => "spec/termed-push",
-            Term::Push(_) => "spec/termed-push",
+            Term::Push(_) => "spec/termed-push", Term::Cluster(_) => "spec/termed-cluster-refuse",
         }
+        Conflicts { Conflicts::Refuse => "spec/termed-cluster-refuse", Conflicts::Force => "spec/termed-cluster-force" }
+        Immutable { Immutable::Refuse => "spec/termed-cluster-refuse", Immutable::Replace => "spec/termed-cluster-force" }
         Submodules { Submodules::Leave => "spec/release-leave", Submodules::Take => "spec/release-take" }
         OnFailure { OnFailure::Leave => "spec/release-leave", OnFailure::RollBack => "spec/release-take" }
         Interruption {

@@ -76,6 +76,15 @@ pub struct View<'a> {
     id: usize,
 }
 
+/// A scalar as it is written: whether it is quoted decides what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scalar<'a> {
+    /// Without quotes: it may be a number, a truth or nothing.
+    Plain(&'a str),
+    /// In quotes, as a block, or with the tag of a text: it is one.
+    Quoted(&'a str),
+}
+
 /// A key with its value.
 #[derive(Clone, Copy, Debug)]
 pub struct Field<'a> {
@@ -172,6 +181,15 @@ impl<'a> View<'a> {
         matches!(&self.node().content, Content::Plain(text) if is_null(text))
     }
 
+    /// The scalar as it is written.
+    pub fn scalar(self) -> Option<Scalar<'a>> {
+        match &self.node().content {
+            Content::Plain(text) => Some(Scalar::Plain(text)),
+            Content::Quoted(text) => Some(Scalar::Quoted(text)),
+            Content::Open | Content::Sequence(_) | Content::Mapping(_) => None,
+        }
+    }
+
     /// Whether it is true, as YAML 1.1 knows it, too.
     pub fn is_true(self) -> bool {
         self.text().is_some_and(|text| {
@@ -263,6 +281,10 @@ fn refuse_tag(tag: Option<&Tag>, line: u32) -> Result<(), YamlError> {
     ))
 }
 
+fn is_text(tag: Option<&Tag>) -> bool {
+    tag.is_some_and(|tag| tag.is_yaml_core_schema() && tag.suffix == "str")
+}
+
 fn is_null(plain: &str) -> bool {
     matches!(plain, "" | "~" | "null" | "Null" | "NULL")
 }
@@ -304,7 +326,7 @@ impl Builder {
             Event::Scalar(text, style, anchor, tag) => {
                 refuse_tag(tag.as_deref(), line)?;
                 let text = text.into_owned();
-                let content = if style == ScalarStyle::Plain {
+                let content = if style == ScalarStyle::Plain && !is_text(tag.as_deref()) {
                     Content::Plain(text)
                 } else {
                     Content::Quoted(text)
@@ -491,109 +513,4 @@ const fn budget(line: u32, what: &'static str) -> YamlError {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    fn at<'a>(view: View<'a>, path: &str) -> View<'a> {
-        path.split('.')
-            .fold(view, |view, key| view.get(key).unwrap())
-    }
-
-    #[test]
-    fn lines_merges_and_aliases() {
-        let text = "x-base: &base\n  image: a\n  restart: always\nservices:\n  web:\n    <<: *base\n    image: b\n  copy: *base\n";
-        let tree = Tree::read(text).unwrap();
-        let root = tree.roots().next().unwrap();
-        assert_eq!(at(root, "services.web.image").text(), Some("b"));
-        assert_eq!(at(root, "services.web.image").line(), 7);
-        assert_eq!(at(root, "services.web.restart").text(), Some("always"));
-        assert_eq!(at(root, "services.web.restart").line(), 3);
-        assert_eq!(at(root, "services.copy.image").text(), Some("a"));
-        assert_eq!(at(root, "services").field("web").unwrap().line, 5);
-    }
-
-    #[test]
-    fn compose_s_own_tags_are_taken() {
-        let tree = Tree::read("a: !reset null\nb: !override [x]\nc: !!str 1\n").unwrap();
-        assert_eq!(tree.roots().count(), 1);
-    }
-
-    #[test]
-    fn scalars_are_null_true_or_text() {
-        let tree = Tree::read("a:\nb: ~\nc: \"\"\nd: True\ne: 'yes'\nf: no\n").unwrap();
-        let root = tree.roots().next().unwrap();
-        assert!(at(root, "a").is_null() && at(root, "b").is_null());
-        assert_eq!(at(root, "c").text(), Some(""));
-        assert!(at(root, "d").is_true() && at(root, "e").is_true() && !at(root, "f").is_true());
-    }
-
-    #[test]
-    fn what_is_no_yaml_is_refused_with_its_line() {
-        let cases = [
-            ("a: [1, 2\nb: 3\n", 2),
-            ("a: 1\n  b: 2\n", 2),
-            ("a: 1\nb: {\n", 3),
-            ("a: *nowhere\n", 1),
-            ("a: &a [*a]\n", 1),
-            ("? [x, y]\n: 1\n", 1),
-            ("a:\n\tb: 1\n", 2),
-            ("a: 1\nb: 2 # x\u{2028}c: 3\n", 2),
-            ("a: !!binary aGk=\n", 1),
-            ("a: !own x\n", 1),
-        ];
-        for (text, line) in cases {
-            let error = Tree::read(text).unwrap_err();
-            assert!(
-                matches!(error.kind, YamlErrorKind::Syntax(_)),
-                "{text:?}: {error:?}"
-            );
-            assert!(error.line.abs_diff(line) <= 1, "{text:?}: {error:?}");
-        }
-        let error = Tree::read("a: 1\nb: 2\na: 3\n").unwrap_err();
-        assert_eq!(
-            error,
-            YamlError {
-                line: 3,
-                kind: YamlErrorKind::DuplicateKey {
-                    key: "a".into(),
-                    first: 1
-                }
-            }
-        );
-    }
-
-    #[test]
-    fn bombs_are_bounded() {
-        let mut bomb = String::from("a0: &a0 {x: 1}\n");
-        for level in 1..40 {
-            let below = level - 1;
-            let line = format!("a{level}: &a{level} [*a{below}, *a{below}, *a{below}]\n");
-            bomb.push_str(&line);
-        }
-        // It is small to us, and 3^39 nodes to who unfolds it, as compose does.
-        let refused = Tree::read(&bomb).unwrap_err();
-        assert!(matches!(refused.kind, YamlErrorKind::Budget(_)));
-        assert_eq!(refused.line, 11);
-        let keys: Vec<_> = (0..1000).map(|key| format!("k{key}: 1")).collect();
-        let copies: Vec<_> = (0..300)
-            .map(|copy| format!("n{copy}: {{<<: *m}}\n"))
-            .collect();
-        let merges = format!("m: &m {{{}}}\n{}", keys.join(", "), copies.concat());
-        assert!(matches!(
-            Tree::read(&merges).unwrap_err().kind,
-            YamlErrorKind::Budget(_)
-        ));
-        assert!(Tree::read(&"[".repeat(5000)).is_err());
-        let deep: String = (0..100).map(|depth| " ".repeat(depth) + "a:\n").collect();
-        assert!(matches!(
-            Tree::read(&deep).unwrap_err().kind,
-            YamlErrorKind::Budget(_)
-        ));
-        let wide = "- 1\n".repeat(MAX_NODES + 1);
-        assert!(matches!(
-            Tree::read(&wide).unwrap_err().kind,
-            YamlErrorKind::Budget(_)
-        ));
-    }
-}
+mod tests;
