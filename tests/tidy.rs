@@ -24,7 +24,7 @@ use towline_tests::parts::repository;
 use crate::source::{Source, assert_none, check, finds};
 
 /// Which crates of the workspace each crate may use.
-const CRATES: [(&str, &[&str]); 8] = [
+const CRATES: [(&str, &[&str]); 9] = [
     ("towline-shared", &[]),
     ("towline-pki", &[]),
     ("towline-server", &["towline-pki", "towline-shared"]),
@@ -41,6 +41,8 @@ const CRATES: [(&str, &[&str]); 8] = [
             "towline-shared",
         ],
     ),
+    // It is to tell what the agent does wrong, so it shares nothing with it.
+    ("towline-cluster", &["towline-pki"]),
     (
         "towline-properties",
         &["towline-agent", "towline-pki", "towline-shared"],

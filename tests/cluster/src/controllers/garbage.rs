@@ -1,0 +1,92 @@
+//! Objects whose owners are gone, and owners that wait for theirs.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use serde_json::Value;
+
+use crate::{
+    api::delete,
+    controllers::desk::Desk,
+    document::{items, list, text},
+    state::State,
+    store::{Key, key_of},
+};
+
+/// Deletes what belongs to nobody any more.
+pub(super) fn collect(state: &mut State, gone: &BTreeSet<String>) {
+    if gone.is_empty() {
+        return;
+    }
+    let is_orphan = |object: &Value| {
+        let owners = items(object, "metadata/ownerReferences");
+        !owners.is_empty() && owners.iter().all(|owner| gone.contains(text(owner, "uid")))
+    };
+    for (resource, key) in select(state, is_orphan) {
+        if let Some(kind) = state.kinds.of_resource(&resource) {
+            delete::by_controller(state, &kind, &key);
+        }
+    }
+}
+
+fn select(state: &State, meant: impl Fn(&Value) -> bool) -> Vec<(String, Key)> {
+    let mut found = Vec::new();
+    for resource in state.store.resources() {
+        let all = state.store.list(&resource, "");
+        let meant = all.filter(|object| meant(object));
+        found.extend(meant.map(|object| (resource.clone(), key_of(object))));
+    }
+    found
+}
+
+/// Does what the finalizers of deletions in the foreground, and of those that orphan, stand for.
+pub(super) fn finalize(desk: &mut Desk, resource: &str, key: &Key) {
+    let Some(object) = desk.get(resource, key) else {
+        return;
+    };
+    if text(&object, "metadata/deletionTimestamp").is_empty() {
+        return;
+    }
+    let has = |name: &str| {
+        items(&object, "metadata/finalizers")
+            .iter()
+            .any(|there| there == name)
+    };
+    let uid = text(&object, "metadata/uid").to_owned();
+    let belongs = |object: &Value| {
+        let mut owners = items(object, "metadata/ownerReferences").iter();
+        owners.any(|owner| text(owner, "uid") == uid)
+    };
+    if has("orphan") {
+        for (resource, key) in select(desk.state, belongs) {
+            if let Some(dependent) = desk.get(&resource, &key) {
+                let mut dependent = (*dependent).clone();
+                list(&mut dependent, "metadata/ownerReferences")
+                    .retain(|owner| text(owner, "uid") != uid);
+                desk.put(&resource, "kube-controller-manager", dependent);
+            }
+        }
+        finish(desk, resource, &object, "orphan");
+    } else if has("foregroundDeletion") {
+        let dependents = select(desk.state, belongs);
+        if dependents.is_empty() {
+            finish(desk, resource, &object, "foregroundDeletion");
+        }
+        for (resource, key) in dependents {
+            let is_going = desk.get(&resource, &key).is_some_and(|dependent| {
+                !text(&dependent, "metadata/deletionTimestamp").is_empty()
+            });
+            if !is_going {
+                desk.delete(&resource, &key);
+            }
+        }
+    }
+}
+
+fn finish(desk: &mut Desk, resource: &str, object: &Arc<Value>, finalizer: &str) {
+    let mut object = (**object).clone();
+    list(&mut object, "metadata/finalizers").retain(|there| there != finalizer);
+    if items(&object, "metadata/finalizers").is_empty() {
+        let _ = crate::document::take(&mut object, "metadata/finalizers");
+    }
+    desk.put(resource, "kube-controller-manager", object);
+}

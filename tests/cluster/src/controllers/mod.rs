@@ -1,0 +1,116 @@
+//! The controllers of the cluster: each looks at what has changed a moment ago, and brings what is nearer to what is wanted.
+//!
+//! One task runs them all. It collects the objects that changed and those that own them, waits for the time of a reaction, and lets the controller
+//! of each look at it as it is then. What a controller writes is a change like any other, and is looked at in the next round.
+
+mod definitions;
+mod desk;
+mod garbage;
+mod namespaces;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use tokio::time::{Instant, sleep, sleep_until};
+
+use crate::{
+    document::{items, text},
+    state::{Shared, State},
+    store::{Change, Key, key_of},
+};
+use desk::Desk;
+
+/// An object to look at: its resource and key.
+pub(crate) type Work = (String, Key);
+
+/// What the rounds remember.
+#[derive(Debug, Default)]
+struct Rounds {
+    seen: u64,
+    due: BTreeSet<Work>,
+    later: BTreeMap<Instant, Vec<Work>>,
+    memory: desk::Memory,
+}
+
+/// Runs until it is dropped.
+pub(crate) async fn run(shared: Arc<Shared>) {
+    let mut changes = shared.changes();
+    let mut rounds = Rounds::default();
+    let pause = shared.with(|state| state.settings.reaction);
+    loop {
+        changes.mark_unchanged();
+        sleep(pause).await;
+        shared.with(|state| rounds.round(state));
+        let next = rounds.later.keys().next().copied();
+        let far = Instant::now() + std::time::Duration::from_secs(3600);
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = sleep_until(next.unwrap_or(far)) => {}
+        }
+    }
+}
+
+impl Rounds {
+    fn round(&mut self, state: &mut State) {
+        self.collect(state);
+        let now = Instant::now();
+        while let Some(entry) = self.later.first_entry().filter(|entry| *entry.key() <= now) {
+            self.due.extend(entry.remove());
+        }
+        for work in std::mem::take(&mut self.due) {
+            let mut desk = Desk::new(state, &mut self.memory, &mut self.later);
+            look(&mut desk, &work);
+        }
+    }
+
+    /// The objects that have changed, their owners, and what depends on those that are gone.
+    fn collect(&mut self, state: &mut State) {
+        if self.seen < state.store.history.oldest() {
+            self.everything(state);
+        }
+        let mut gone = BTreeSet::new();
+        for event in state.store.history.after(self.seen) {
+            let object = &event.object;
+            self.due
+                .insert((event.resource.to_string(), key_of(object)));
+            if let Change::Deleted = event.change {
+                gone.insert(text(object, "metadata/uid").to_owned());
+                let namespace = text(object, "metadata/namespace").to_owned();
+                self.due
+                    .insert(("namespaces".to_owned(), (String::new(), namespace)));
+            }
+            let namespace = text(object, "metadata/namespace");
+            for owner in items(object, "metadata/ownerReferences") {
+                let kind = state
+                    .kinds
+                    .of_kind(text(owner, "apiVersion"), text(owner, "kind"));
+                if let Some(kind) = kind {
+                    let namespace = if kind.is_namespaced() { namespace } else { "" };
+                    let key = (namespace.to_owned(), text(owner, "name").to_owned());
+                    self.due.insert((kind.resource(), key));
+                }
+            }
+        }
+        self.seen = state.store.revision();
+        garbage::collect(state, &gone);
+    }
+
+    fn everything(&mut self, state: &State) {
+        for resource in state.store.resources() {
+            let all = state.store.list(&resource, "");
+            self.due
+                .extend(all.map(|object| (resource.clone(), key_of(object))));
+        }
+    }
+}
+
+fn look(desk: &mut Desk, (resource, key): &Work) {
+    garbage::finalize(desk, resource, key);
+    match resource.as_str() {
+        "namespaces" => namespaces::look(desk, &key.1),
+        "customresourcedefinitions.apiextensions.k8s.io" => definitions::look(desk, &key.1),
+        _ => {}
+    }
+}
