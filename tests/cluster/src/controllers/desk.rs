@@ -107,6 +107,16 @@ impl<'s> Desk<'s> {
         write::by_controller(self.state, &kind, "", manager, change, Trust::Client(user))
     }
 
+    /// Writes the last state of an object, and ends it unless finalizers hold it.
+    pub(super) fn put_last(&mut self, resource: &str, object: Value) {
+        let key = crate::store::key_of(&object);
+        if items(&object, "metadata/finalizers").is_empty() {
+            self.state.store.remove(resource, &key);
+        } else {
+            self.state.store.write(resource, object);
+        }
+    }
+
     /// Deletes an object as `kubectl` would.
     pub(super) fn delete(&mut self, resource: &str, key: &Key) {
         if let Some(kind) = self.state.kinds.of_resource(resource) {

@@ -3,10 +3,19 @@
 //! One task runs them all. It collects the objects that changed and those that own them, waits for the time of a reaction, and lets the controller
 //! of each look at it as it is then. What a controller writes is a change like any other, and is looked at in the next round.
 
+mod claims;
+mod daemon_sets;
 mod definitions;
+mod deployments;
 mod desk;
 mod garbage;
+mod jobs;
 mod namespaces;
+mod owned_pods;
+mod pods;
+mod replica_sets;
+mod services;
+mod stateful_sets;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -31,6 +40,8 @@ struct Rounds {
     seen: u64,
     due: BTreeSet<Work>,
     later: BTreeMap<Instant, Vec<Work>>,
+    /// Namespaces in which something has changed, so that their quotas have to be counted.
+    counted: BTreeSet<String>,
     memory: desk::Memory,
 }
 
@@ -63,6 +74,11 @@ impl Rounds {
             let mut desk = Desk::new(state, &mut self.memory, &mut self.later);
             look(&mut desk, &work);
         }
+        self.counted.remove("");
+        for namespace in std::mem::take(&mut self.counted) {
+            let mut desk = Desk::new(state, &mut self.memory, &mut self.later);
+            services::count(&mut desk, &namespace);
+        }
     }
 
     /// The objects that have changed, their owners, and what depends on those that are gone.
@@ -75,6 +91,11 @@ impl Rounds {
             let object = &event.object;
             self.due
                 .insert((event.resource.to_string(), key_of(object)));
+            if !matches!(event.change, Change::Modified(_)) || *event.resource == *"resourcequotas"
+            {
+                self.counted
+                    .insert(text(object, "metadata/namespace").to_owned());
+            }
             if let Change::Deleted = event.change {
                 gone.insert(text(object, "metadata/uid").to_owned());
                 let namespace = text(object, "metadata/namespace").to_owned();
@@ -111,6 +132,14 @@ fn look(desk: &mut Desk, (resource, key): &Work) {
     match resource.as_str() {
         "namespaces" => namespaces::look(desk, &key.1),
         "customresourcedefinitions.apiextensions.k8s.io" => definitions::look(desk, &key.1),
+        "pods" => pods::look(desk, key),
+        "persistentvolumeclaims" => claims::look(desk, key),
+        "services" => services::look(desk, key),
+        deployments::RESOURCE => deployments::look(desk, key),
+        replica_sets::RESOURCE => replica_sets::look(desk, key),
+        "statefulsets.apps" => stateful_sets::look(desk, key),
+        "daemonsets.apps" => daemon_sets::look(desk, key),
+        "jobs.batch" => jobs::look(desk, key),
         _ => {}
     }
 }
