@@ -88,6 +88,12 @@ impl Cause {
         Self::of("FieldValueNotSupported", field, message)
     }
 
+    /// One that has more bytes than it may.
+    pub(crate) fn too_long(field: &str, most: usize) -> Self {
+        let message = format!("Too long: may not be more than {most} bytes");
+        Self::of("FieldValueTooLong", field, message)
+    }
+
     fn of(reason: &'static str, field: &str, message: String) -> Self {
         Self {
             reason,

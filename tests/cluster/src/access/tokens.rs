@@ -105,9 +105,11 @@ impl Access {
                 });
             lives && there
         });
-        valid
-            .map(|bearer| bearer.user.clone())
-            .ok_or_else(|| Refusal::plain(401, "Unauthorized", "Unauthorized"))
+        let user = valid.map(|bearer| bearer.user.clone());
+        let user = user.ok_or_else(|| Refusal::plain(401, "Unauthorized", "Unauthorized"))?;
+        Ok(impersonated(headers)
+            .filter(|_| user.is_master())
+            .unwrap_or(user))
     }
 
     /// A token for a service account, as the status of a `TokenRequest`.
@@ -154,6 +156,24 @@ impl Access {
             }
         }
     }
+}
+
+/// Whom a master wants to be taken for.
+fn impersonated(headers: &HeaderMap) -> Option<User> {
+    let name = headers.get("impersonate-user")?.to_str().ok()?;
+    let groups = headers.get_all("impersonate-group").iter();
+    let mut groups: Vec<String> = groups
+        .filter_map(|group| Some(group.to_str().ok()?.to_owned()))
+        .collect();
+    let account: Vec<&str> = name.split(':').collect();
+    if let ["system", "serviceaccount", namespace, account] = account.as_slice() {
+        return Some(User::of_account(namespace, account));
+    }
+    groups.push("system:authenticated".to_owned());
+    Some(User {
+        name: name.to_owned(),
+        groups,
+    })
 }
 
 fn random_token() -> String {

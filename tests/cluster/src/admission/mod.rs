@@ -10,25 +10,15 @@ pub(crate) use webhooks::{Question, questions, questions_of_deletion};
 
 use serde_json::Value;
 
-use crate::{access::User, api::prepare::Task, refusal::Answer, state::State};
+use crate::{api::prepare::Task, document::text, refusal::Answer, state::State};
 
-/// Refuses, or completes, what a client writes.
-pub(crate) fn admit(
-    state: &State,
-    task: &Task,
-    user: &User,
-    object: &mut Value,
-    live: Option<&Value>,
-) -> Answer<()> {
-    let _ = user;
-    if live.is_none() {
-        let name = object["metadata"]["name"]
-            .as_str()
-            .unwrap_or_default()
-            .to_owned();
-        namespaces::takes(state, task, &name)?;
-        service_account::complete(state, task, object)?;
-        quota::fits(state, task, object)?;
-    }
-    Ok(())
+/// Before an object that is created is validated: its namespace takes it, and what it leaves out is filled in.
+pub(crate) fn complete(state: &State, task: &Task, object: &mut Value) -> Answer<()> {
+    namespaces::takes(state, task, text(object, "metadata/name"))?;
+    service_account::complete(state, task, object)
+}
+
+/// After it is validated: quotas have room for it.
+pub(crate) fn admit(state: &State, task: &Task, object: &Value) -> Answer<()> {
+    quota::fits(state, task, object)
 }

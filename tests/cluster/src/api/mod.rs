@@ -29,6 +29,7 @@ use crate::{
         request::{Asked, Place, Verb},
     },
     controls,
+    kinds::wire,
     refusal::{Answer, Refusal},
     state::Shared,
 };
@@ -127,6 +128,9 @@ async fn bytes(body: Incoming) -> Answer<Vec<u8>> {
 pub(crate) fn document(body: &[u8]) -> Answer<Option<Value>> {
     if body.iter().all(u8::is_ascii_whitespace) {
         return Ok(None);
+    }
+    if let Some(read) = wire::document(body) {
+        return Ok(Some(read));
     }
     let read = serde_json::from_slice(body).map_err(|error| {
         Refusal::bad_request(format!(

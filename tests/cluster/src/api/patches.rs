@@ -22,16 +22,20 @@ pub(crate) enum Change {
     Apply(Value, OnConflict),
 }
 
+/// Media types of objects.
+const ACCEPTED: [&str; 4] = [
+    "",
+    "application/json",
+    "application/vnd.kubernetes.protobuf",
+    "application/x-www-form-urlencoded",
+];
 const SUPPORTED: &str = "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
 
 /// Of the body, by verb and media type.
 pub(crate) fn change(asked: &Asked, body: &[u8]) -> Answer<Change> {
     let media = asked.content_type.split(';').next().unwrap_or_default();
     if asked.verb != Verb::Patch {
-        if !matches!(
-            media,
-            "" | "application/json" | "application/x-www-form-urlencoded"
-        ) {
+        if !ACCEPTED.contains(&media) {
             let message = format!(
                 "the body of the request was in an unknown format - accepted media types include: application/json, application/yaml, application/vnd.kubernetes.protobuf (was {media})"
             );

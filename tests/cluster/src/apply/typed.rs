@@ -58,7 +58,9 @@ fn walk(shape: &Shape, value: &Value, path: &str, faults: &mut Vec<String>) {
         }
         (Shape::Structure(..) | Shape::Map(..), _) => "expected map",
         (Shape::List(..), _) => "expected list",
-        (Shape::Text, value) if !value.is_string() => "expected string",
+        (Shape::Text | Shape::Bytes | Shape::Time, value) if !value.is_string() => {
+            "expected string"
+        }
         (Shape::Integer | Shape::Number, value) if !value.is_number() => {
             "expected numeric (int or float)"
         }

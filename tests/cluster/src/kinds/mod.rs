@@ -5,6 +5,7 @@ pub(crate) mod decode;
 pub(crate) mod defaults;
 pub(crate) mod shape;
 pub(crate) mod validation;
+pub(crate) mod wire;
 
 use std::sync::Arc;
 

@@ -16,6 +16,8 @@ use serde_json::Value;
 #[derive(Clone, Debug)]
 pub(crate) enum Shape {
     Text,
+    Bytes,
+    Time,
     Integer,
     Number,
     Boolean,
@@ -110,7 +112,9 @@ fn read(text: &'static str) -> Shape {
         return Shape::List(boxed(rest), items);
     }
     match text {
-        "s" | "y" | "t" => Shape::Text,
+        "s" => Shape::Text,
+        "y" => Shape::Bytes,
+        "t" => Shape::Time,
         "q" => Shape::Quantity,
         "i" => Shape::Integer,
         "n" => Shape::Number,
