@@ -5,7 +5,10 @@ use std::collections::{BTreeSet, HashMap};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use crate::document::{items, text};
+use crate::{
+    document::{items, text},
+    store::Key,
+};
 
 /// Namespace, pod, container.
 pub(crate) type ContainerKey = (String, String, String);
@@ -69,7 +72,7 @@ impl Containers {
     }
 
     /// The container starts, with what its command says at once.
-    pub(crate) fn start(&mut self, key: ContainerKey, container: &Value) {
+    pub(crate) fn start(&mut self, key: &ContainerKey, container: &Value) {
         let log = self.logs.entry(key.clone()).or_default();
         if log.run > 0 {
             log.previous = Some(std::mem::take(&mut log.lines));
@@ -91,6 +94,12 @@ impl Containers {
 
     pub(crate) fn restart(&mut self, key: ContainerKey) {
         self.restarts.insert(key);
+    }
+
+    /// The pods of containers that are to end now.
+    pub(crate) fn to_restart(&self) -> impl Iterator<Item = Key> {
+        let keys = self.restarts.iter();
+        keys.map(|(namespace, pod, _)| (namespace.clone(), pod.clone()))
     }
 
     /// Whether the container is to end now; asked once.

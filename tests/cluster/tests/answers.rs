@@ -43,6 +43,7 @@ fn row(
     )
 }
 
+#[allow(clippy::too_many_lines, reason = "it is a table")]
 fn errors() -> Vec<Row> {
     let web = deployment("web", "nginx:1", 1);
     let no_match = with(

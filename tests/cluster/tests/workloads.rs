@@ -27,6 +27,7 @@ async fn until(stage: &Stage, path: &str, what: &str, holds: impl Fn(&Value) -> 
     last
 }
 
+#[allow(clippy::too_many_lines, reason = "each pod is a row of a table")]
 #[tokio::test(flavor = "multi_thread")]
 async fn pods_do_what_their_containers_are() {
     let stage = Stage::new().await;

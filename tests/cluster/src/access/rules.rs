@@ -109,8 +109,8 @@ pub(crate) fn allows(state: &State, user: &User, attributes: &Attributes) -> boo
             let rest = attributes.path.strip_prefix(*root);
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
         };
-        let public = PUBLIC.iter().any(|root| below(&root));
-        let known = is_known && AUTHENTICATED.iter().any(|root| below(&root));
+        let public = PUBLIC.iter().any(below);
+        let known = is_known && AUTHENTICATED.iter().any(below);
         return attributes.verb == "get" && (public || known);
     }
     let reviews_itself = attributes.group == "authorization.k8s.io"
@@ -155,17 +155,14 @@ fn binds(binding: &Value, user: &User) -> bool {
 
 fn role_allows(store: &Store, binding: &Value, attributes: &Attributes) -> bool {
     let name = text(binding, "roleRef/name");
-    let role = match text(binding, "roleRef/kind") {
-        "ClusterRole" => {
-            if let Some(allowed) = built_in(name, attributes) {
-                return allowed;
-            }
-            store.get("clusterroles.rbac.authorization.k8s.io", "", name)
+    let role = if text(binding, "roleRef/kind") == "ClusterRole" {
+        if let Some(allowed) = built_in(name, attributes) {
+            return allowed;
         }
-        _ => {
-            let namespace = text(binding, "metadata/namespace");
-            store.get("roles.rbac.authorization.k8s.io", namespace, name)
-        }
+        store.get("clusterroles.rbac.authorization.k8s.io", "", name)
+    } else {
+        let namespace = text(binding, "metadata/namespace");
+        store.get("roles.rbac.authorization.k8s.io", namespace, name)
     };
     role.is_some_and(|role| {
         let rules = items(&role, "rules").iter();

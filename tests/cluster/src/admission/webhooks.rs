@@ -225,12 +225,12 @@ impl Question {
             .build()
             .map_err(|error| told(&error))?;
         let response = client.post(&url).json(&self.review).send().await;
-        let response = response.map_err(|error| match error.is_timeout() {
-            true => told(&"context deadline exceeded"),
-            false => {
-                let host = url.split('/').nth(2).unwrap_or_default();
-                told(&format!("dial tcp {host}: connect: connection refused"))
+        let response = response.map_err(|error| {
+            if error.is_timeout() {
+                return told(&"context deadline exceeded");
             }
+            let host = url.split('/').nth(2).unwrap_or_default();
+            told(&format!("dial tcp {host}: connect: connection refused"))
         })?;
         if !response.status().is_success() {
             return Err(format!(

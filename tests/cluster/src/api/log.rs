@@ -116,7 +116,8 @@ impl Wanted {
         for line in lines {
             if self.timestamps {
                 let time = line.time.to_rfc3339_opts(SecondsFormat::Nanos, true);
-                words.push_str(&format!("{time} "));
+                words.push_str(&time);
+                words.push(' ');
             }
             words.push_str(&line.text);
             words.push('\n');

@@ -109,7 +109,7 @@ pub(crate) fn plan(state: &State, task: &Task) -> Answer<Plan> {
     };
     let is_creation = matches!(task.change, Change::Create(_));
     let live = if is_creation { None } else { live };
-    settle(task, &mut object, live.as_deref())?;
+    settle(task, &mut object, live.as_deref());
     let owners = owners.unwrap_or_else(|| {
         let writer = writer(task, Operation::Update);
         apply::owners_after_update(&task.kind, live.as_deref(), &object, &writer)
@@ -315,7 +315,7 @@ fn same_version(task: &Task, live: Option<&Value>, object: &Value) -> Answer<()>
 }
 
 /// What the server itself has to say of an object: its metadata, defaults, and the half that this path does not write.
-fn settle(task: &Task, object: &mut Value, live: Option<&Value>) -> Answer<()> {
+fn settle(task: &Task, object: &mut Value, live: Option<&Value>) {
     put(object, "apiVersion", task.kind.api_version());
     put(object, "kind", task.kind.kind.clone());
     if task.kind.is_namespaced() {
@@ -342,7 +342,6 @@ fn settle(task: &Task, object: &mut Value, live: Option<&Value>) -> Answer<()> {
     }
     keep_other_half(task, object, live);
     defaults::fill(&task.kind, object, live);
-    Ok(())
 }
 
 fn born(object: &mut Value) {

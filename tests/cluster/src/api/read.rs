@@ -106,7 +106,7 @@ pub(super) fn list(state: &State, place: &ResourcePlace, asked: &Asked) -> Answe
             .into_iter()
             .filter(|object| selection.meets(object))
             .collect();
-        return Ok(as_json(200, &of_items(&kind, items, json!({}))));
+        return Ok(as_json(200, &of_items(&kind, &items, &json!({}))));
     }
     current(state, asked.number("resourceVersion"))?;
     let mark = mark(state, asked.parameter("continue"))?;
@@ -133,8 +133,8 @@ pub(super) fn list(state: &State, place: &ResourcePlace, asked: &Asked) -> Answe
             metadata["remainingItemCount"] = (rest.len() - page.len()).into();
         }
     }
-    let items = page.iter().map(|object| item(&kind, object)).collect();
-    Ok(as_json(200, &of_items(&kind, items, metadata)))
+    let items: Vec<Value> = page.iter().map(|object| item(&kind, object)).collect();
+    Ok(as_json(200, &of_items(&kind, &items, &metadata)))
 }
 
 /// What a list's or watch's parameters select.
@@ -161,7 +161,7 @@ fn item(kind: &Kind, object: &Value) -> Value {
     item
 }
 
-fn of_items(kind: &Kind, items: Vec<Value>, metadata: Value) -> Value {
+fn of_items(kind: &Kind, items: &[Value], metadata: &Value) -> Value {
     json!({
         "kind": format!("{}List", kind.kind),
         "apiVersion": kind.api_version(),

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// How long a watch lasts that says nothing of it; the real one takes half an hour to an hour.
-const LASTS: Duration = Duration::from_secs(2400);
+const LASTS: Duration = Duration::from_mins(40);
 
 /// Whether a watch is told of the revision when nothing happens.
 #[derive(Clone, Copy, PartialEq)]
@@ -147,12 +147,9 @@ impl Watch {
     fn spoken(&self, event: &Event) -> Option<String> {
         let now = self.selection.meets(&event.object);
         let what = match (&event.change, now) {
-            (Change::Added, true) => "ADDED",
             (Change::Deleted, true) => "DELETED",
-            (Change::Modified(before), true) => match self.selection.meets(before) {
-                true => "MODIFIED",
-                false => "ADDED",
-            },
+            (Change::Modified(before), true) if self.selection.meets(before) => "MODIFIED",
+            (Change::Added | Change::Modified(_), true) => "ADDED",
             (Change::Modified(before), false) if self.selection.meets(before) => "DELETED",
             _ => return None,
         };

@@ -161,9 +161,9 @@ fn step(desk: &mut Desk, key: &Key, job: &Arc<Value>, told: &mut Value) {
             desk.event(job, (reason, "Warning"), SOURCE, message);
         }
         put(told, "status/ready", 0);
-        conditions
-            .into_iter()
-            .for_each(|entry| condition(told, entry));
+        for entry in conditions {
+            condition(told, entry);
+        }
         return;
     }
     let parallel = number(job, "spec/parallelism")

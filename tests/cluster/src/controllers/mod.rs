@@ -55,7 +55,7 @@ pub(crate) async fn run(shared: Arc<Shared>) {
         sleep(pause).await;
         shared.with(|state| rounds.round(state));
         let next = rounds.later.keys().next().copied();
-        let far = Instant::now() + std::time::Duration::from_secs(3600);
+        let far = Instant::now() + std::time::Duration::from_hours(1);
         tokio::select! {
             _ = changes.changed() => {}
             () = sleep_until(next.unwrap_or(far)) => {}
@@ -86,6 +86,9 @@ impl Rounds {
         if self.seen < state.store.history.oldest() {
             self.everything(state);
         }
+        let restarts = state.containers.to_restart();
+        self.due
+            .extend(restarts.map(|key| ("pods".to_owned(), key)));
         let mut gone = BTreeSet::new();
         for event in state.store.history.after(self.seen) {
             let object = &event.object;

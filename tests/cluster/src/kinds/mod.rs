@@ -15,6 +15,10 @@ use crate::refusal::Refusal;
 use shape::Shape;
 
 /// A kind in one version of its group.
+#[allow(
+    clippy::struct_field_names,
+    reason = "`kind` is what the API calls a kind's name"
+)]
 #[derive(Clone, Debug)]
 pub(crate) struct Kind {
     /// Empty for the first one.

@@ -251,9 +251,10 @@ fn of_schema(schema: &Value) -> Shape {
         "object" => {
             let properties = schema["properties"].as_object().into_iter().flatten();
             let fields = properties.map(|(name, schema)| (name.clone(), of_schema(schema)));
-            let unknown = match extension("preserve-unknown-fields") == true {
-                true => Unknown::Kept,
-                false => Unknown::Dropped,
+            let unknown = if extension("preserve-unknown-fields") == true {
+                Unknown::Kept
+            } else {
+                Unknown::Dropped
             };
             Shape::Structure(Fields::Custom(Arc::new(fields.collect()), unknown), sharing)
         }

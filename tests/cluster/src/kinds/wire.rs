@@ -39,7 +39,7 @@ pub(crate) fn document(body: &[u8]) -> Option<Value> {
                 for (number, field) in Reader(meta).fields()? {
                     match (number, field) {
                         (1, Wire::Bytes(text)) => {
-                            api_version = String::from_utf8(text.to_vec()).ok()?
+                            api_version = String::from_utf8(text.to_vec()).ok()?;
                         }
                         (2, Wire::Bytes(text)) => kind = String::from_utf8(text.to_vec()).ok()?,
                         _ => {}

@@ -35,10 +35,12 @@ fn operate(document: &mut Value, operation: &Value) -> Result<(), String> {
             let there = document.pointer(from).cloned();
             add(document, path, there.ok_or_else(|| missing("copy", from))?)
         }
-        "test" => match document.pointer(path).unwrap_or(&Value::Null) == &value() {
-            true => Ok(()),
-            false => Err(format!("testing value {path} failed: test failed")),
-        },
+        "test" => {
+            if document.pointer(path).unwrap_or(&Value::Null) == &value() {
+                return Ok(());
+            }
+            Err(format!("testing value {path} failed: test failed"))
+        }
         other => Err(format!("Unexpected kind: {other}")),
     }
 }

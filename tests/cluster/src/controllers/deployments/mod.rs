@@ -210,13 +210,16 @@ fn roll(desk: &mut Desk, deployment: &Arc<Value>, new: &Arc<Value>, old: &[Arc<V
         room.max(wanted_of(new))
     };
     scale(desk, deployment, new, target);
-    if of_old == 0 {
+    if of_old == 0 || target != wanted_of(new) {
         return;
     }
     let least = wanted - unavailable;
     let all = of_old + wanted_of(new);
     let new_unavailable = wanted_of(new) - available_of(new);
-    let mut may_end = (all - least - new_unavailable).max(0);
+    let mut may_end = all - least - new_unavailable;
+    if may_end <= 0 {
+        return;
+    }
     let mut left: Vec<i64> = old.iter().map(|set| wanted_of(set)).collect();
     for (at, set) in old.iter().enumerate() {
         let unhealthy = (wanted_of(set) - available_of(set)).clamp(0, may_end);

@@ -142,6 +142,13 @@ fn conditions(
         );
         return before;
     }
+    went_on(deployment, counts, name, &mut before);
+    hold_deadline(desk, key, deployment, name, &mut before);
+    before
+}
+
+/// Says that the rollout has begun, or has come further.
+fn went_on(deployment: &Value, counts: &Counts, name: &str, before: &mut Vec<Value>) {
     let was = |field: &str| number(deployment, &format!("status/{field}")).unwrap_or(0);
     let old = was("replicas") - was("updatedReplicas");
     let went_on = counts.updated > was("updatedReplicas")
@@ -171,7 +178,7 @@ fn conditions(
             )
         };
         set(
-            &mut before,
+            before,
             "Progressing",
             "True",
             reason,
@@ -179,6 +186,16 @@ fn conditions(
             Touch::Renew,
         );
     }
+}
+
+/// Says that the rollout has come no further for too long.
+fn hold_deadline(
+    desk: &mut Desk,
+    key: &Key,
+    deployment: &Value,
+    name: &str,
+    before: &mut Vec<Value>,
+) {
     if let Some(seconds) = number(deployment, "spec/progressDeadlineSeconds")
         .filter(|seconds| *seconds < i64::from(i32::MAX))
     {
@@ -189,7 +206,7 @@ fn conditions(
         if (Utc::now() - since).num_seconds() >= seconds {
             let message = format!("ReplicaSet {name:?} has timed out progressing.");
             set(
-                &mut before,
+                before,
                 "Progressing",
                 "False",
                 "ProgressDeadlineExceeded",
@@ -200,7 +217,6 @@ fn conditions(
             desk.look_again(RESOURCE, key, Duration::from_millis(500));
         }
     }
-    before
 }
 
 /// Whether a condition that stays what it is counts as said anew.

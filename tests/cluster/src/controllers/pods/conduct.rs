@@ -68,7 +68,7 @@ fn exit_code(container: &Value) -> Option<i64> {
     let words = items(container, "command")
         .iter()
         .chain(items(container, "args"));
-    let last = words.filter_map(Value::as_str).last()?;
+    let last = words.filter_map(Value::as_str).next_back()?;
     let statements = last.split([';', '\n']).map(str::trim);
     let mut statements = statements.filter(|statement| !statement.is_empty());
     match last {

@@ -10,6 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     api::prepare::now,
+    containers::ContainerKey,
     controllers::desk::Desk,
     document::{at, items, list, number, put, text, texts},
     store::Key,
@@ -18,6 +19,9 @@ use conduct::{Conduct, Part};
 pub(super) use status::condition;
 
 const PODS: &str = "pods";
+/// What the scheduler says behind each obstacle.
+const NO_HELP: &str =
+    "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
 
 pub(super) fn look(desk: &mut Desk, key: &Key) {
     let Some(pod) = desk.get(PODS, key) else {
@@ -92,8 +96,6 @@ fn obstacle(desk: &Desk, pod: &Value) -> Option<String> {
     let node = desk.get("nodes", &(String::new(), crate::NODE.to_owned()))?;
     let labels = texts(&node, "metadata/labels");
     let wanted = texts(pod, "spec/nodeSelector");
-    const NO_HELP: &str =
-        "preemption: 0/1 nodes are available: 1 Preemption is not helpful for scheduling.";
     if wanted
         .iter()
         .any(|(name, value)| labels.get(name) != Some(value))
@@ -226,7 +228,9 @@ fn container_step(
             desk.look_again(PODS, key, Duration::from_millis(200));
             status::waits(before, "CreateContainerConfigError", &why)
         }
-        Conduct::Runs { .. } | Conduct::Exits(_) => start(desk, key, pod, container, before, whole),
+        Conduct::Runs { .. } | Conduct::Exits(_) => {
+            start(desk, key, pod, container, before, &whole)
+        }
     }
 }
 
@@ -236,9 +240,9 @@ fn start(
     pod: &Value,
     container: &Value,
     before: &Value,
-    whole: (String, String, String),
+    whole: &ContainerKey,
 ) -> Value {
-    if let Some(pause) = desk.memory.pauses.get(&whole) {
+    if let Some(pause) = desk.memory.pauses.get(whole) {
         let left = pause.saturating_duration_since(Instant::now());
         if !left.is_zero() {
             desk.look_again(PODS, key, left);
@@ -267,7 +271,7 @@ fn ended(
     pod: &Value,
     container: &Value,
     before: &Value,
-    whole: &(String, String, String),
+    whole: &ContainerKey,
 ) -> Value {
     let code = number(before, "state/terminated/exitCode").unwrap_or(0);
     let is_initial = items(pod, Part::Initial.containers()).contains(container);
@@ -285,7 +289,7 @@ fn ended(
     after["restartCount"] = (restarts + 1).into();
     if restarts == 0 {
         desk.memory.pauses.remove(whole);
-        return start(desk, key, pod, container, &after, whole.clone());
+        return start(desk, key, pod, container, &after, whole);
     }
     let doubled = u32::try_from(restarts - 1).unwrap_or(0).min(5);
     let pause = desk.state.settings.back_off * 2_u32.pow(doubled);

@@ -15,7 +15,7 @@ pub(super) fn check(schema: &Value, value: &Value, path: &str, causes: &mut Vec<
     if !has_type(schema, value) {
         let wanted = schema["type"].as_str().unwrap_or_default();
         let got = type_of(value);
-        let why = format!("{path} in body must be of type {wanted}: {:?}", got);
+        let why = format!("{path} in body must be of type {wanted}: {got:?}");
         causes.push(Cause::invalid(path, &json!(got), &why));
         return;
     }
