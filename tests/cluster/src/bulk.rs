@@ -8,6 +8,9 @@ use crate::{
     state::State,
 };
 
+/// The annotation of pods that stay as they are.
+pub(crate) const STILL: &str = "towline.test/still";
+
 /// Makes `count` pods that run, `bulk-0` and so on.
 pub(crate) fn pods(state: &mut State, namespace: &str, count: usize) -> Answer<()> {
     if state.store.get("namespaces", "", namespace).is_none() {
@@ -22,7 +25,7 @@ pub(crate) fn pods(state: &mut State, namespace: &str, count: usize) -> Answer<(
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {
                 "name": name, "namespace": namespace, "uid": format!("b0000000-0000-4000-8000-{at:012}"),
-                "creationTimestamp": time, "labels": {"app": "bulk"},
+                "creationTimestamp": time, "labels": {"app": "bulk"}, "annotations": {STILL: "true"},
             },
             "spec": {
                 "containers": [{"name": "main", "image": "bulk:1", "imagePullPolicy": "IfNotPresent", "resources": {},

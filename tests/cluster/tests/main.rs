@@ -9,6 +9,7 @@ mod access;
 mod answers;
 mod controls;
 mod kubectl;
+mod lifecycle;
 mod logs;
 mod ownership;
 mod pace;

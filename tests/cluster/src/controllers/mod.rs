@@ -34,6 +34,16 @@ use desk::Desk;
 /// An object to look at: its resource and key.
 pub(crate) type Work = (String, Key);
 
+/// The most looks under one lock.
+const LOOKS: usize = 50;
+
+/// Whether a round goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Progress {
+    More,
+    Done,
+}
+
 /// What the rounds remember.
 #[derive(Debug, Default)]
 struct Rounds {
@@ -53,7 +63,11 @@ pub(crate) async fn run(shared: Arc<Shared>) {
     loop {
         changes.mark_unchanged();
         sleep(pause).await;
-        shared.with(|state| rounds.round(state));
+        shared.with(|state| rounds.collect(state));
+        // Requests are answered between the looks of a long round.
+        while shared.with(|state| rounds.looks(state)) == Progress::More {
+            tokio::task::yield_now().await;
+        }
         let next = rounds.later.keys().next().copied();
         let far = Instant::now() + std::time::Duration::from_hours(1);
         tokio::select! {
@@ -64,16 +78,20 @@ pub(crate) async fn run(shared: Arc<Shared>) {
 }
 
 impl Rounds {
-    fn round(&mut self, state: &mut State) {
-        self.collect(state);
-        let now = Instant::now();
-        while let Some(entry) = self.later.first_entry().filter(|entry| *entry.key() <= now) {
-            self.due.extend(entry.remove());
-        }
-        for work in std::mem::take(&mut self.due) {
+    /// Looks at a few of those that are due.
+    fn looks(&mut self, state: &mut State) -> Progress {
+        for _ in 0..LOOKS {
+            let Some(work) = self.due.pop_first() else {
+                self.count(state);
+                return Progress::Done;
+            };
             let mut desk = Desk::new(state, &mut self.memory, &mut self.later);
             look(&mut desk, &work);
         }
+        Progress::More
+    }
+
+    fn count(&mut self, state: &mut State) {
         self.counted.remove("");
         for namespace in std::mem::take(&mut self.counted) {
             let mut desk = Desk::new(state, &mut self.memory, &mut self.later);
@@ -119,6 +137,10 @@ impl Rounds {
         }
         self.seen = state.store.revision();
         garbage::collect(state, &gone);
+        let now = Instant::now();
+        while let Some(entry) = self.later.first_entry().filter(|entry| *entry.key() <= now) {
+            self.due.extend(entry.remove());
+        }
     }
 
     fn everything(&mut self, state: &State) {

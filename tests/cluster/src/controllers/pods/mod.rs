@@ -10,9 +10,10 @@ use tokio::time::Instant;
 
 use crate::{
     api::prepare::now,
+    bulk::STILL,
     containers::ContainerKey,
     controllers::desk::Desk,
-    document::{at, items, list, number, put, text, texts},
+    document::{annotation, at, items, list, number, put, text, texts},
     store::Key,
 };
 use conduct::{Conduct, Part};
@@ -32,7 +33,8 @@ pub(super) fn look(desk: &mut Desk, key: &Key) {
         end(desk, &pod);
         return;
     }
-    if ["Succeeded", "Failed"].contains(&text(&pod, "status/phase")) {
+    let is_over = ["Succeeded", "Failed"].contains(&text(&pod, "status/phase"));
+    if is_over || annotation(&pod, STILL).is_some() {
         return;
     }
     if text(&pod, "spec/nodeName").is_empty() {
