@@ -2,6 +2,7 @@
 
 use std::{
     io::Write as _,
+    path::{Path, PathBuf},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
@@ -133,7 +134,8 @@ impl Stage {
         std::fs::write(&file, self.cluster.kubeconfig_of(token)).unwrap();
         let mut command = Command::new("setpriv");
         command
-            .args(["--pdeathsig", "KILL", "--", "kubectl"])
+            .args(["--pdeathsig", "KILL", "--"])
+            .arg(kubectl())
             .args(arguments);
         command
             .env("KUBECONFIG", file)
@@ -172,6 +174,19 @@ impl Stage {
         let said = self.kubectl(arguments);
         assert!(said.success, "kubectl {arguments:?}: {said:?}");
         said.out
+    }
+}
+
+/// The one that `tests/setup` has unpacked, or the machine's.
+fn kubectl() -> PathBuf {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let parts = std::env::var_os("TOWLINE_PARTS")
+        .map_or_else(|| repository.join(".test-parts"), PathBuf::from);
+    let unpacked = parts.join("kubernetes/usr/bin/kubectl");
+    if unpacked.exists() {
+        unpacked
+    } else {
+        PathBuf::from("kubectl")
     }
 }
 
