@@ -196,3 +196,27 @@ async fn a_scale_has_an_owner_of_its_own() {
     let words = "Apply failed with 1 conflict: conflict with \"stage\" with subresource \"scale\" using apps/v1: .spec.replicas";
     assert_eq!((code, &status["message"]), (409, &json!(words)));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owners_can_be_written_by_hand_as_an_upgrade_of_kubectl_does() {
+    let stage = Stage::new().await;
+    stage.apply(MAP, "one", &config_map("m", "1")).await;
+    let renamed =
+        json!([{"op": "replace", "path": "/metadata/managedFields/0/manager", "value": "two"}]);
+    let (code, map) = stage
+        .ask("PATCH", MAP, "application/json-patch+json", &renamed)
+        .await;
+    assert_eq!(
+        (code, owners(&map)),
+        (200, vec![("two".to_owned(), "Apply".to_owned())])
+    );
+    let (code, map) = stage
+        .ask(
+            "PATCH",
+            MAP,
+            MERGE,
+            &json!({"metadata": {"managedFields": [{}]}}),
+        )
+        .await;
+    assert_eq!((code, owners(&map)), (200, Vec::new()));
+}

@@ -10,7 +10,7 @@ use crate::{
     admission,
     api::{patches::Change, request::Effect},
     apply::{self, Managers, Operation, Writer},
-    document::{at, carry, number, put, take, text},
+    document::{at, carry, items, number, put, take, text},
     kinds::{
         Kind,
         decode::{Strictness, decode},
@@ -240,7 +240,15 @@ fn changed(task: &Task, live: &Value, change: &Change) -> Answer<(Value, Vec<Str
     }
     fits(task, &object)?;
     let (mut object, warnings) = decode(&task.kind, object, task.strictness)?;
-    carry(&mut object, "metadata/managedFields", live);
+    match items(&object, "metadata/managedFields") {
+        // Nothing is said of them.
+        [] => carry(&mut object, "metadata/managedFields", live),
+        // An empty entry is how they are thrown away.
+        [one] if one.as_object().is_some_and(serde_json::Map::is_empty) => {
+            let _ = take(&mut object, "metadata/managedFields");
+        }
+        _ => {}
+    }
     Ok((object, warnings))
 }
 

@@ -109,6 +109,13 @@ pub(super) fn list(state: &State, place: &ResourcePlace, asked: &Asked) -> Answe
         return Ok(as_json(200, &of_items(&kind, &items, &json!({}))));
     }
     current(state, asked.number("resourceVersion"))?;
+    let exact = asked
+        .number("resourceVersion")
+        .filter(|_| asked.parameter("resourceVersionMatch") == "Exact");
+    if exact.is_some_and(|exact| exact < state.store.history.oldest()) {
+        let message = "The resourceVersion for the provided list is too old.";
+        return Err(Refusal::plain(410, "Expired", message));
+    }
     let mark = mark(state, asked.parameter("continue"))?;
     let limit = asked
         .number("limit")

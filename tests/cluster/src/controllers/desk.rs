@@ -30,6 +30,8 @@ use crate::{
 pub(super) struct Memory {
     /// When a container that crashed may start again.
     pub pauses: HashMap<ContainerKey, Instant>,
+    /// The events that were noted, by whom they are about, reason, and message.
+    events: HashMap<(String, String, String), Key>,
 }
 
 /// One controller's, for the time of a look.
@@ -56,18 +58,17 @@ impl<'s> Desk<'s> {
         self.state.store.get(resource, namespace, name)
     }
 
-    /// Those of a namespace that this object controls.
+    /// Those of a resource that this object controls.
     pub(super) fn owned(&self, resource: &str, owner: &Value) -> Vec<Arc<Value>> {
         let uid = text(owner, "metadata/uid");
         let is_owned = |object: &Value| {
             let mut owners = items(object, "metadata/ownerReferences").iter();
             owners.any(|there| text(there, "uid") == uid && there["controller"] == true)
         };
-        let all = self
-            .state
-            .store
-            .list(resource, text(owner, "metadata/namespace"));
-        all.filter(|object| is_owned(object)).cloned().collect()
+        let all = self.state.store.belonging_to(uid).into_iter();
+        all.filter(|(there, object)| there == resource && is_owned(object))
+            .map(|(_, object)| object)
+            .collect()
     }
 
     /// Writes the object's status.
@@ -153,13 +154,11 @@ impl<'s> Desk<'s> {
     ) {
         let namespace = text(about, "metadata/namespace").to_owned();
         let uid = text(about, "metadata/uid");
-        let same = self.state.store.list("events", &namespace).find(|event| {
-            text(event, "involvedObject/uid") == uid
-                && text(event, "reason") == reason
-                && text(event, "message") == message
-        });
+        let fact = (uid.to_owned(), reason.to_owned(), message.to_owned());
+        let known = self.memory.events.get(&fact);
+        let same = known.and_then(|key| self.get("events", key));
         let time = now();
-        if let Some(event) = same.cloned() {
+        if let Some(event) = same {
             let mut event = (*event).clone();
             event["count"] = (event["count"].as_i64().unwrap_or(1) + 1).into();
             event["lastTimestamp"] = time.into();
@@ -182,6 +181,9 @@ impl<'s> Desk<'s> {
             "firstTimestamp": time, "lastTimestamp": time, "source": {"component": source},
             "reportingComponent": source, "reportingInstance": "",
         });
-        let _ = self.create("events", event);
+        if let Ok(event) = self.create("events", event) {
+            let key = crate::store::key_of(&event);
+            self.memory.events.insert(fact, key);
+        }
     }
 }

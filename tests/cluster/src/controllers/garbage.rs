@@ -6,36 +6,27 @@ use serde_json::Value;
 
 use crate::{
     api::delete,
-    controllers::desk::Desk,
+    controllers::{Work, desk::Desk},
     document::{items, list, text},
     state::State,
     store::{Key, key_of},
 };
 
-/// Deletes what belongs to nobody any more.
-pub(super) fn collect(state: &mut State, gone: &BTreeSet<String>) {
-    if gone.is_empty() {
-        return;
-    }
-    let is_orphan = |object: &Value| {
-        let owners = items(object, "metadata/ownerReferences");
-        !owners.is_empty() && owners.iter().all(|owner| gone.contains(text(owner, "uid")))
-    };
-    for (resource, key) in select(state, is_orphan) {
-        if let Some(kind) = state.kinds.of_resource(&resource) {
-            delete::by_controller(state, &kind, &key);
+/// Deletes those of these objects that belong to nobody any more.
+pub(super) fn collect(state: &mut State, suspects: &BTreeSet<Work>) {
+    for (resource, key) in suspects {
+        let object = state.store.get(resource, &key.0, &key.1);
+        let is_orphan = object.is_some_and(|object| {
+            let owners = items(&object, "metadata/ownerReferences");
+            !owners.is_empty()
+                && owners
+                    .iter()
+                    .all(|owner| !state.store.has(text(owner, "uid")))
+        });
+        if let (true, Some(kind)) = (is_orphan, state.kinds.of_resource(resource)) {
+            delete::by_controller(state, &kind, key);
         }
     }
-}
-
-fn select(state: &State, meant: impl Fn(&Value) -> bool) -> Vec<(String, Key)> {
-    let mut found = Vec::new();
-    for resource in state.store.resources() {
-        let all = state.store.list(&resource, "");
-        let meant = all.filter(|object| meant(object));
-        found.extend(meant.map(|object| (resource.clone(), key_of(object))));
-    }
-    found
 }
 
 /// Does what the finalizers of deletions in the foreground, and of those that orphan, stand for.
@@ -52,12 +43,15 @@ pub(super) fn finalize(desk: &mut Desk, resource: &str, key: &Key) {
             .any(|there| there == name)
     };
     let uid = text(&object, "metadata/uid").to_owned();
-    let belongs = |object: &Value| {
-        let mut owners = items(object, "metadata/ownerReferences").iter();
-        owners.any(|owner| text(owner, "uid") == uid)
-    };
+    let dependents: Vec<Work> = desk
+        .state
+        .store
+        .belonging_to(&uid)
+        .into_iter()
+        .map(|(resource, object)| (resource, key_of(&object)))
+        .collect();
     if has("orphan") {
-        for (resource, key) in select(desk.state, belongs) {
+        for (resource, key) in dependents {
             if let Some(dependent) = desk.get(&resource, &key) {
                 let mut dependent = (*dependent).clone();
                 list(&mut dependent, "metadata/ownerReferences")
@@ -67,7 +61,6 @@ pub(super) fn finalize(desk: &mut Desk, resource: &str, key: &Key) {
         }
         finish(desk, resource, &object, "orphan");
     } else if has("foregroundDeletion") {
-        let dependents = select(desk.state, belongs);
         if dependents.is_empty() {
             finish(desk, resource, &object, "foregroundDeletion");
         }

@@ -107,7 +107,7 @@ impl Rounds {
         let restarts = state.containers.to_restart();
         self.due
             .extend(restarts.map(|key| ("pods".to_owned(), key)));
-        let mut gone = BTreeSet::new();
+        let mut suspects = BTreeSet::new();
         for event in state.store.history.after(self.seen) {
             let object = &event.object;
             self.due
@@ -118,12 +118,20 @@ impl Rounds {
                     .insert(text(object, "metadata/namespace").to_owned());
             }
             if let Change::Deleted = event.change {
-                gone.insert(text(object, "metadata/uid").to_owned());
+                let left = state
+                    .store
+                    .belonging_to(text(object, "metadata/uid"))
+                    .into_iter();
+                suspects.extend(left.map(|(resource, object)| (resource, key_of(&object))));
                 let namespace = text(object, "metadata/namespace").to_owned();
                 self.due
                     .insert(("namespaces".to_owned(), (String::new(), namespace)));
             }
             let namespace = text(object, "metadata/namespace");
+            let owners = items(object, "metadata/ownerReferences");
+            if matches!(event.change, Change::Added) && !owners.is_empty() {
+                suspects.insert((event.resource.to_string(), key_of(object)));
+            }
             for owner in items(object, "metadata/ownerReferences") {
                 let kind = state
                     .kinds
@@ -136,7 +144,7 @@ impl Rounds {
             }
         }
         self.seen = state.store.revision();
-        garbage::collect(state, &gone);
+        garbage::collect(state, &suspects);
         let now = Instant::now();
         while let Some(entry) = self.later.first_entry().filter(|entry| *entry.key() <= now) {
             self.due.extend(entry.remove());

@@ -1,5 +1,6 @@
 //! All objects, one revision for all of them, and the history that watches read.
 
+mod belongings;
 mod history;
 
 use std::{collections::BTreeMap, sync::Arc};
@@ -7,6 +8,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use serde_json::Value;
 
 use crate::document::{put, text};
+use belongings::Belongings;
 pub(crate) use history::{Change, Event, History};
 
 /// Namespace (empty where there is none) and name.
@@ -18,6 +20,7 @@ pub(crate) struct Store {
     revision: u64,
     objects: BTreeMap<String, BTreeMap<Key, Arc<Value>>>,
     pub history: History,
+    belongings: Belongings,
 }
 
 /// The key of an object.
@@ -57,6 +60,21 @@ impl Store {
         )
     }
 
+    /// The objects that name an owner, each with its resource.
+    pub(crate) fn belonging_to(&self, uid: &str) -> Vec<(String, Arc<Value>)> {
+        let all = self.belongings.of(uid);
+        let found = all.filter_map(|(resource, key)| {
+            let object = self.objects.get(resource)?.get(key)?;
+            Some((resource.clone(), Arc::clone(object)))
+        });
+        found.collect()
+    }
+
+    /// Whether there is an object of this uid.
+    pub(crate) fn has(&self, uid: &str) -> bool {
+        self.belongings.has(uid)
+    }
+
     /// Resources that have objects.
     pub(crate) fn resources(&self) -> Vec<String> {
         self.objects.keys().cloned().collect()
@@ -73,6 +91,10 @@ impl Store {
         let (key, object) = (key_of(&object), Arc::new(object));
         let objects = self.objects.entry(resource.to_owned()).or_default();
         let before = objects.insert(key, Arc::clone(&object));
+        if let Some(before) = &before {
+            self.belongings.forget(resource, before);
+        }
+        self.belongings.note(resource, &object);
         let change = match before {
             Some(before) => Change::Modified(before),
             None => Change::Added,
@@ -85,6 +107,7 @@ impl Store {
     /// Removes it under the next revision, which its last state has.
     pub(crate) fn remove(&mut self, resource: &str, key: &Key) -> Option<Arc<Value>> {
         let before = self.objects.get_mut(resource)?.remove(key)?;
+        self.belongings.forget(resource, &before);
         self.revision += 1;
         let mut last = (*before).clone();
         put(
