@@ -87,6 +87,15 @@ pub enum ResourceChange {
     Unused,
 }
 
+/// As much of a text as a preview shows: [`MAX_VALUE`] characters, and a mark that there are more.
+#[must_use]
+pub fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_VALUE) {
+        None => text.to_owned(),
+        Some((end, _)) => format!("{}…", &text[..end]),
+    }
+}
+
 impl Preview {
     /// The same within the limits of a message: what is too much is counted instead.
     #[must_use]

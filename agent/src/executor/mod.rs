@@ -1,7 +1,7 @@
 //! The one seam of the agent: what can do a job on a host.
 //!
-//! It is a trait because there really are several: a Docker engine with its compose plugin, and
-//! [`fake`], which the agent's own tests drive. The rest of the agent knows nothing of engines.
+//! It is a trait because there really are several: a Docker engine with its compose plugin, a
+//! Kubernetes cluster, and [`fake`], which the agent's own tests drive. The rest of the agent knows nothing of engines.
 //!
 //! What an executor may rely on, and what is asked of it:
 //! - [`Executor::run`] prepares at once (files in `task.dir`, policy, resolving) and awaits
@@ -18,6 +18,10 @@
 
 pub mod docker;
 pub mod fake;
+mod limits;
+mod pieces;
+mod registry_login;
+mod stop;
 
 use std::pin::Pin;
 

@@ -9,8 +9,7 @@ use std::process::ExitStatus;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use serde::{Deserialize, Serialize};
+use chrono::Utc;
 use tokio::time::Instant;
 use towline_shared::failpoint::reach;
 use towline_shared::log::{LogLine, LogStream};
@@ -27,8 +26,8 @@ use super::logins::{self, Login};
 use super::stop::Stop;
 use super::verdict::{self, Failure, Restarts};
 use super::watch::Watch;
+pub(super) use crate::executor::limits::Limits;
 use crate::mask::Masker;
-use crate::state_dir::write_durably;
 use crate::task::{Start, Task};
 
 /// How often compose's output is looked at while it runs.
@@ -83,22 +82,6 @@ enum Course {
     Again,
 }
 
-/// When a job's effects began and when they must be over. It is kept in the job's folder, so that a
-/// restart does not begin anew.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(super) struct Limits {
-    pub began: DateTime<Utc>,
-    pub deadline: DateTime<Utc>,
-}
-
-impl Limits {
-    /// When the time is over, unless the host's clock is set meanwhile.
-    fn ends(self) -> Instant {
-        let left = self.deadline - Utc::now();
-        Instant::now() + left.to_std().unwrap_or_default()
-    }
-}
-
 /// How a call of compose ended.
 pub(super) struct Ended {
     /// Nothing, if it was left by a former process of the agent.
@@ -143,11 +126,7 @@ pub(super) fn note(text: impl Into<String>) -> LogLine {
 
 impl<'a> Job<'a> {
     pub fn new(host: &'a Host, task: &'a Task, project: &'a str) -> Self {
-        let began = Utc::now();
-        let limits = Limits {
-            began,
-            deadline: began + TimeDelta::seconds(i64::from(task.spec.deadline_s)),
-        };
+        let limits = Limits::fresh(task);
         // What is built for another host leaves nothing on this one, where the project may run, too.
         let home = match &task.spec.work {
             Work::Build(_) => &task.dir,
@@ -191,30 +170,14 @@ impl<'a> Job<'a> {
         if self.course == Course::Again {
             return Ok(());
         }
-        let path = self.task.dir.join("limits.json");
-        let known = std::fs::read(&path)
-            .ok()
-            .and_then(|text| serde_json::from_slice(&text).ok());
-        if let (Some(limits), Start::Resumed(_)) = (known, self.start) {
-            self.limits = limits;
-            self.ends = limits.ends();
-            return Ok(());
-        }
-        self.limits = self.fresh_limits();
+        self.limits = Limits::of_begun(self.task, self.start)?;
         self.ends = self.limits.ends();
-        let written = serde_json::to_vec(&self.limits)
-            .map_err(std::io::Error::other)
-            .and_then(|text| write_durably(&path, &text));
-        written.map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
-        reach("agent: stored a job's limits");
         Ok(())
     }
 
     /// Limits of what begins now.
     pub fn fresh_limits(&self) -> Limits {
-        let began = Utc::now();
-        let deadline = began + TimeDelta::seconds(i64::from(self.task.spec.deadline_s));
-        Limits { began, deadline }
+        Limits::fresh(self.task)
     }
 
     /// Goes on with something else, in its own time.

@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 use towline_shared::preview::{
-    KeyChange, MAX_VALUE, Preview, PreviewedResource, PreviewedService, ResourceChange,
-    ResourceKind, ServiceChange,
+    KeyChange, Preview, PreviewedResource, PreviewedService, ResourceChange, ResourceKind,
+    ServiceChange, shortened,
 };
 
 use super::super::engine::{Observed, Phase};
@@ -265,18 +265,12 @@ fn key(key: &str, before: Option<String>, after: Option<String>) -> KeyChange {
     }
 }
 
-/// As much of a text as is shown.
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_VALUE) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", &text[..end]),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use serde_json::json;
+
+    use towline_shared::preview::MAX_VALUE;
 
     use super::super::super::verdict::tests::{container, service};
     use super::*;
