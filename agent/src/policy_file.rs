@@ -6,6 +6,7 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use towline_shared::cluster::ClusterPolicy;
 use towline_shared::policy::{HostPolicy, Permission};
 
 use crate::access::Access;
@@ -22,6 +23,8 @@ pub struct Policy {
     pub jobs: HostPolicy,
     /// What people may reach.
     pub access: Access,
+    /// What jobs may do in a cluster. Control planes are told of it.
+    pub cluster: ClusterPolicy,
     /// Whether a control plane may make the agent an older version than it is.
     pub agent_downgrade: Permission,
 }
@@ -41,6 +44,7 @@ struct Keys {
     docker_api: Permission,
     exec: Permission,
     agent_downgrade: Permission,
+    cluster: ClusterPolicy,
 }
 
 impl From<Keys> for Policy {
@@ -60,6 +64,7 @@ impl From<Keys> for Policy {
                 docker_api: keys.docker_api,
                 exec: keys.exec,
             },
+            cluster: keys.cluster,
             agent_downgrade: keys.agent_downgrade,
         }
     }
@@ -150,8 +155,14 @@ mod tests {
         let Policy {
             jobs,
             access,
+            cluster,
             agent_downgrade,
-        } = write("privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n", 0o644).unwrap();
+        } = write(
+            "privileged = \"allow\"\nbind_mounts = [\"/srv\"]\n[cluster]\nnamespaces = [\"shop\"]\n",
+            0o644,
+        )
+        .unwrap();
+        assert_eq!(cluster.namespaces, ["shop"]);
         assert_eq!(jobs.privileged, Permission::Allow);
         assert_eq!(jobs.bind_mounts, ["/srv"]);
         assert_eq!(jobs.devices, Permission::Deny);
@@ -168,6 +179,7 @@ mod tests {
         ));
         for (text, expected) in [
             ("privileged = \"yes\"", "line 1"),
+            ("[cluster]\nnamespace = \"shop\"", "namespaces"),
             ("\nprivilegde = \"allow\"", "privilegde"),
         ] {
             let error = write(text, 0o600).unwrap_err().to_string();

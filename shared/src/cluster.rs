@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::policy::Permission;
 
 /// The name by which our objects, labels and annotations are known in a cluster.
-pub const DOMAIN: &str = "towline.dev";
+pub const DOMAIN: &str = "towline.io";
 
 /// A cluster that answers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -18,6 +18,8 @@
 
 pub mod docker;
 pub mod fake;
+#[cfg(feature = "kubernetes")]
+pub mod kubernetes;
 mod limits;
 mod pieces;
 mod registry_login;
