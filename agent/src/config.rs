@@ -44,6 +44,9 @@ pub enum Command {
     Enroll(EnrollArgs),
     /// Run: connect and do jobs, until SIGTERM.
     Run(RunArgs),
+    /// Run in a Kubernetes cluster, or beside one with a kubeconfig: connect and do jobs there, until SIGTERM.
+    #[cfg(feature = "kubernetes")]
+    RunInCluster(ClusterArgs),
     /// Run beside a control plane, for an engine that is reached over TLS; what to do comes by standard input.
     #[command(hide = true)]
     RunBeside(StateArgs),
@@ -132,6 +135,41 @@ pub struct RunArgs {
     #[arg(long, hide = true)]
     pub trial: bool,
     /// Where it keeps its state.
+    #[command(flatten)]
+    pub state: StateArgs,
+}
+
+/// `run-in-cluster`.
+#[cfg(feature = "kubernetes")]
+#[derive(Debug, Args)]
+pub struct ClusterArgs {
+    /// How the cluster is reached; as a pod of it, when none is given.
+    #[arg(long, env = "TOWLINE_AGENT_KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// The context in the kubeconfig; its current one, when none is given.
+    #[arg(long, requires = "kubeconfig", value_name = "NAME")]
+    pub context: Option<String>,
+    /// The namespace of the agent's own lease and identity; that of its pod, when none is given.
+    #[arg(long, env = "TOWLINE_AGENT_NAMESPACE", value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+    /// The namespace of objects that name none; the agent's own, when none is given.
+    #[arg(long, env = "TOWLINE_AGENT_TARGET_NAMESPACE", value_name = "NAMESPACE")]
+    pub target_namespace: Option<String>,
+    /// The enrolment token, which is used once: the identity is kept in the Secret towline-agent-identity.
+    #[arg(long, env = "TOWLINE_ENROLMENT_TOKEN", hide_env_values = true)]
+    pub token: Option<String>,
+    /// What the agent calls itself when it enrols.
+    #[arg(long, env = "TOWLINE_AGENT_NAME")]
+    pub name: Option<String>,
+    /// What jobs may do in this cluster; the strict default, when the file is not there.
+    #[arg(
+        long,
+        env = "TOWLINE_AGENT_POLICY",
+        default_value = DEFAULT_POLICY,
+        value_name = "FILE"
+    )]
+    pub policy: PathBuf,
+    /// Where it keeps its state, as long as its pod lives.
     #[command(flatten)]
     pub state: StateArgs,
 }

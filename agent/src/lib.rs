@@ -14,6 +14,8 @@ pub mod enroll;
 pub mod executor;
 pub mod https;
 pub mod identity;
+#[cfg(feature = "kubernetes")]
+pub mod in_cluster;
 pub mod ledger;
 pub mod link;
 pub mod logs;

@@ -71,6 +71,11 @@ fn start(line: CommandLine) -> anyhow::Result<()> {
         Command::Enroll(args) => runtime()?.block_on(enroll(args)),
         Command::Run(args) if args.trial => runtime()?.block_on(trial(&args)),
         Command::Run(args) => run(args),
+        #[cfg(feature = "kubernetes")]
+        Command::RunInCluster(args) => {
+            let stop = || async { towline_agent::in_cluster::run(args, stop_signal()?).await };
+            runtime()?.block_on(stop())
+        }
         Command::RunBeside(args) => runtime()?.block_on(run_beside(&args)),
     }
 }
