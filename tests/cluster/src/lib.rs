@@ -20,7 +20,7 @@
 //! mutating webhooks and admission policies; limit ranges, and quotas of processors and memory; CronJobs that run, autoscalers that scale, disruption
 //! budgets that hold evictions up; ControllerRevisions, EndpointSlices, and Endpoints; the volume with a token that each pod has; versions of managed
 //! fields beside the one that is written; conversion of custom resources between versions; rules of validation in CEL; aggregated roles: `cluster-admin`,
-//! `admin`, `edit` and `view` allow roughly what they do elsewhere. A list that goes on shows what is there by then. Values in messages are JSON throughout.
+//! `admin`, `edit` and `view` allow roughly what they do elsewhere. A list that goes on shows what is there by then. Structures in messages that are neither maps of texts nor selectors are JSON, as they are from 1.34 on.
 //!
 //! **What only tests may do** is [`Cluster`]'s methods, and for another process, by the admin's token and in JSON:
 //!
@@ -51,6 +51,7 @@ mod refusal;
 mod selectors;
 mod serve;
 mod settings;
+mod spelling;
 mod state;
 mod store;
 mod tls;

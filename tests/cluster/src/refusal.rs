@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::kinds::Kind;
+use crate::{kinds::Kind, spelling::shown};
 
 /// An answer, or the reason why there is none.
 pub(crate) type Answer<T> = Result<T, Refusal>;
@@ -34,7 +34,7 @@ pub(crate) struct Cause {
 impl Cause {
     /// A value that is not valid, and why.
     pub(crate) fn invalid(field: &str, value: &Value, why: &str) -> Self {
-        let shown = shown(value);
+        let shown = shown(field, value);
         Self::of(
             "FieldValueInvalid",
             field,
@@ -63,7 +63,7 @@ impl Cause {
 
     /// One that occurs twice.
     pub(crate) fn duplicate(field: &str, value: &Value) -> Self {
-        let shown = shown(value);
+        let shown = shown(field, value);
         Self::of(
             "FieldValueDuplicate",
             field,
@@ -73,7 +73,7 @@ impl Cause {
 
     /// Something that is named and not there.
     pub(crate) fn not_found(field: &str, value: &Value) -> Self {
-        let shown = shown(value);
+        let shown = shown(field, value);
         Self::of("FieldValueNotFound", field, format!("Not found: {shown}"))
     }
 
@@ -82,7 +82,7 @@ impl Cause {
         let quoted: Vec<String> = supported.iter().map(|name| format!("{name:?}")).collect();
         let message = format!(
             "Unsupported value: {}: supported values: {}",
-            shown(value),
+            shown(field, value),
             quoted.join(", ")
         );
         Self::of("FieldValueNotSupported", field, message)
@@ -109,10 +109,6 @@ impl Cause {
     fn sentence(&self) -> String {
         format!("{}: {}", self.field, self.message)
     }
-}
-
-fn shown(value: &Value) -> String {
-    value.to_string()
 }
 
 impl Refusal {

@@ -169,7 +169,7 @@ fn errors() -> Vec<Row> {
             (
                 422,
                 "Invalid",
-                "Deployment.apps \"web\" is invalid: spec.template.metadata.labels: Invalid value: {\"app\":\"other\"}: `selector` does not match template `labels`",
+                "Deployment.apps \"web\" is invalid: spec.template.metadata.labels: Invalid value: map[string]string{\"app\":\"other\"}: `selector` does not match template `labels`",
             ),
         ),
         row(
@@ -303,7 +303,7 @@ async fn what_does_not_change_is_refused_and_stays() {
             deployment("web", "nginx:1", 0),
             json!({"spec": {
             "selector": {"matchLabels": {"app": "x"}}, "template": {"metadata": {"labels": {"app": "x"}}}}}),
-            "field is immutable",
+            "spec.selector: Invalid value: v1.LabelSelector{MatchLabels:map[string]string{\"app\":\"x\"}, MatchExpressions:[]v1.LabelSelectorRequirement(nil)}: field is immutable",
         ),
         (
             sets.to_owned(),
