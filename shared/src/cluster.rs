@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::ProjectId;
 use crate::policy::Permission;
 
 /// The name by which our objects, labels and annotations are known in a cluster.
@@ -87,6 +88,119 @@ pub enum Immutable {
     Refuse,
     /// It is deleted, with all that belongs to it, and made anew.
     Replace,
+}
+
+/// Something that happened to an object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterEvent {
+    /// When it happened last, Unix milliseconds.
+    pub at_ms: i64,
+    /// The object (`Pod/web-5d4f-x2x`).
+    pub object: String,
+    /// Its namespace.
+    pub namespace: String,
+    /// Whether somebody should look.
+    pub weight: EventWeight,
+    /// The cluster's word for it (`FailedScheduling`).
+    pub reason: String,
+    /// Its sentence.
+    pub message: String,
+    /// How often it happened.
+    pub count: u32,
+}
+
+/// How much an event weighs. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EventWeight {
+    /// Things go as they do.
+    Normal,
+    /// Something is wrong.
+    Warning,
+}
+
+/// How what a project has in a cluster differs from what was applied there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterDrift {
+    /// The release that was applied last; empty where none came up.
+    pub release: String,
+    /// How many objects were compared.
+    pub compared: u32,
+    /// Those that differ; at most [`MAX_DRIFTED`].
+    pub drifted: Vec<DriftedObject>,
+}
+
+/// The most objects that are told as drifted.
+pub const MAX_DRIFTED: usize = 500;
+/// The most fields, and the most managers, that are told of one.
+pub const MAX_DRIFTED_FIELDS: usize = 20;
+
+/// An object that is not as it was applied.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DriftedObject {
+    /// The object (`Deployment/web`).
+    pub object: String,
+    /// Its namespace; empty for one of the whole cluster.
+    pub namespace: String,
+    /// What became of it.
+    pub drift: Drift,
+    /// The fields that differ (`spec.replicas`); no values, which may be secret.
+    pub fields: Vec<String>,
+    /// Who has changed anything of it beside us.
+    pub managers: Vec<String>,
+}
+
+/// What became of an object since it was applied. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Drift {
+    /// Somebody has changed it.
+    Changed,
+    /// Somebody has deleted it.
+    Gone,
+}
+
+/// Something to be done at once to what a project has in a cluster.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClusterAct {
+    /// The project: nothing of another's is touched.
+    pub project: ProjectId,
+    /// The namespace; that of the project, when nothing is said.
+    pub namespace: Option<String>,
+    /// What.
+    pub action: ClusterAction,
+}
+
+/// What can be done at once. Variants are only ever appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ClusterAction {
+    /// Give a workload new pods, in the way of its own updates.
+    Restart(Workload),
+    /// Give a workload another number of pods, until it is deployed again.
+    Scale(Workload, u32),
+    /// Delete a pod by its name; what it belongs to makes another.
+    DeletePod(String),
+}
+
+/// What makes pods.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Workload {
+    /// Its kind.
+    pub kind: WorkloadKind,
+    /// Its name.
+    pub name: String,
+}
+
+/// The kinds that make pods and keep them. Variants are only ever appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum WorkloadKind {
+    /// A Deployment.
+    Deployment,
+    /// A StatefulSet.
+    StatefulSet,
+    /// A DaemonSet.
+    DaemonSet,
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::{ClusterAct, ClusterDrift, ClusterEvent};
+use crate::ids::ProjectId;
 use crate::metrics::Health;
 use crate::upgrade::UpgradeReport;
 
@@ -10,11 +12,20 @@ pub const STREAM_CREDIT: u32 = 64 * 1024;
 /// The most bytes of one piece of a stream.
 pub const MAX_STREAM_PIECE: usize = 16 * 1024;
 
+/// The most events that are told.
+pub const MAX_EVENTS: usize = 500;
+
 /// A question to an agent. Variants are only ever appended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Query {
     /// All containers of the engine, stopped ones too.
     Containers,
+    /// What has happened in a cluster to what a project has there.
+    ClusterEvents(ProjectId),
+    /// Whether what a project has in a cluster is as it was applied.
+    ClusterDrift(ProjectId),
+    /// Something to be done at once to what a project has in a cluster.
+    ClusterAct(ClusterAct),
 }
 
 /// The answer to a question. Variants are only ever appended.
@@ -26,6 +37,12 @@ pub enum Reply {
     Failed(String),
     /// How far an upgrade is.
     Upgrade(UpgradeReport),
+    /// What has happened, the latest first; at most [`MAX_EVENTS`].
+    ClusterEvents(Vec<ClusterEvent>),
+    /// How what is there differs from what was applied.
+    ClusterDrift(ClusterDrift),
+    /// It is done; what was done, for a person.
+    Acted(String),
 }
 
 /// One container in a list.

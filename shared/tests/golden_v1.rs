@@ -6,6 +6,8 @@
 //! failing test prints.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+#[path = "golden_v1/clusters.rs"]
+mod clusters;
 #[path = "golden_v1/results.rs"]
 mod results;
 #[path = "golden_v1/samples.rs"]

@@ -207,8 +207,14 @@ impl Executor for FakeExecutor {
         }))
     }
 
-    fn ask(&self, Query::Containers: Query) -> BoxFuture<Reply> {
-        Box::pin(std::future::ready(Reply::Containers(Vec::new())))
+    fn ask(&self, query: Query) -> BoxFuture<Reply> {
+        let reply = match query {
+            Query::Containers => Reply::Containers(Vec::new()),
+            Query::ClusterEvents(_) | Query::ClusterDrift(_) | Query::ClusterAct(_) => {
+                Reply::Failed("no cluster".to_owned())
+            }
+        };
+        Box::pin(std::future::ready(reply))
     }
 
     /// As many pieces as the request's tail says, each as large as may be and full of its number.

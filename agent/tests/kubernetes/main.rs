@@ -5,6 +5,7 @@
 //! always has the one in memory.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+mod acts;
 mod bad_input;
 mod faults;
 mod home;

@@ -82,7 +82,7 @@ async fn ask(api: &Api, agent: Agent, wish: UpgradeWish) -> Result<Json<AgentUpg
     match api.agents.ask_upgrade(agent.id, wish).await {
         Ok(Reply::Upgrade(report)) => Ok(Json(AgentUpgrade::of(agent.version, report))),
         Ok(Reply::Failed(why)) => Err(Problem::new(Kind::Conflict, why)),
-        Ok(Reply::Containers(_)) => Err(Problem::internal("the agent answered another question")),
+        Ok(_) => Err(Problem::internal("the agent answered another question")),
         Err(Unreachable::TimedOut) => Err(unreachable(Unreachable::TimedOut).remedy(format!(
             "an agent of a version that knows nothing of upgrades (it is {}) does not answer; upgrade that one by the install script",
             agent.version

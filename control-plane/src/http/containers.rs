@@ -118,7 +118,7 @@ pub async fn list(
             containers.into_iter().map(Container::from).collect(),
         ))),
         Reply::Failed(why) => Err(unanswered(why)),
-        Reply::Upgrade(_) => Err(unanswered("the agent answered another question")),
+        _ => Err(unanswered("the agent answered another question")),
     }
 }
 

@@ -16,6 +16,7 @@ use towline_shared::query::{ContainerSummary, Follow, Query, Reply, StreamReques
 use towline_shared::spec::{JobSpec, SealedSpec, Secret};
 use uuid::Uuid;
 
+use super::clusters::clusters;
 use super::results::{built, pinned, preview};
 use super::specs::specs;
 use super::tunnels::tunnels;
@@ -579,6 +580,7 @@ pub fn all() -> Vec<Sample> {
         from_server(),
         tunnels(),
         upgrades(),
+        clusters(),
         specs(),
         bodies(),
     ]

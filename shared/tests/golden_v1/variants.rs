@@ -1,6 +1,8 @@
 //! Every variant of the protocol, by an exhaustive match: a new one does not compile until it has a sample.
 
-use towline_shared::cluster::{Conflicts, Immutable};
+use towline_shared::cluster::{
+    ClusterAction, Conflicts, Drift, EventWeight, Immutable, WorkloadKind,
+};
 use towline_shared::metrics::Health;
 use towline_shared::outcome::{FailureReason, Outcome, Step};
 use towline_shared::preview::{ResourceChange, ResourceKind, ServiceChange};
@@ -109,9 +111,23 @@ fn of_messages() -> Vec<&'static str> {
             Health::Healthy => "agent/metrics", Health::Unhealthy => "agent/metrics",
         }
         Reply { Reply::Containers(_) => "agent/reply-containers", Reply::Failed(_) => "agent/reply-failed",
-            Reply::Upgrade(_) => "agent/reply-upgrade-refused",
+            Reply::Upgrade(_) => "agent/reply-upgrade-refused", Reply::ClusterEvents(_) => "agent/reply-cluster-events",
+            Reply::ClusterDrift(_) => "agent/reply-cluster-drift", Reply::Acted(_) => "agent/reply-acted",
         }
-        Query { Query::Containers => "server/ask-containers" }
+        Query {
+            Query::Containers => "server/ask-containers", Query::ClusterEvents(_) => "server/ask-cluster-events",
+            Query::ClusterDrift(_) => "server/ask-cluster-drift", Query::ClusterAct(_) => "server/ask-cluster-restart",
+        }
+        ClusterAction {
+            ClusterAction::Restart(_) => "server/ask-cluster-restart", ClusterAction::Scale(..) => "server/ask-cluster-scale",
+            ClusterAction::DeletePod(_) => "server/ask-cluster-delete-pod",
+        }
+        WorkloadKind {
+            WorkloadKind::Deployment => "server/ask-cluster-restart", WorkloadKind::StatefulSet => "server/ask-cluster-scale",
+            WorkloadKind::DaemonSet => "server/ask-cluster-restart-daemons",
+        }
+        EventWeight { EventWeight::Normal => "agent/reply-cluster-events", EventWeight::Warning => "agent/reply-cluster-events" }
+        Drift { Drift::Changed => "agent/reply-cluster-drift", Drift::Gone => "agent/reply-cluster-drift" }
         StreamRequest { StreamRequest::ContainerLog { .. } => "server/open-stream-tail" }
         Verdict {
             Verdict::Continue { .. } => "server/welcome", Verdict::Cancel { .. } => "server/welcome",

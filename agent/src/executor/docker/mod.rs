@@ -169,6 +169,9 @@ impl Executor for DockerExecutor {
                     ),
                     Err(error) => Reply::Failed(error.to_string()),
                 },
+                Query::ClusterEvents(_) | Query::ClusterDrift(_) | Query::ClusterAct(_) => {
+                    Reply::Failed("this target is a Docker engine, and no cluster".to_owned())
+                }
             }
         })
     }

@@ -19,6 +19,8 @@ use super::error::ApiError;
 
 /// The name under which our fields are owned in a cluster.
 pub(super) const MANAGER: &str = "towline";
+/// The name under which fields are owned that people have set through us; a release takes them back.
+pub(super) const HAND: &str = "towline-actions";
 /// How long one request may take.
 const REQUEST: Duration = Duration::from_secs(30);
 /// How many objects a page of a list has.
@@ -176,6 +178,16 @@ impl Api {
     pub async fn replace(&self, at: &At, object: &Value) -> Result<Value, ApiError> {
         let path = format!("{}?fieldManager={MANAGER}", at.path());
         self.ask(Method::PUT, &path, Some(object)).await
+    }
+
+    /// Merges a patch into an object, or into a part of it (`/scale`), by the hand of people.
+    pub async fn merge(&self, at: &At, part: &str, patch: &Value) -> Result<Value, ApiError> {
+        let whole = at.path();
+        let place = format!("{whole}{part}?fieldManager={HAND}");
+        let request = Request::builder()
+            .method(Method::PATCH)
+            .header("content-type", "application/merge-patch+json");
+        self.send(request, &place, Some(patch)).await
     }
 
     /// Deletes the very object of this uid, with all that belongs to it. It may stay until its finalizers are done. Nothing

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 use towline_shared::outcome::FailureReason;
 
-use super::api::{Api, Run, text};
+use super::api::{Api, Force, Run, text};
 use super::error::Why;
 use super::job::Job;
 use super::labels::Whose;
@@ -75,12 +75,12 @@ pub(super) async fn one(job: &Job<'_>, api: &Api, plan: &Planned) -> Result<Valu
     {
         take_away(job, api, wanted, &former).await?;
     }
+    let mut force = force(job);
     for _ in 0..TRIES {
         let mut object = wanted.object.clone();
         if let Some(live) = &live {
             object["metadata"]["resourceVersion"] = text(live, "/metadata/resourceVersion").into();
         }
-        let force = force(job);
         let applied = job
             .ask(|| api.apply(&wanted.at, &object, Run::Real, force))
             .await?;
@@ -90,6 +90,7 @@ pub(super) async fn one(job: &Job<'_>, api: &Api, plan: &Planned) -> Result<Valu
                 live = job.must(|| api.get(&wanted.at)).await?;
                 refuse_another_s(job, wanted, live.as_ref())?;
             }
+            Err(error) if error.is_by_hand() => force = Force::Yes,
             Err(error) => return Err(refused(wanted, &error)),
         }
     }

@@ -70,8 +70,7 @@ pub(super) fn holds(there: &Value, wanted: &Value) -> bool {
 }
 
 /// The fields in which what there is differs from what is wanted.
-#[cfg(test)]
-fn differing(there: &Value, wanted: &Value) -> Vec<String> {
+pub(super) fn differing(there: &Value, wanted: &Value) -> Vec<String> {
     let mut fields = Vec::new();
     differ(there, wanted, "", &mut |at| fields.push(at.to_owned()));
     fields

@@ -3,6 +3,7 @@
 use kube::core::Status;
 use towline_shared::outcome::FailureReason;
 
+use super::api::HAND;
 use crate::executor::stop::Stop;
 
 /// Why a cluster does not do what it is asked.
@@ -117,6 +118,19 @@ impl ApiError {
             }
             Self::Config(_) | Self::Unclear(_) => false,
         }
+    }
+
+    /// Whether all fields that are in the way were set by people through us: a release takes those back.
+    pub fn is_by_hand(&self) -> bool {
+        let Self::Refused(refused) = self else {
+            return false;
+        };
+        let hand = format!("conflict with \"{HAND}\"");
+        self.why() == Why::Conflict
+            && refused
+                .causes
+                .iter()
+                .all(|cause| cause.message.starts_with(&hand))
     }
 
     /// What a refusal is about.

@@ -6,11 +6,13 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
+use towline_shared::ids::ProjectId;
 
 use super::api::{Api, Force, Run, text};
 use super::at::{At, Kind};
+use super::error::ApiError;
 use super::job::Job;
-use super::labels::PART;
+use super::labels::{PART, RELEASE, annotation};
 use super::survey::Planned;
 use crate::executor::stop::Stop;
 
@@ -21,9 +23,12 @@ const MAX_BYTES: usize = 700_000;
 /// The most bytes that are read of it.
 const MAX_PLAIN: usize = 64 * 1024 * 1024;
 
-fn at(job: &Job<'_>) -> At {
-    let name = format!("towline-release-{}", job.owner.project);
-    At::new(Kind::secret(), &job.namespace, &name)
+fn at(namespace: &str, project: ProjectId) -> At {
+    At::new(
+        Kind::secret(),
+        namespace,
+        &format!("towline-release-{project}"),
+    )
 }
 
 /// Keeps what has come up.
@@ -43,12 +48,12 @@ pub(super) async fn keep(
     } else {
         json!({OBJECTS: STANDARD.encode(packed)})
     };
-    let at = at(job);
+    let at = at(&job.namespace, job.owner.project);
     let mut object = json!({
         "apiVersion": "v1",
         "kind": "Secret",
         "type": "towline.io/release",
-        "metadata": {"name": at.name, "namespace": job.namespace, "labels": {PART: "release"}, "annotations": {"towline.io/release": release}},
+        "metadata": {"name": at.name, "namespace": job.namespace, "labels": {PART: "release"}, "annotations": {RELEASE: release}},
         "data": data,
     });
     job.owner.label(&mut object);
@@ -59,8 +64,17 @@ pub(super) async fn keep(
 
 /// What came up last, with the release that it was; nothing where none is kept.
 pub(super) async fn last(job: &Job<'_>, api: &Api) -> Result<Option<(String, Vec<Value>)>, Stop> {
-    let at = at(job);
-    let Some(kept) = job.must(|| api.get(&at)).await? else {
+    job.must(|| read(api, &job.namespace, job.owner.project))
+        .await
+}
+
+/// The same, of any project.
+pub(super) async fn read(
+    api: &Api,
+    namespace: &str,
+    project: ProjectId,
+) -> Result<Option<(String, Vec<Value>)>, ApiError> {
+    let Some(kept) = api.get(&at(namespace, project)).await? else {
         return Ok(None);
     };
     let packed = kept
@@ -68,18 +82,14 @@ pub(super) async fn last(job: &Job<'_>, api: &Api) -> Result<Option<(String, Vec
         .and_then(|data| data.get(OBJECTS)?.as_str());
     let packed = packed.and_then(|packed| STANDARD.decode(packed).ok());
     let plain = packed.and_then(|packed| zstd::bulk::decompress(&packed, MAX_PLAIN).ok());
-    let objects = plain.and_then(|text| serde_json::from_slice(&text).ok());
-    let release = kept
-        .pointer("/metadata/annotations/towline.io~1release")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
+    let objects = plain.and_then(|plain| serde_json::from_slice(&plain).ok());
+    let release = annotation(&kept, RELEASE).unwrap_or_default().to_owned();
     Ok(objects.map(|objects| (release, objects)))
 }
 
 /// Takes it away with the project.
 pub(super) async fn forget(job: &Job<'_>, api: &Api) -> Result<(), Stop> {
-    let at = at(job);
+    let at = at(&job.namespace, job.owner.project);
     if let Some(kept) = job.must(|| api.get(&at)).await? {
         let uid = text(&kept, "/metadata/uid");
         job.must(|| api.delete(&at, &uid)).await?;

@@ -14,6 +14,11 @@ pub(super) const PART: &str = "towline.io/part";
 /// The fence of the job that worked on the project last.
 pub(super) const FENCE: &str = "towline.io/fence";
 
+/// When somebody asked for new pods.
+pub(super) const RESTARTED: &str = "towline.io/restarted-at";
+/// Which release was kept.
+pub(super) const RELEASE: &str = "towline.io/release";
+
 /// Where the labels of the pods are that an object makes, if they may be changed.
 const TEMPLATES: [&str; 2] = ["/spec/template", "/spec/jobTemplate/spec/template"];
 

@@ -10,17 +10,20 @@
 //! - `apply`, `order`, `prune`, `moved`, `kept`: doing it
 //! - `verify`, `ready`, `trouble`, `mirror`: waiting for it, and explaining why it does not come up
 //! - `deploy`, `remove`, `preview`: the kinds of work, on `job`, which has their limits
-//! - `pods`, `measure`, `facts`: what people look at
+//! - `pods`, `events`, `drift`, `measure`, `facts`: what people look at; `acts`: what they do at once
 //! - `home`: what the agent itself has in the cluster
 //! - `api`, `at`, `error`: the cluster's API, the only place that knows it
 
+mod acts;
 mod api;
 mod apply;
 mod at;
 mod cluster;
 mod compare;
 mod deploy;
+mod drift;
 mod error;
+mod events;
 mod facts;
 mod guard;
 mod home;
@@ -112,12 +115,17 @@ impl Executor for KubernetesExecutor {
     fn ask(&self, query: Query) -> BoxFuture<Reply> {
         let cluster = Arc::clone(&self.cluster);
         Box::pin(async move {
-            match query {
-                Query::Containers => match pods::containers(&cluster).await {
-                    Ok(containers) => Reply::Containers(containers),
-                    Err(error) => Reply::Failed(error.to_string()),
-                },
-            }
+            let answer = match query {
+                Query::Containers => pods::containers(&cluster).await.map(Reply::Containers),
+                Query::ClusterEvents(project) => events::of_project(&cluster, project)
+                    .await
+                    .map(Reply::ClusterEvents),
+                Query::ClusterDrift(project) => drift::of_project(&cluster, project)
+                    .await
+                    .map(Reply::ClusterDrift),
+                Query::ClusterAct(act) => return acts::act(&cluster, act).await,
+            };
+            answer.unwrap_or_else(|error| Reply::Failed(error.to_string()))
         })
     }
 

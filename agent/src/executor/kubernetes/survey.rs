@@ -139,10 +139,7 @@ async fn look(
             Ok(Ok(plan(Change::Create, None, None, wanted)))
         }
         live => {
-            let force = force(job);
-            let asked = job
-                .ask(|| api.apply(&wanted.at, &wanted.object, Run::Dry, force))
-                .await?;
+            let asked = ask(job, api, &wanted).await?;
             match asked {
                 Ok(would_be) => {
                     let broken = wanted::judge(job, &wanted.at, &would_be);
@@ -176,6 +173,21 @@ async fn look(
                 Err(error) => Ok(Err(objection(&wanted, &error))),
             }
         }
+    }
+}
+
+/// Asks the cluster what applying an object would do.
+async fn ask(job: &Job<'_>, api: &Api, wanted: &Wanted) -> Result<Result<Value, ApiError>, Stop> {
+    let force = force(job);
+    let asked = job
+        .ask(|| api.apply(&wanted.at, &wanted.object, Run::Dry, force))
+        .await?;
+    match asked {
+        Err(error) if error.is_by_hand() => {
+            job.ask(|| api.apply(&wanted.at, &wanted.object, Run::Dry, Force::Yes))
+                .await
+        }
+        asked => Ok(asked),
     }
 }
 
