@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{
         prepare::now,
-        request::{Asked, Effect, Place, Verb},
+        request::{Asked, Effect, Place},
     },
     document::text,
     kinds::Kind,
@@ -86,10 +86,7 @@ impl Controls {
     /// Counts the request, and refuses it if it is to fail.
     pub(crate) fn meet(&mut self, asked: &Asked) -> Answer<()> {
         let kind = RequestKind {
-            verb: match asked.verb {
-                Verb::Watch => "watch",
-                verb => verb.name(),
-            },
+            verb: asked.verb.name(),
             dry_run: asked.effect == Effect::Dry,
             resource: resource_of(asked),
         };

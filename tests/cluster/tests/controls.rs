@@ -19,6 +19,11 @@ async fn requests_are_counted_from_a_mark_on() {
     stage.post(MAPS, &config_map("m", "1")).await;
     stage.get(MAPS).await;
     stage.get(MAPS).await;
+    let dry = json!({"dryRun": ["All"]});
+    let (code, _) = stage
+        .ask("DELETE", &format!("{MAPS}/m"), "application/json", &dry)
+        .await;
+    assert_eq!((code, stage.get(&format!("{MAPS}/m")).await.0), (200, 200));
     let kind = |verb, dry_run| RequestKind {
         verb,
         dry_run,
@@ -28,6 +33,8 @@ async fn requests_are_counted_from_a_mark_on() {
         (kind("create", false), 1),
         (kind("create", true), 1),
         (kind("list", false), 2),
+        (kind("delete", true), 1),
+        (kind("get", false), 1),
     ];
     assert_eq!(stage.cluster.requests(), expected.into_iter().collect());
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::{
     access::{Attributes, User},
-    api::request::{Asked, Place, Verb},
+    api::request::{Asked, Place},
     document::{items, text},
     refusal::{Answer, Refusal},
     state::State,
@@ -80,10 +80,7 @@ fn attributes(asked: &Asked) -> Attributes {
                 &place.namespace
             };
             Attributes {
-                verb: match asked.verb {
-                    Verb::Watch => "watch".to_owned(),
-                    verb => verb.name().to_owned(),
-                },
+                verb: asked.verb.name().to_owned(),
                 group: place.group.clone(),
                 resource: place.plural.clone(),
                 subresource: place.subresource.clone(),

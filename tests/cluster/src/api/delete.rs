@@ -140,15 +140,13 @@ fn one(
 ) -> Answer<(Over, Vec<String>)> {
     let live = find(state, kind, namespace, name)?;
     preconditions(kind, &live, options)?;
-    let dry = asked.effect.is_dry() || items(options, "dryRun").iter().any(|word| word == "All");
-    let effect = if dry { Effect::Dry } else { Effect::Real };
     let (dependents, warnings) = dependents(kind, asked, options);
     let grace = number(options, "gracePeriodSeconds").or_else(|| {
         let given = asked.number("gracePeriodSeconds")?;
         i64::try_from(given).ok()
     });
     let marked = marked(kind, &live, dependents, grace);
-    let over = match (marked, effect) {
+    let over = match (marked, asked.effect) {
         (None, Effect::Dry) => Over::Gone(live),
         (None, Effect::Real) => {
             let gone = state

@@ -26,9 +26,10 @@ use crate::{
     access,
     api::{
         answer::{Body, json, refuse},
-        request::{Asked, Place, Verb},
+        request::{Asked, Effect, Place, Verb},
     },
     controls,
+    document::items,
     kinds::wire,
     refusal::{Answer, Refusal},
     state::Shared,
@@ -56,9 +57,13 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer<Res
     let (parts, body) = request.into_parts();
     let asked = Asked::read(&parts)?;
     let user = shared.with(|state| state.access.identify(&state.store, &parts.headers))?;
-    let asked = Asked { user, ..asked };
+    let mut asked = Asked { user, ..asked };
+    let body = bytes(body).await?;
+    if asked.verb.deletes() && says_dry(&body) {
+        asked.effect = Effect::Dry;
+    }
     if parts.uri.path().starts_with(controls::PREFIX) {
-        return controls::respond(shared, &asked, &bytes(body).await?).await;
+        return controls::respond(shared, &asked, &body).await;
     }
     shared.with(|state| state.controls.meet(&asked))?;
     shared.with(|state| access::authorize(state, &asked))?;
@@ -79,17 +84,21 @@ async fn respond(shared: &Arc<Shared>, request: Request<Incoming>) -> Answer<Res
                 Verb::List => shared.with(|state| read::list(state, place, &asked)),
                 Verb::Watch => watch::respond(shared, place, &asked),
                 Verb::Create | Verb::Update | Verb::Patch => {
-                    let body = bytes(body).await?;
                     writes(shared, place, &asked, &body).await
                 }
                 Verb::Delete | Verb::DeleteCollection => {
-                    let body = bytes(body).await?;
                     let options = document(&body)?.unwrap_or_default();
                     delete::respond(shared, place, &asked, &options).await
                 }
             }
         }
     }
+}
+
+/// Whether the options of a deletion ask for no effect.
+fn says_dry(body: &[u8]) -> bool {
+    let options = document(body).ok().flatten().unwrap_or_default();
+    items(&options, "dryRun").iter().any(|word| word == "All")
 }
 
 async fn writes(

@@ -79,6 +79,10 @@ impl Verb {
             Self::DeleteCollection => "deletecollection",
         }
     }
+
+    pub(crate) const fn deletes(self) -> bool {
+        matches!(self, Self::Delete | Self::DeleteCollection)
+    }
 }
 
 impl Effect {

@@ -170,7 +170,6 @@ impl Shape {
                 None => Field::Undeclared,
             },
             Self::Map(shape, _) => Field::Key(shape),
-            _ if name == "metadata" => Field::Key(&FREE),
             _ => Field::Key(&FREE),
         }
     }

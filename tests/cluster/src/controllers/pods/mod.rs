@@ -96,6 +96,11 @@ fn schedule(desk: &mut Desk, key: &Key, pod: &Arc<Value>) {
 /// Why the pod has no place on the node.
 fn obstacle(desk: &Desk, pod: &Value) -> Option<String> {
     let node = desk.get("nodes", &(String::new(), crate::NODE.to_owned()))?;
+    if node["spec"]["unschedulable"] == true {
+        return Some(format!(
+            "0/1 nodes are available: 1 node(s) were unschedulable. {NO_HELP}"
+        ));
+    }
     let labels = texts(&node, "metadata/labels");
     let wanted = texts(pod, "spec/nodeSelector");
     if wanted
