@@ -1,6 +1,10 @@
 //! How objects come, stay, and go together: namespaces, quotas, webhooks, definitions, owners.
 
 use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpListener,
+};
 
 use crate::stage::{Stage, config_map, deployment};
 
@@ -130,6 +134,68 @@ async fn webhooks_that_cannot_be_called_decide_by_their_policy() {
             .0,
         201
     );
+}
+
+/// Answers each review with a denial, at a port of its own.
+async fn denier() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = vec![0; 65536];
+            let _ = stream.read(&mut request).await;
+            let answer = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1",
+                "response": {"allowed": false, "status": {"message": "no images without a digest"}}});
+            let body = answer.to_string();
+            let head = format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: {}\r\n\r\n",
+                body.len()
+            );
+            let _ = stream.write_all((head + &body).as_bytes()).await;
+        }
+    });
+    port
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_denies_in_its_own_words_and_dry_runs_too() {
+    let stage = Stage::new().await;
+    let port = denier().await;
+    stage
+        .ask(
+            "PATCH",
+            "/api/v1/namespaces/default",
+            MERGE,
+            &json!({"metadata": {"labels": {"policy": "strict"}}}),
+        )
+        .await;
+    let hook = json!({
+        "apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingWebhookConfiguration", "metadata": {"name": "h"},
+        "webhooks": [{
+            "name": "policy.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": {"url": format!("http://127.0.0.1:{port}/validate")},
+            "namespaceSelector": {"matchLabels": {"policy": "strict"}},
+            "rules": [{"apiGroups": ["apps"], "apiVersions": ["v1"], "operations": ["*"], "resources": ["deployments"]}],
+        }],
+    });
+    let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+    stage.post(hooks, &hook).await;
+    let words =
+        "admission webhook \"policy.example.com\" denied the request: no images without a digest";
+    let web = deployment("web", "nginx:1", 0);
+    for query in ["", "?dryRun=All"] {
+        let (code, status) = stage.post(&format!("{DEPLOYMENTS}{query}"), &web).await;
+        assert_eq!(
+            (code, &status["reason"], &status["message"]),
+            (403, &json!("Forbidden"), &json!(words))
+        );
+    }
+    let (code, _) = stage
+        .apply(&format!("{DEPLOYMENTS}/web"), "one", &web)
+        .await;
+    assert_eq!(code, 403);
+    let elsewhere = "/apis/apps/v1/namespaces/kube-public/deployments";
+    assert_eq!(stage.post(elsewhere, &web).await.0, 201);
 }
 
 #[tokio::test(flavor = "multi_thread")]

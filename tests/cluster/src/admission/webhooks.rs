@@ -221,6 +221,7 @@ impl Question {
         }
         let told = |error: &dyn std::fmt::Display| format!("Post {url:?}: {error}");
         let client = reqwest::Client::builder()
+            .no_proxy()
             .timeout(Duration::from_secs(seconds))
             .build()
             .map_err(|error| told(&error))?;
