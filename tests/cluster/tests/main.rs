@@ -13,6 +13,7 @@ mod lifecycle;
 mod logs;
 mod ownership;
 mod pace;
+mod program;
 mod stage;
 mod watches;
 mod workloads;

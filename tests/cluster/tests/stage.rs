@@ -178,7 +178,7 @@ impl Stage {
 }
 
 /// The one that `tests/setup` has unpacked, or the machine's.
-fn kubectl() -> PathBuf {
+pub fn kubectl() -> PathBuf {
     let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let parts = std::env::var_os("TOWLINE_PARTS")
         .map_or_else(|| repository.join(".test-parts"), PathBuf::from);
