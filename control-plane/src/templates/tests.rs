@@ -4,9 +4,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use towline_shared::compose::{self, find_compose_file, yaml};
+use towline_shared::compose::{self, find_compose_file};
 use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::ProjectFile;
+use towline_shared::yaml;
 use towline_tests::checkers;
 use towline_tests::scratch::Scratch;
 
