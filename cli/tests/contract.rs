@@ -3,6 +3,8 @@
 
 #[path = "contract/account.rs"]
 mod account;
+#[path = "contract/clusters.rs"]
+mod clusters;
 #[path = "contract/integrations.rs"]
 mod integrations;
 #[path = "contract/pki.rs"]

@@ -17,7 +17,7 @@ pub struct Agent {
     pub id: Uuid,
     /// Its name.
     pub name: String,
-    /// Where it runs: `host`, or `docker_tls` for one beside the control plane.
+    /// Where it runs: `host`, `kubernetes` for one in a cluster, or `docker_tls` for one beside the control plane.
     #[serde(default)]
     pub kind: String,
     /// `online`, `offline` or `revoked`.

@@ -223,6 +223,12 @@ pub struct NewDeployment {
     /// The id of the target whose host builds its images, or `label:` and a label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_on: Option<String>,
+    /// What happens to fields of another manager in a cluster.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<&'static str>,
+    /// What happens to objects whose change a cluster does not take.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<&'static str>,
 }
 
 /// What to remove where.

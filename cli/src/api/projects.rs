@@ -23,6 +23,9 @@ pub struct Project {
     /// For how many of its last releases its hosts keep images.
     #[serde(default)]
     pub keep_releases: Option<u16>,
+    /// In which namespace of clusters its objects are that name none.
+    #[serde(default)]
+    pub namespace: Option<String>,
     /// When it was made.
     #[serde(default)]
     pub created_at: Option<DateTime<Utc>>,
@@ -53,6 +56,9 @@ pub struct Upload {
     /// Which of them is the compose file.
     #[serde(default)]
     pub compose_file: Option<String>,
+    /// Where its Kubernetes manifests are.
+    #[serde(default)]
+    pub manifests: Option<String>,
     /// What is to be said about them.
     #[serde(default)]
     pub findings: Vec<Finding>,
@@ -154,10 +160,20 @@ pub async fn create_from(
     client.post(&["projects"], &body).await
 }
 
+/// What is to change of a project; what is absent stays.
+#[derive(Debug, Serialize)]
+pub struct Change {
+    /// For how many of its last releases hosts keep images.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keep_releases: Option<u16>,
+    /// Where its objects are in clusters; empty: where the agent chooses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+}
+
 /// Changes what is decided of a project beside its files.
-pub async fn change(client: &Client, id: Uuid, keep_releases: u16) -> Result<Project, Failure> {
-    let change = json!({ "keep_releases": keep_releases });
-    client.patch(&["projects", &id.to_string()], &change).await
+pub async fn change(client: &Client, id: Uuid, change: &Change) -> Result<Project, Failure> {
+    client.patch(&["projects", &id.to_string()], change).await
 }
 
 /// Takes a project away.

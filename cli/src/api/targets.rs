@@ -41,9 +41,30 @@ pub struct Target {
     /// How the engine is reached, if it is over TLS.
     #[serde(default)]
     pub docker_tls: Option<DockerTls>,
+    /// What its agent tells of its cluster, if it works on one.
+    #[serde(default)]
+    pub cluster: Option<TargetCluster>,
     /// What its host is for.
     #[serde(default)]
     pub labels: Vec<String>,
+    #[serde(flatten)]
+    more: More,
+}
+
+/// The cluster of a target, and what its owner allows there.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct TargetCluster {
+    /// Where objects are that name no namespace.
+    pub namespace: String,
+    /// Other namespaces that jobs may work in.
+    #[serde(default)]
+    pub namespaces: Vec<String>,
+    /// Kinds of the whole cluster that jobs may change.
+    #[serde(default)]
+    pub cluster_scoped: Vec<String>,
+    /// Service accounts that pods may use beside `default`.
+    #[serde(default)]
+    pub service_accounts: Vec<String>,
     #[serde(flatten)]
     more: More,
 }

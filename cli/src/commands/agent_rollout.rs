@@ -125,8 +125,8 @@ impl Rollout {
     pub async fn run(self, session: &Session, client: &Client) -> Result<Exit, Failure> {
         let agents = api::list::<Agent>(client).await?;
         let living = agents.into_iter().filter(|agent| agent.status != "revoked");
-        // One beside the control plane becomes another version with it.
-        let living = living.filter(|agent| agent.kind != "docker_tls");
+        // One beside the control plane becomes another version with it, and one in a cluster by its image.
+        let living = living.filter(|agent| !matches!(&*agent.kind, "docker_tls" | "kubernetes"));
         let (online, offline): (Vec<Agent>, Vec<Agent>) =
             living.partition(|agent| agent.status == "online");
         let mut rows: Vec<Row> = Vec::new();

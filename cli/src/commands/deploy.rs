@@ -29,7 +29,7 @@ use crate::{
     prompt,
 };
 
-/// Deploy a folder with a compose file, or a project as it is, and watch it
+/// Deploy a folder with a compose file or Kubernetes manifests, or a project as it is, and watch it
 ///
 /// Without a folder nothing is uploaded: the project is deployed with the files it has, over the last commit of its
 /// repository's branch where it comes from one (`towline source set`).
@@ -38,7 +38,7 @@ use crate::{
 /// as JSON and the log to stderr.
 #[derive(Debug, Args)]
 pub struct Deploy {
-    /// The folder with the compose file; .towlineignore in it leaves files out
+    /// The folder with the compose file or the manifests; .towlineignore in it leaves files out
     #[arg(required_unless_present = "project")]
     folder: Option<PathBuf>,
     /// Where it goes: a target's name or id
@@ -62,7 +62,7 @@ pub struct Deploy {
     secrets: Vec<SecretArgument>,
     /// Show what a deploy would change on the target, and change nothing there. A folder's files become the project's as
     /// with a deploy
-    #[arg(long, conflicts_with_all = ["secrets", "settle", "on_agent_death", "roll_back_on_failure", "build_on"])]
+    #[arg(long, conflicts_with_all = ["secrets", "settle", "on_agent_death", "roll_back_on_failure", "build_on", "forces"])]
     preview: bool,
     /// How long a service without a health check must stay up
     #[arg(long, value_name = "SPAN", value_parser = period::parse)]
@@ -80,11 +80,26 @@ pub struct Deploy {
     /// where they run; they are relayed from there
     #[arg(long, value_name = "TARGET")]
     build_on: Option<String>,
+    #[command(flatten)]
+    cluster: Forces,
     /// Under the same key the same deployment is made only once, ever [default: a new key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
     watching: Watching,
+}
+
+/// What stands in the way in a cluster, and is done all the same.
+#[derive(Debug, Args)]
+#[group(id = "forces", multiple = true)]
+struct Forces {
+    /// On a cluster: take fields that belong to another manager from it, instead of changing nothing
+    #[arg(long)]
+    force_conflicts: bool,
+    /// On a cluster: delete objects whose change it does not take, with all that belongs to them, and make them anew,
+    /// instead of changing nothing
+    #[arg(long)]
+    replace_immutable: bool,
 }
 
 /// Whether it is watched, and what ends that.
@@ -287,6 +302,8 @@ impl Deploy {
                 Some(builder) => Some(api::find::<Target>(client, builder).await?.id.to_string()),
                 None => None,
             },
+            conflicts: self.cluster.force_conflicts.then_some("force"),
+            immutable: self.cluster.replace_immutable.then_some("replace"),
         };
         deployments::create(client, project, &new, &key).await
     }

@@ -8,7 +8,7 @@ use super::{Session, registries::OfProject};
 use crate::{
     api::{
         self,
-        projects::{self, Project, Upload},
+        projects::{self, Change, Project, Upload},
     },
     exit::{Exit, Failure},
     output::{
@@ -45,8 +45,12 @@ pub enum Projects {
         /// Its name or id
         project: String,
         /// For how many of its last releases hosts keep images, from their next deployment on
-        #[arg(long, value_name = "1-50", value_parser = clap::value_parser!(u16).range(1..=50))]
-        keep_releases: u16,
+        #[arg(long, value_name = "1-50", value_parser = clap::value_parser!(u16).range(1..=50), required_unless_present = "namespace")]
+        keep_releases: Option<u16>,
+        /// In which namespace of clusters its objects are that name none, from their next deployment on; empty for the agent's
+        /// own choice
+        #[arg(long)]
+        namespace: Option<String>,
     },
     /// Show or say where the images go that are built of one
     Registry(OfProject),
@@ -99,15 +103,17 @@ impl Projects {
             Self::Set {
                 project,
                 keep_releases,
+                namespace,
             } => {
                 let project = api::find::<Project>(&client, &project).await?;
-                let project = projects::change(&client, project.id, keep_releases).await?;
-                session.output.result(&project, |_| {
-                    format!(
-                        "Hosts keep the images of the last {keep_releases} releases of {}, from their next deployment on.",
-                        project.name
-                    )
-                })?;
+                let change = Change {
+                    keep_releases,
+                    namespace,
+                };
+                let project = projects::change(&client, project.id, &change).await?;
+                session
+                    .output
+                    .result(&project, |_| changed(&project.name, &change))?;
             }
             Self::Registry(wish) => wish.run(session, &client).await?,
             Self::Rm { project, yes } => {
@@ -126,6 +132,25 @@ impl Projects {
         }
         Ok(Exit::Success)
     }
+}
+
+fn changed(project: &str, change: &Change) -> String {
+    let mut told = Vec::new();
+    if let Some(kept) = change.keep_releases {
+        told.push(format!(
+            "Hosts keep the images of the last {kept} releases of {project}, from their next deployment on."
+        ));
+    }
+    match change.namespace.as_deref() {
+        Some("") => told.push(format!(
+            "In clusters the objects of {project} go where their agents choose, from the next deployment on."
+        )),
+        Some(namespace) => told.push(format!(
+            "In clusters the objects of {project} go to the namespace {namespace}, from the next deployment on."
+        )),
+        None => {}
+    }
+    told.join("\n")
 }
 
 fn pair(text: &str) -> Result<(String, String), String> {
@@ -150,6 +175,7 @@ fn table(surface: Surface, projects: &[Project]) -> String {
 
 fn details(surface: Surface, project: &Project, files: Option<&Upload>) -> String {
     let compose_file = files.and_then(|files| files.compose_file.clone());
+    let manifests = files.and_then(|files| files.manifests.clone());
     let mut text = facts(
         surface,
         &[
@@ -157,6 +183,8 @@ fn details(surface: Surface, project: &Project, files: Option<&Upload>) -> Strin
             ("id", project.id.to_string()),
             ("created", moment(project.created_at)),
             ("compose file", compose_file.unwrap_or_default()),
+            ("manifests", manifests.unwrap_or_default()),
+            ("namespace", project.namespace.clone().unwrap_or_default()),
             (
                 "kept releases",
                 project

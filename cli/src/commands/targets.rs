@@ -126,6 +126,14 @@ fn details(surface: Surface, target: &Target) -> String {
     if let Some(engine) = &target.docker_tls {
         list.extend(docker::facts_of(engine, Utc::now()));
     }
+    if let Some(cluster) = &target.cluster {
+        list.extend([
+            ("namespace", cluster.namespace.clone()),
+            ("other namespaces", cluster.namespaces.join(" ")),
+            ("kinds of the cluster", cluster.cluster_scoped.join(" ")),
+            ("service accounts", cluster.service_accounts.join(" ")),
+        ]);
+    }
     facts(surface, &list)
 }
 

@@ -1,7 +1,8 @@
-//! A folder with a compose file, read as a project.
+//! A folder with a compose file or Kubernetes manifests, read as a project.
 
 mod archive;
 pub mod ignore;
+mod manifests;
 
 use std::{
     fs, io,
@@ -182,14 +183,19 @@ fn not_a_file(path: &str, link: bool) -> Failure {
 
 fn check(folder: &Path, files: &[File]) -> Result<(), Failure> {
     let is_compose = |file: &File| COMPOSE_FILES.contains(&file.path.as_str());
-    if !files.iter().any(is_compose) {
-        return Err(
-            Failure::usage(format!("There is no compose file in {}", folder.display()))
-                .detail(format!("looked for {}", COMPOSE_FILES.join(", ")))
-                .remedy(format!(
-                    "give the folder that has it; {IGNORE_FILE} may leave it out"
-                )),
-        );
+    if !files.iter().any(is_compose) && !manifests::are_among(files) {
+        return Err(Failure::usage(format!(
+            "There is no compose file in {}, and no manifest",
+            folder.display()
+        ))
+        .detail(format!(
+            "looked for {}, and for YAML or JSON in {}",
+            COMPOSE_FILES.join(", "),
+            manifests::FOLDERS.join(", ")
+        ))
+        .remedy(format!(
+            "give the folder that has it; {IGNORE_FILE} may leave it out"
+        )));
     }
     let total: u64 = files.iter().map(|file| file.bytes).sum();
     if total > PROJECT_LIMIT {
@@ -285,6 +291,11 @@ mod tests {
         assert!(refusal(folder(&[("a", "x")]).path()).contains("docker-compose.yml"));
         let hidden = folder(&[("compose.yaml", "x"), (".towlineignore", "*.yaml")]);
         assert!(refusal(hidden.path()).contains("no compose file"));
+        let other = folder(&[
+            ("ci.yaml", "on: push"),
+            ("src/kubernetes/a.yaml", "kind: Pod"),
+        ]);
+        assert!(refusal(other.path()).contains("no manifest"));
 
         let linked = folder(&[("compose.yaml", "x")]);
         std::os::unix::fs::symlink("/etc/passwd", linked.path().join("link")).unwrap();
@@ -306,6 +317,18 @@ mod tests {
             fs::write(many.path().join(number.to_string()), "").unwrap();
         }
         assert!(refusal(many.path()).contains("1001 files"));
+    }
+
+    #[test]
+    fn manifests_are_a_project_too() {
+        for (path, text) in [
+            ("kubernetes/web.yaml", "kind: Deployment"),
+            ("k8s/base/web.json", "{}"),
+            ("web.yml", "apiVersion: v1\nkind: Service\n"),
+        ] {
+            let folder = folder(&[(path, text)]);
+            assert_eq!(list(folder.path()).unwrap().len(), 1, "{path}");
+        }
     }
 
     #[test]

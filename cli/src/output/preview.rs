@@ -89,6 +89,12 @@ fn sum(preview: &Preview) -> String {
         let services = preview.services.iter();
         services.filter(|service| service.change == *change).count()
     };
+    // What a cluster has are objects, by kind and name.
+    let are_objects = preview
+        .services
+        .iter()
+        .any(|service| service.name.contains('/'));
+    let noun = if are_objects { "object" } else { "service" };
     let table = [
         (Change::Added, "to add"),
         (Change::Changed, "to change"),
@@ -99,7 +105,7 @@ fn sum(preview: &Preview) -> String {
         .iter()
         .map(|(change, words)| (count(change), words))
         .filter(|(count, _)| *count > 0)
-        .map(|(count, words)| format!("{} {words}", counted(count, "service")))
+        .map(|(count, words)| format!("{} {words}", counted(count, noun)))
         .collect();
     if words.is_empty() {
         return "Nothing would change.".to_owned();

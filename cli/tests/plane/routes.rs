@@ -353,6 +353,7 @@ async fn change_project(PathOf(id): PathOf<String>, Json(asked): Json<Value>) ->
     assert_eq!(id, PROJECT);
     let mut changed = project("shop");
     changed["keep_releases"] = asked["keep_releases"].clone();
+    changed["namespace"] = asked["namespace"].clone();
     Json(changed)
 }
 

@@ -99,6 +99,12 @@ async fn signed_for(api: &Api, agent: &Agent) -> Result<SignedAgent, Problem> {
         let why = "the agent runs beside the control plane, and becomes another version with it";
         return Err(Problem::new(Kind::Conflict, why));
     }
+    if agent.kind == "kubernetes" {
+        let why = "the agent runs in a cluster, and becomes another version by its image";
+        return Err(Problem::new(Kind::Conflict, why).remedy(
+            "`kubectl set image --namespace towline deployment/towline-agent agent=IMAGE`, or upgrade its chart",
+        ));
+    }
     let architecture = architecture_of(agent).ok_or_else(|| {
         let known = agent.arch.as_deref().unwrap_or("not known yet");
         Problem::new(

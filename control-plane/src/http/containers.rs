@@ -31,8 +31,8 @@ const MAX_LINES: u32 = 10_000;
 const DEFAULT_LINES: u32 = 1000;
 /// The most bytes of all lines of one answer, which is made in memory.
 const MAX_TEXT: usize = 8 << 20;
-/// The longest name or id of a container that is passed on.
-const MAX_NAME: usize = 255;
+/// The longest name or id of a container that is passed on: a cluster's has the namespace, the pod and the container.
+const MAX_NAME: usize = 63 + 1 + 253 + 1 + 63;
 /// How long a stream may say nothing.
 const SILENCE: Duration = Duration::from_secs(15);
 /// An error that comes so soon (no such container) is the answer itself.
@@ -43,15 +43,15 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// One container.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Container {
-    /// The engine's full id.
+    /// The engine's full id; in a cluster `namespace/pod/container`.
     id: String,
-    /// Its name.
+    /// Its name; in a cluster `pod/container`.
     name: String,
     /// Its image as named.
     image: String,
     /// The compose project it belongs to, or empty.
     project: String,
-    /// The compose service it belongs to, or empty.
+    /// The compose service it belongs to, or empty; in a cluster the object that its pod comes from.
     service: String,
     /// The engine's word for its state (`running`, `exited`, …).
     state: String,
@@ -125,7 +125,7 @@ pub async fn list(
 /// The log of a container: its last lines as JSON, or as it grows by Server-Sent Events (`line`, and
 /// `end` when the container's log ends).
 #[utoipa::path(get, path = "/targets/{id}/containers/{name}/logs", tag = "targets", operation_id = "read_container_log",
-    params(("id" = Uuid, Path, description = "The target"), ("name" = String, Path, description = "Name or id"),
+    params(("id" = Uuid, Path, description = "The target"), ("name" = String, Path, description = "Name or id; slashes in it are written as %2F"),
         ContainerLogQuery),
     responses((status = OK, body = Listed<Line>)))]
 pub async fn logs(

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, HeaderName, StatusCode, header};
 use serde::{Deserialize, Serialize};
+use towline_shared::cluster::{Conflicts, Immutable};
 use towline_shared::ids::{DeploymentId, ProjectId, TargetId};
 use towline_shared::spec::{Interruption, OnFailure, VolumeFate};
 use utoipa::{IntoParams, ToSchema};
@@ -15,6 +16,7 @@ use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::rule;
 use super::state::Api;
+use crate::domain::cluster::Insistence;
 use crate::job::JobState;
 use crate::ops::{self, NewDeployment, NewRemoval};
 use crate::store::{self, DeploymentFilter, Listed, Tenant};
@@ -86,6 +88,14 @@ pub struct CreateDeployment {
     /// The id or name of a target whose host builds the images, or `label:` and a label, of which the idlest host that can
     /// is chosen; they come to this one over the control plane. Without it they are built where they run.
     build_on: Option<String>,
+    /// What happens on a cluster to fields that belong to another manager: `refuse`, the default, with which nothing is changed,
+    /// or `force`, which takes them from it.
+    #[schema(value_type = Option<String>)]
+    conflicts: Option<Conflicts>,
+    /// What happens on a cluster to an object that has other values in fields that never change: `refuse`, the default, with
+    /// which nothing is changed, or `replace`, which deletes it with all that belongs to it, and makes it anew.
+    #[schema(value_type = Option<String>)]
+    immutable: Option<Immutable>,
 }
 
 /// What to take away.
@@ -146,6 +156,10 @@ pub async fn create(
         commit: new.commit,
         on_failure: new.on_failure,
         build_on: new.build_on,
+        insistence: Insistence {
+            conflicts: new.conflicts.unwrap_or_default(),
+            immutable: new.immutable.unwrap_or_default(),
+        },
     };
     let key = idempotency_key(&headers)?;
     Ok(accepted(

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 use super::input::{Body, Id, MemberId, Query, Second};
 use super::page::PageQuery;
+use super::platform::{OfEngines, refuse_cluster};
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use crate::ops;
@@ -74,6 +75,7 @@ pub async fn grant(
     Id(target): Id<TargetId>,
     MemberId(user): MemberId,
 ) -> Result<Json<DockerGrant>, Problem> {
+    refuse_cluster(&api, &tenant, target, OfEngines::DockerApi).await?;
     Ok(Json(api.store.grant_docker(&tenant, target, user).await?))
 }
 
@@ -117,6 +119,7 @@ pub async fn issue(
     Id(target): Id<TargetId>,
     Body(new): Body<NewDockerCertificate>,
 ) -> Result<(StatusCode, Json<IssuedDockerCertificate>), Problem> {
+    refuse_cluster(&api, &tenant, target, OfEngines::DockerApi).await?;
     let address = api.docker_address.as_ref().ok_or_else(|| {
         Problem::new(
             Kind::Conflict,

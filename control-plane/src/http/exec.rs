@@ -26,6 +26,7 @@ use utoipa::ToSchema;
 use super::auth;
 use super::containers::{agent_of, unreachable};
 use super::input::{Body, From, Id, Segment};
+use super::platform::{OfEngines, refuse_cluster};
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use crate::agents::{NoTunnel, Tunnel};
@@ -72,6 +73,7 @@ pub async fn exec(
     From(address): From,
     request: Request,
 ) -> Result<Response, Problem> {
+    refuse_cluster(&api, &tenant, target, OfEngines::Exec).await?;
     let agent = agent_of(&api, &tenant, target).await?;
     let (mut parts, body) = request.into_parts();
     let upgrade = upgrade(&mut parts);

@@ -5,9 +5,10 @@ use axum::body::Body;
 use axum::extract::State;
 use http::{HeaderMap, header};
 use serde::Serialize;
+use towline_shared::cluster::ClusterTerms;
 use towline_shared::compose::{self, find_compose_file};
 use towline_shared::ids::ProjectId;
-use towline_shared::policy::{HostPolicy, Permission};
+use towline_shared::manifest::{self, find_manifests};
 use towline_shared::spec::ProjectFile;
 use utoipa::ToSchema;
 
@@ -16,6 +17,7 @@ use super::input::{Id, whole};
 use super::problem::{Kind, Problem};
 use super::state::Api;
 use crate::domain::archive::{self, ArchiveError, MAX_ARCHIVE_BYTES};
+use crate::domain::policy::{any_cluster, any_host};
 use crate::store::{FileEntry, FileSet, Tenant};
 
 const TAR: &str = "application/x-tar";
@@ -28,7 +30,10 @@ pub struct Files {
     files: Vec<FileEntry>,
     /// Which of them is the compose file; null when there is none.
     compose_file: Option<String>,
-    /// What was found in them, whatever the host. With an error among them, they cannot be deployed.
+    /// Where its Kubernetes manifests are: a folder, or `.` where they lie at the top; null when there are none.
+    manifests: Option<String>,
+    /// What was found in them, whatever the host or the cluster. With an error in what a target reads of them, they cannot be
+    /// deployed there.
     findings: Vec<Finding>,
 }
 
@@ -92,28 +97,21 @@ fn refused(error: ArchiveError) -> Problem {
     }
 }
 
+/// Where the files will go is not known yet, so no host's policy, and no cluster's, can be held against them; the deploy does
+/// that.
 fn told(set: FileSet, files: &[ProjectFile]) -> Files {
-    let findings = find_compose_file(files)
+    let manifests = find_manifests(files);
+    let mut findings = find_compose_file(files)
         .map(|compose_file| compose::examine(files, compose_file, &any_host()))
         .unwrap_or_default();
+    if let Some(entry) = manifests {
+        let (anywhere, allowed) = (ClusterTerms::default(), (&any_host(), &any_cluster()));
+        findings.extend(manifest::examine(files, entry, &anywhere, "", allowed));
+    }
     Files {
         files: set.files,
         compose_file: set.compose_file,
+        manifests: manifests.map(str::to_owned),
         findings: findings.into_iter().map(Finding::from).collect(),
-    }
-}
-
-/// Where the files will go is not known yet, so no host's policy can be held against them; the deploy
-/// does that.
-fn any_host() -> HostPolicy {
-    HostPolicy {
-        privileged: Permission::Allow,
-        host_namespaces: Permission::Allow,
-        bind_mounts: vec!["/".into()],
-        capabilities: vec!["ALL".into()],
-        devices: Permission::Allow,
-        unconfined: Permission::Allow,
-        registries: Vec::new(),
-        build: Permission::Allow,
     }
 }

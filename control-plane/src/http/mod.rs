@@ -46,6 +46,7 @@ mod openapi;
 mod page;
 mod password_resets;
 mod plans;
+mod platform;
 mod plugins;
 mod previews;
 mod problem;

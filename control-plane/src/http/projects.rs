@@ -15,7 +15,7 @@ use super::problem::{Problem, ProblemDocument};
 use super::router::API;
 use super::state::Api;
 use crate::ops::{self, FromTemplate};
-use crate::store::{Listed, Project, StoreError, Tenant};
+use crate::store::{Listed, Project, ProjectChange, StoreError, Tenant};
 
 /// A project to make.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -99,10 +99,14 @@ pub struct ChangeProject {
     /// For how many of its last releases its hosts keep images, so that going back is quick; 5 unless something else is
     /// said. They follow at the next deployment.
     #[schema(minimum = 1, maximum = 50)]
-    keep_releases: u16,
+    keep_releases: Option<u16>,
+    /// In which namespace of a cluster its objects are that name none; empty for the agent's own choice. They move there at the
+    /// next deployment.
+    #[schema(example = "shop")]
+    namespace: Option<String>,
 }
 
-/// Changes what is decided of a project beside its files.
+/// Changes what is decided of a project beside its files. What is left out stays.
 #[utoipa::path(patch, path = "/projects/{id}", tag = "projects", operation_id = "change_project", request_body = ChangeProject,
     params(("id" = Uuid, Path, description = "The project")), responses((status = OK, body = Project)))]
 pub async fn change(
@@ -111,9 +115,11 @@ pub async fn change(
     Id(project): Id<ProjectId>,
     Body(change): Body<ChangeProject>,
 ) -> Result<Json<Project>, Problem> {
-    let changed = api
-        .store
-        .keep_releases(&tenant, project, change.keep_releases);
+    let change = ProjectChange {
+        keep_releases: change.keep_releases,
+        namespace: change.namespace,
+    };
+    let changed = api.store.change_project(&tenant, project, change);
     Ok(Json(changed.await?))
 }
 

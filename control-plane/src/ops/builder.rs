@@ -3,6 +3,7 @@
 use towline_shared::policy::Permission;
 
 use super::OpsError;
+use crate::domain::platform::Platform;
 use crate::domain::target_labels::{BUILDER, meant};
 use crate::store::targets::Servant;
 use crate::store::{Readiness, Store, Tenant};
@@ -45,6 +46,9 @@ pub(super) async fn find(
 fn unfit(servant: &Servant, runs: &Servant) -> Option<String> {
     if servant.target.id == runs.target.id {
         return Some("is the target itself".to_owned());
+    }
+    if servant.platform() == Platform::Kubernetes {
+        return Some("is a cluster".to_owned());
     }
     if servant.target.ready == Readiness::NotReady {
         return Some("is not ready".to_owned());

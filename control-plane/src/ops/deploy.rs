@@ -1,25 +1,24 @@
 //! Deploying a project to a target: judged first, queued only if it can work.
 
 use serde_json::{Value, json};
-use towline_shared::compose::{self, Finding, Severity};
 use towline_shared::git::Reference;
 use towline_shared::ids::ProjectId;
-use towline_shared::policy::{HostPolicy, Permission};
 use towline_shared::spec::{Interruption, OnFailure, ProjectFile};
 
 use super::builder;
+use super::judge::{Hosts, judge, refuse_unserved};
 use super::plugin::{about_deployment, ask, hooks_of};
 use super::source::{self, At};
-use super::submit::{
-    Apply, Key, Submission, Wish, check_deadline, check_settle, refuse_revoked, repeated, submit,
-};
-use super::{OpsError, refusal};
+use super::submit::{Apply, Key, Submission, Wish, check_deadline, check_settle, repeated, submit};
+use super::{OpsError, refusal, terms};
+use crate::domain::cluster::Insistence;
 use crate::domain::pipeline_file::{PATH, PipelineFile};
+use crate::domain::platform::Platform;
 use crate::domain::secrets::check_environment;
 use crate::egress::Egress;
 use crate::store::jobs::interruption_name;
-use crate::store::targets::{Servant, missing_tool};
-use crate::store::{Deployment, Project, Store, StoreError, Tenant};
+use crate::store::targets::Servant;
+use crate::store::{Deployment, Store, StoreError, Tenant};
 
 /// A deployment that somebody asks for.
 #[derive(Clone, Debug)]
@@ -44,6 +43,8 @@ pub struct NewDeployment {
     pub on_failure: Option<OnFailure>,
     /// The target, by id or name, or by `label:` and a label, whose host builds the images; the one that runs them unless another is named.
     pub build_on: Option<String>,
+    /// What it does about what stands in its way in a cluster.
+    pub insistence: Insistence,
 }
 
 /// Queues a deployment of the project's present files, if the team's plugins let it. The same idempotency key gives
@@ -137,15 +138,16 @@ async fn judge_and_submit(
         runs: &servant,
         builds: chosen.as_ref(),
     };
-    let compose_file = judge(&project, hosts, view)?.to_owned();
     let environment = new.environment.as_deref();
+    let asked = terms::of_cluster(&project, environment, new.insistence);
+    let compose_file = judge(&project, hosts, &asked, view)?.to_owned();
     let hooks = hooks_of(view, &compose_file);
     let question = about_deployment(hooks, tenant, &project, &servant, environment, None);
     let said = ask(store, egress, tenant, question).await?;
     let notes = builder::warnings(store, tenant, &servant, chosen.as_ref()).await?;
     let submission = Submission {
         project: &project,
-        target: servant.target.id,
+        servant: &servant,
         environment,
         work: Wish::Deploy(Box::new(Apply {
             compose_file,
@@ -154,6 +156,7 @@ async fn judge_and_submit(
             images: Vec::new(),
             settle_ms: check_settle(new.settle_ms)?,
             on_failure: new.on_failure.unwrap_or(OnFailure::Leave),
+            insistence: new.insistence,
             commit: sourced.map(|sourced| sourced.commit),
         })),
         deadline_s: check_deadline(new.deadline_s)?,
@@ -164,7 +167,7 @@ async fn judge_and_submit(
         notes,
         said,
     };
-    submit(store, tenant, submission, key, &servant).await
+    submit(store, tenant, submission, key).await
 }
 
 /// The key of a deployment, over all that is asked for; what cannot be asked for is refused.
@@ -205,6 +208,10 @@ fn key_of<'k>(
             .as_deref()
             .map(|builder| json!({ "build_on": builder })),
     );
+    if new.insistence != Insistence::default() {
+        let (conflicts, immutable) = new.insistence.names();
+        request.push(json!({ "conflicts": conflicts, "immutable": immutable }));
+    }
     Key::of(idempotency_key, &Value::Array(request))
 }
 
@@ -228,141 +235,12 @@ fn refined(
     if let Some(why) = file.refuses(new.branch.as_deref(), &servant.target.name) {
         return Err(refused(why, "change that file if it should be"));
     }
-    new.build_on = file.build_on.or(new.build_on);
+    // For a cluster nothing is built, whoever else the push is deployed to.
+    if servant.platform() == Platform::Docker {
+        new.build_on = file.build_on.or(new.build_on);
+    }
     new.on_failure = file.on_failure.or(new.on_failure);
     new.settle_ms = file.settle_ms.or(new.settle_ms);
     new.deadline_s = file.deadline_s.or(new.deadline_s);
     Ok(new)
-}
-
-/// Who takes part in a deployment.
-#[derive(Clone, Copy)]
-pub(super) struct Hosts<'a> {
-    /// The host that runs the project.
-    pub(super) runs: &'a Servant,
-    /// Another one that builds its images, if one does.
-    pub(super) builds: Option<&'a Servant>,
-}
-
-/// Refuses what cannot work on those hosts; gives the compose file's path. An agent that is offline is
-/// no reason: it may come back.
-pub(super) fn judge<'a>(
-    project: &Project,
-    hosts: Hosts<'_>,
-    files: &'a [ProjectFile],
-) -> Result<&'a str, OpsError> {
-    let servant = hosts.runs;
-    if files.is_empty() {
-        return Err(OpsError::Refused {
-            message: format!("the project {} has no files", project.name),
-            remedy: "upload its files first".to_owned(),
-            field: Some("project"),
-        });
-    }
-    let Some(compose_file) = compose::find_compose_file(files) else {
-        return Err(OpsError::Refused {
-            message: format!("the project {} has no compose file", project.name),
-            remedy:
-                "put a compose.yaml at the top of its files, or of its folder in the repository"
-                    .to_owned(),
-            field: Some("project"),
-        });
-    };
-    refuse_unserved(servant)?;
-    let mut policy = servant
-        .capabilities
-        .as_ref()
-        .map_or_else(anything, |capabilities| capabilities.policy.clone());
-    if let Some(builder) = hosts.builds {
-        judge_builder(project, servant, builder, files, compose_file)?;
-        // It builds nothing.
-        policy.build = Permission::Allow;
-    }
-    let findings = compose::examine(files, compose_file, &policy);
-    let errors: Vec<Finding> = findings
-        .into_iter()
-        .filter(|finding| finding.severity == Severity::Error)
-        .collect();
-    if errors.is_empty() {
-        Ok(compose_file)
-    } else {
-        Err(OpsError::Findings(errors))
-    }
-}
-
-/// Refuses a host that cannot build for that other one.
-fn judge_builder(
-    project: &Project,
-    servant: &Servant,
-    builder: &Servant,
-    files: &[ProjectFile],
-    compose_file: &str,
-) -> Result<(), OpsError> {
-    let refused = |message, remedy: &str| {
-        Err(OpsError::Refused {
-            message,
-            remedy: remedy.to_owned(),
-            field: Some("build_on"),
-        })
-    };
-    let (name, target) = (&builder.target.name, &servant.target.name);
-    if builder.target.id == servant.target.id {
-        return refused(
-            format!("{name} is the target itself"),
-            "name another host, or none to build where it runs",
-        );
-    }
-    if !compose::builds(files, compose_file) {
-        return refused(
-            format!("no service of the project {} is built", project.name),
-            "name no host that builds; or give a service a `build` in the compose file",
-        );
-    }
-    refuse_unserved(builder)?;
-    let (Some(builds), Some(runs)) = (&builder.capabilities, &servant.capabilities) else {
-        return Ok(());
-    };
-    if builds.policy.build == Permission::Deny {
-        return refused(
-            format!("the policy of {name} allows no builds"),
-            "its owner may allow them there: `build = \"allow\"` in the agent's policy file",
-        );
-    }
-    if !builds.arch.is_empty() && !runs.arch.is_empty() && builds.arch != runs.arch {
-        return refused(
-            format!(
-                "{name} builds for {}, and {target} runs {}",
-                builds.arch, runs.arch
-            ),
-            "name a host of the same architecture",
-        );
-    }
-    Ok(())
-}
-
-/// Refuses a host that nobody serves any more, or that lacks what a deploy needs.
-pub(super) fn refuse_unserved(servant: &Servant) -> Result<(), OpsError> {
-    refuse_revoked(servant)?;
-    match servant.capabilities.as_ref().and_then(missing_tool) {
-        None => Ok(()),
-        Some(missing) => Err(OpsError::Refused {
-            message: format!("the host of target {} cannot deploy", servant.target.name),
-            remedy: missing,
-            field: Some("target"),
-        }),
-    }
-}
-
-/// The policy of a host that has not connected yet is not known; its agent will judge by it.
-fn anything() -> HostPolicy {
-    HostPolicy {
-        privileged: Permission::Allow,
-        host_namespaces: Permission::Allow,
-        bind_mounts: vec!["/".to_owned()],
-        capabilities: vec!["ALL".to_owned()],
-        devices: Permission::Allow,
-        unconfined: Permission::Allow,
-        registries: Vec::new(),
-        build: Permission::Allow,
-    }
 }

@@ -11,6 +11,7 @@ mod enroll;
 mod error;
 mod generate;
 mod integration;
+mod judge;
 mod plugin;
 mod preview;
 mod project;

@@ -4,10 +4,11 @@ use serde_json::json;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{Interruption, OnFailure};
 
-use super::deploy::{Hosts, judge, refuse_unserved};
+use super::judge::{Hosts, judge, refuse_unserved};
 use super::source::{self, At};
 use super::submit::{Apply, Key, SETTLE_MS, Submission, Wish, check_deadline, repeated, submit};
-use super::{OpsError, refusal};
+use super::{OpsError, refusal, terms};
+use crate::domain::cluster::Insistence;
 use crate::domain::secrets::check_environment;
 use crate::egress::Egress;
 use crate::store::{Deployment, Store, StoreError, Tenant};
@@ -77,10 +78,11 @@ async fn judge_and_submit(
         runs: &servant,
         builds: None,
     };
-    let compose_file = judge(&project, hosts, view)?.to_owned();
+    let asked = terms::of_cluster(&project, environment, Insistence::default());
+    let compose_file = judge(&project, hosts, &asked, view)?.to_owned();
     let submission = Submission {
         project: &project,
-        target: servant.target.id,
+        servant: &servant,
         environment,
         work: Wish::Preview(Box::new(Apply {
             compose_file,
@@ -90,6 +92,7 @@ async fn judge_and_submit(
             images: Vec::new(),
             settle_ms: SETTLE_MS,
             on_failure: OnFailure::Leave,
+            insistence: Insistence::default(),
             commit: sourced.map(|sourced| sourced.commit),
         })),
         deadline_s,
@@ -100,5 +103,5 @@ async fn judge_and_submit(
         notes: Vec::new(),
         said: Vec::new(),
     };
-    submit(store, tenant, submission, key, &servant).await
+    submit(store, tenant, submission, key).await
 }

@@ -5,6 +5,7 @@ use towline_shared::ids::PushHookId;
 
 use super::deploy::{NewDeployment, deploy_pushed};
 use super::{OpsError, UNREAD};
+use crate::domain::cluster::Insistence;
 use crate::domain::forge::{Delivery, Message};
 use crate::domain::permission::Permission;
 use crate::egress::Egress;
@@ -66,6 +67,7 @@ pub async fn deploy_push(store: &Store, egress: &Egress, due: &DuePush) -> PushE
         commit: Some(due.commit.clone()),
         on_failure: Some(due.on_failure),
         build_on: None,
+        insistence: Insistence::default(),
     };
     let key = format!("push-{}", due.id);
     match deploy_pushed(store, egress, &tenant, new, &key).await {

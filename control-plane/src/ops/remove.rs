@@ -4,6 +4,7 @@ use serde_json::json;
 use towline_shared::ids::ProjectId;
 use towline_shared::spec::{Interruption, VolumeFate};
 
+use super::judge::refuse_moved;
 use super::submit::{Key, Submission, Wish, check_deadline, refuse_revoked, repeated, submit};
 use super::{OpsError, refusal};
 use crate::store::{Deployment, Store, Tenant};
@@ -48,9 +49,10 @@ async fn check_and_submit(
     let project = store.project(tenant, new.project).await?;
     let servant = store.servant(tenant, &new.target).await?;
     refuse_revoked(&servant)?;
+    refuse_moved(&servant)?;
     let submission = Submission {
         project: &project,
-        target: servant.target.id,
+        servant: &servant,
         environment: None,
         work: Wish::Remove(new.volumes),
         deadline_s,
@@ -61,5 +63,5 @@ async fn check_and_submit(
         notes: Vec::new(),
         said: Vec::new(),
     };
-    submit(store, tenant, submission, key, &servant).await
+    submit(store, tenant, submission, key).await
 }

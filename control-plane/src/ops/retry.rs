@@ -4,10 +4,10 @@
 use towline_shared::ids::DeploymentId;
 use towline_shared::spec::VolumeFate;
 
-use super::deploy::{Hosts, judge};
+use super::judge::{Hosts, judge, refuse_moved};
 use super::plugin::{about_deployment, ask, hooks_of};
 use super::submit::{Apply, Submission, Wish, refuse_revoked, submit};
-use super::{OpsError, refusal, rollback, source};
+use super::{OpsError, refusal, rollback, source, terms as project_terms};
 use crate::egress::Egress;
 use crate::store::{Deployment, DeploymentKind, Store, StoreError, Tenant, counted, jobs};
 
@@ -58,6 +58,7 @@ async fn submit_again(
     let project = store.project(tenant, former.project.id.into()).await?;
     let servant = store.servant(tenant, &former.target.id.to_string()).await?;
     refuse_revoked(&servant)?;
+    refuse_moved(&servant)?;
     let builder = match terms.built_on() {
         Some(target) => Some(store.servant(tenant, &target.to_string()).await?),
         None => None,
@@ -77,7 +78,9 @@ async fn submit_again(
             let view = sourced
                 .as_ref()
                 .map_or(&release.files, |sourced| &sourced.view);
-            judge(&project, hosts, view)?;
+            let environment = terms.environment.as_deref();
+            let asked = project_terms::of_cluster(&project, environment, terms.insistence());
+            judge(&project, hosts, &asked, view)?;
             let hooks = hooks_of(view, &release.compose_file);
             let commit = sourced.map(|sourced| sourced.commit);
             match terms.rollback_of() {
@@ -91,6 +94,7 @@ async fn submit_again(
                     images: Vec::new(),
                     settle_ms,
                     on_failure: terms.on_failure(),
+                    insistence: terms.insistence(),
                     commit,
                 })),
             }
@@ -111,7 +115,7 @@ async fn submit_again(
     };
     let submission = Submission {
         project: &project,
-        target: servant.target.id,
+        servant: &servant,
         environment,
         work,
         deadline_s: duration(terms.deadline_s)?,
@@ -122,7 +126,7 @@ async fn submit_again(
         notes: Vec::new(),
         said,
     };
-    submit(store, tenant, submission, None, &servant).await
+    submit(store, tenant, submission, None).await
 }
 
 fn duration(stored: i64) -> Result<u32, OpsError> {

@@ -10,12 +10,13 @@ use towline_shared::ids::{DeploymentId, ProjectId, ReleaseId};
 use towline_shared::spec::{Interruption, OnFailure, PinnedImage, ProjectFile};
 use uuid::Uuid;
 
-use super::deploy::{Hosts, judge};
+use super::judge::{Hosts, judge};
 use super::plugin::{about_rollback, ask};
 use super::submit::{
     Apply, Commit, Key, Submission, Wish, check_deadline, check_settle, repeated, submit,
 };
-use super::{OpsError, refusal, source};
+use super::{OpsError, refusal, source, terms};
+use crate::domain::cluster::Insistence;
 use crate::domain::plugin::{Hook, Said};
 use crate::domain::rollback::before;
 use crate::egress::Egress;
@@ -104,13 +105,14 @@ async fn judge_and_submit(
         runs: &servant,
         builds: None,
     };
-    judge(&project, hosts, view)?;
+    let environment = back.former.environment.clone();
+    let asked = terms::of_cluster(&project, environment.as_deref(), Insistence::default());
+    judge(&project, hosts, &asked, view)?;
     let said = may(store, egress, tenant, (&project, &servant), &back.former).await?;
     let warnings = back.warnings(Some(view));
-    let environment = back.former.environment.clone();
     let submission = Submission {
         project: &project,
-        target: servant.target.id,
+        servant: &servant,
         environment: environment.as_deref(),
         notes: back.notes(&warnings, Utc::now()),
         rollback_of: Some(back.former.id),
@@ -121,7 +123,7 @@ async fn judge_and_submit(
         retry_of: None,
         said,
     };
-    let queued = submit(store, tenant, submission, key, &servant).await?;
+    let queued = submit(store, tenant, submission, key).await?;
     Ok(RolledBack {
         // Its log has lines already.
         deployment: store.deployment(tenant, queued.id).await?,
@@ -181,6 +183,7 @@ impl Bringing {
             images: self.images,
             settle_ms,
             on_failure: OnFailure::Leave,
+            insistence: Insistence::default(),
             commit,
         }))
     }

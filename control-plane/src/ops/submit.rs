@@ -3,13 +3,15 @@
 use chrono::{DateTime, Utc};
 use sha2::{Digest as _, Sha256};
 use towline_shared::failpoint::reach;
-use towline_shared::ids::{DeploymentId, JobId, ReleaseId, TargetId};
+use towline_shared::ids::{DeploymentId, JobId, ReleaseId};
 use towline_shared::spec::{
     Build, Deploy, DeployRelease, GitSource, Interruption, JobSpec, OnFailure, PinnedImage,
     ProjectFile, Proposal, Relayed, Remove, SealedSpec, VolumeFate, Work,
 };
 
 use super::{OpsError, terms};
+use crate::domain::cluster::Insistence;
+use crate::domain::platform::Platform;
 use crate::domain::plugin::{Hook, Said, note_said};
 use crate::domain::webhook::WebhookEvent;
 use crate::store::audit::{self, Entry};
@@ -36,7 +38,8 @@ const MAX_KEY: usize = 200;
 /// A deployment that was checked and is to be queued.
 pub(super) struct Submission<'a> {
     pub(super) project: &'a Project,
-    pub(super) target: TargetId,
+    /// Who serves its target.
+    pub(super) servant: &'a Servant,
     pub(super) environment: Option<&'a str>,
     pub(super) work: Wish,
     pub(super) deadline_s: u32,
@@ -71,6 +74,8 @@ pub(super) struct Apply {
     pub(super) images: Vec<PinnedImage>,
     pub(super) settle_ms: u32,
     pub(super) on_failure: OnFailure,
+    /// What it does about what stands in its way in a cluster.
+    pub(super) insistence: Insistence,
     /// The commit that the files lie over.
     pub(super) commit: Option<Commit>,
 }
@@ -121,6 +126,13 @@ impl Wish {
         match self {
             Self::Deploy(apply) => apply.on_failure,
             Self::Remove(_) | Self::Preview(_) => OnFailure::Leave,
+        }
+    }
+
+    fn insistence(&self) -> Insistence {
+        match self {
+            Self::Deploy(apply) | Self::Preview(apply) => apply.insistence,
+            Self::Remove(_) => Insistence::default(),
         }
     }
 }
@@ -230,9 +242,9 @@ pub(super) async fn submit(
     tenant: &Tenant,
     submission: Submission<'_>,
     key: Option<Key<'_>>,
-    servant: &Servant,
 ) -> Result<Deployment, OpsError> {
     let (deployment, job) = (DeploymentId::new(), JobId::new());
+    let servant = submission.servant;
     if !submission.notes.is_empty() {
         // Before the job can be claimed: its agent is told where its log goes on.
         store.begin_log(job, &submission.notes).await?;
@@ -246,7 +258,7 @@ pub(super) async fn submit(
         tx.roll_back().await?;
         return Ok(store.deployment(tenant, first).await?);
     }
-    if !targets::hold_served(&mut tx, submission.target).await? {
+    if !targets::hold_served(&mut tx, servant.target.id).await? {
         return Err(revoked(servant));
     }
     if let Some(builder) = submission.builder
@@ -285,7 +297,9 @@ async fn insert(
     job: JobId,
     now: DateTime<Utc>,
 ) -> Result<(), OpsError> {
-    let (project, target) = (submission.project.id, submission.target);
+    let (project, target) = (submission.project.id, submission.servant.target.id);
+    let platform = submission.servant.platform();
+    let insistence = submission.work.insistence();
     let kind = submission.work.kind();
     let interruption = interruption_name(submission.interruption);
     let said = submission.said;
@@ -314,13 +328,14 @@ async fn insert(
         Some(_) => terms::without_push(&at_registries),
         None => at_registries.clone(),
     };
+    let of_cluster = terms::of_cluster(submission.project, submission.environment, insistence);
     let spec = JobSpec {
         project,
         target,
-        work: match kind {
-            DeploymentKind::Deploy => work.under(terms::of_deploy(submission.project, own)),
-            _ => work,
-        },
+        work: work.under(match platform {
+            Platform::Docker => terms::at_host(submission.project, kind, own),
+            Platform::Kubernetes => terms::at_cluster(&own, of_cluster),
+        }),
         interruption: submission.interruption,
         deadline_s: submission.deadline_s,
     };
@@ -342,6 +357,8 @@ async fn insert(
         retry_of: submission.retry_of,
         rollback_of: submission.rollback_of,
         on_failure,
+        platform,
+        insistence,
     };
     deployments::insert(tx, tenant, &row, now).await?;
     let new = NewJob {
@@ -485,6 +502,11 @@ async fn write_audit(
         "retry_of": row.retry_of,
         "rollback_of": row.rollback_of,
     });
+    if row.insistence != Insistence::default() {
+        let (conflicts, immutable) = row.insistence.names();
+        detail["conflicts"] = conflicts.into();
+        detail["immutable"] = immutable.into();
+    }
     note_said(&mut detail, said);
     if let Some(push) = tenant.push() {
         detail["push"] = pushes::about(tx, push).await?;

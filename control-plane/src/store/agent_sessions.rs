@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::db::{all, execute, id_list, optional};
 use super::text::{storable, storable_json};
-use super::{Result, Store, notification_events};
+use super::{Result, Store, notification_events, target_platforms};
 
 /// Sessions noted by one statement, so that no other write waits long.
 const SEEN_AT_ONCE: usize = 500;
@@ -111,6 +111,7 @@ impl Store {
             tx.roll_back().await?;
             return self.standing(agent, session).await;
         };
+        target_platforms::follow(&mut tx, agent, &hello.capabilities, now).await?;
         if away_since.is_some() {
             notification_events::agent_back(&mut tx, team.into(), agent, &name, now).await?;
         }
@@ -173,6 +174,7 @@ impl Store {
             storable(&capabilities.hostname),
             now
         )?;
+        target_platforms::follow(&mut tx, agent, capabilities, now).await?;
         tx.commit().await
     }
 

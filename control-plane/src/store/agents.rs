@@ -25,7 +25,8 @@ pub struct Agent {
     pub id: AgentId,
     /// Its name; unique in the team among those not revoked.
     pub name: String,
-    /// Where it runs: `host`, or `docker_tls` for one beside the control plane, whose engine is reached over TLS.
+    /// Where it runs: `host`, `kubernetes` where it works on a cluster, or `docker_tls` for one beside the control plane, whose
+    /// engine is reached over TLS.
     pub kind: String,
     /// Whether it can be reached.
     pub status: AgentStatus,
@@ -41,7 +42,7 @@ pub struct Agent {
     pub cores: Option<u16>,
     /// Bytes of memory.
     pub memory: Option<u64>,
-    /// The engine's version; absent when there is none.
+    /// The version of the engine, or of the cluster; absent when there is none.
     pub engine: Option<String>,
     /// The compose plugin's version; absent when there is none.
     pub compose: Option<String>,
@@ -183,7 +184,10 @@ impl Row {
         Agent {
             id: self.id.into(),
             name: self.name,
-            kind: self.kind,
+            kind: match known.map(|known| &known.engine) {
+                Some(Engine::Kubernetes(_)) => "kubernetes".to_owned(),
+                _ => self.kind,
+            },
             status: self.presence.status(now),
             version: self.version,
             hostname: known.map_or(self.hostname, |known| known.hostname.clone()),

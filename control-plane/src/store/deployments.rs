@@ -13,6 +13,8 @@ use super::db::{Tx, all, execute, optional};
 use super::page::{Listed, Page};
 use super::previews::Preview;
 use super::{Resource, Result, Store, StoreError, Tenant, counted, stored};
+use crate::domain::cluster::Insistence;
+use crate::domain::platform::Platform;
 use crate::job::JobState;
 
 /// One attempt to bring a project to a state on a target.
@@ -435,7 +437,7 @@ impl Store {
         let terms = optional!(
             reader.conn(),
             Terms,
-            "SELECT d.settle_ms, d.deadline_s, d.interruption, d.volumes, d.environment, d.rollback_of, d.on_failure,
+            "SELECT d.settle_ms, d.deadline_s, d.interruption, d.volumes, d.environment, d.rollback_of, d.on_failure, d.conflicts, d.immutable,
                 (SELECT b.target_id FROM jobs b WHERE b.builds_for = d.id) AS built_on
              FROM deployments d WHERE d.id = $1 AND d.team_id = $2",
             id.uuid(),
@@ -460,6 +462,11 @@ impl Terms {
     pub(crate) fn on_failure(&self) -> OnFailure {
         on_failure(&self.on_failure)
     }
+
+    /// What it was to do about what stood in its way in a cluster.
+    pub(crate) fn insistence(&self) -> Insistence {
+        Insistence::named(&self.conflicts, &self.immutable)
+    }
 }
 
 /// A deployment as it is in a transaction that changes it.
@@ -480,6 +487,8 @@ pub(crate) struct Terms {
     pub(crate) environment: Option<String>,
     rollback_of: Option<Uuid>,
     on_failure: String,
+    conflicts: String,
+    immutable: String,
     built_on: Option<Uuid>,
 }
 
@@ -501,6 +510,8 @@ pub(crate) struct NewRow<'a> {
     pub(crate) retry_of: Option<DeploymentId>,
     pub(crate) rollback_of: Option<DeploymentId>,
     pub(crate) on_failure: OnFailure,
+    pub(crate) platform: Platform,
+    pub(crate) insistence: Insistence,
 }
 
 pub(crate) async fn insert(
@@ -509,13 +520,14 @@ pub(crate) async fn insert(
     row: &NewRow<'_>,
     now: DateTime<Utc>,
 ) -> Result<()> {
+    let (conflicts, immutable) = row.insistence.names();
     execute!(
         tx.conn(),
-        "INSERT INTO deployments (id, team_id, project_id, target_id, release_id, platform, kind, status, log,
+        "INSERT INTO deployments (id, team_id, project_id, target_id, release_id, kind, status, log,
             settle_ms, deadline_s, interruption, volumes, attempts, triggered_by, retry_of, environment, created_at,
-            updated_at, rollback_of, on_failure, push_id, pushed_by)
-         VALUES ($1, $2, $3, $4, $5, 'docker', $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15, $16, $17,
-            $18, (SELECT s.sender FROM pushes s WHERE s.id = $18))",
+            updated_at, rollback_of, on_failure, push_id, pushed_by, platform, conflicts, immutable)
+         VALUES ($1, $2, $3, $4, $5, $6, 'queued', $7, $8, $9, $10, $11, 0, $12, $13, $14, $15, $15, $16, $17,
+            $18, (SELECT s.sender FROM pushes s WHERE s.id = $18), $19, $20, $21)",
         row.id.uuid(),
         tenant.team().uuid(),
         row.project.uuid(),
@@ -533,7 +545,10 @@ pub(crate) async fn insert(
         now,
         row.rollback_of.map(DeploymentId::uuid),
         on_failure_name(row.on_failure),
-        row.push.map(PushId::uuid)
+        row.push.map(PushId::uuid),
+        row.platform.as_str(),
+        conflicts,
+        immutable
     )?;
     Ok(())
 }

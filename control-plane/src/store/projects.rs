@@ -37,6 +37,8 @@ pub struct Project {
     /// For how many of its last releases its hosts keep images, 1 to 50.
     #[sqlx(try_from = "i64")]
     pub keep_releases: u16,
+    /// In which namespace of a cluster its objects are that name none; the agent's own choice, when absent.
+    pub namespace: Option<String>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it or its files last changed.
@@ -67,6 +69,7 @@ impl Beginning {
             status: status.to_owned(),
             compose_file: find_compose_file(&self.files).map(str::to_owned),
             keep_releases: KEPT_RELEASES,
+            namespace: None,
             created_at: now,
             updated_at: now,
         }
@@ -174,7 +177,7 @@ impl Store {
         let projects = all!(
             reader.conn(),
             Project,
-            "SELECT id, name, status, compose_file, keep_releases, created_at, updated_at FROM projects
+            "SELECT id, name, status, compose_file, keep_releases, namespace, created_at, updated_at FROM projects
              WHERE team_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3",
             tenant.team().uuid(),
             page.before(),
@@ -217,7 +220,7 @@ impl Store {
         let project = optional!(
             reader.conn(),
             Project,
-            "SELECT id, name, status, compose_file, keep_releases, created_at, updated_at FROM projects
+            "SELECT id, name, status, compose_file, keep_releases, namespace, created_at, updated_at FROM projects
              WHERE team_id = $1 AND (id = $2 OR name = $3) ORDER BY id LIMIT 1",
             tenant.team().uuid(),
             id,

@@ -13,9 +13,11 @@ use super::agents::{AgentStatus, Presence, StoredCapabilities, compose_version, 
 use super::db::{Tx, all, execute, local_now, optional};
 use super::docker_tls::{DockerTls, EndpointRow};
 use super::page::{Listed, Page};
+use super::target_platforms::TargetCluster;
 use super::{Resource, Result, Store, StoreError, Tenant, counted, installation, stored};
+use crate::domain::platform::Platform;
 
-/// Where a deploy goes: a host with an engine.
+/// Where a deploy goes: a host with an engine, or a cluster.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Target {
     /// The target's id.
@@ -23,14 +25,15 @@ pub struct Target {
     pub id: TargetId,
     /// Its name; unique in the team.
     pub name: String,
-    /// What kind it is: `docker_agent`, or `docker_tls` where the engine is reached over TLS.
+    /// What kind it is: `docker_agent`, `kubernetes_agent` where its agent works on a cluster, or `docker_tls` where the engine is
+    /// reached over TLS.
     pub r#type: String,
     /// The agent that serves it.
     #[schema(value_type = Option<Uuid>)]
     pub agent_id: Option<AgentId>,
     /// Whether its agent can be reached.
     pub status: AgentStatus,
-    /// The engine's version.
+    /// The version of the engine, or of the cluster.
     pub engine: Option<String>,
     /// The compose plugin's version.
     pub compose: Option<String>,
@@ -42,6 +45,8 @@ pub struct Target {
     pub labels: Vec<String>,
     /// How the engine is reached, if it is over TLS.
     pub docker_tls: Option<DockerTls>,
+    /// What its agent tells of its cluster, if it works on one.
+    pub cluster: Option<TargetCluster>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
 }
@@ -123,7 +128,11 @@ impl Row {
         let reason = match (&*self.r#type, &docker_tls, trouble) {
             ("docker_tls", None, _) => Some("its keys were taken away; add it again".to_owned()),
             ("docker_tls", Some(_), Some(trouble)) => Some(trouble),
-            _ => unready(status, capabilities.as_ref()),
+            (target_type, ..) => unready(
+                status,
+                Platform::of_type(target_type),
+                capabilities.as_ref(),
+            ),
         };
         let target = Target {
             id: self.id.into(),
@@ -141,6 +150,7 @@ impl Row {
             reason,
             labels: self.labels.0,
             docker_tls,
+            cluster: capabilities.as_ref().and_then(TargetCluster::of),
             created_at: self.created_at,
         };
         Servant {
@@ -150,13 +160,47 @@ impl Row {
     }
 }
 
-fn unready(status: AgentStatus, capabilities: Option<&Capabilities>) -> Option<String> {
+impl Servant {
+    /// On what its agent works, as far as anything was deployed there or it is known.
+    pub(crate) fn platform(&self) -> Platform {
+        Platform::of_type(&self.target.r#type)
+    }
+
+    /// What it lacks for a deploy, in words that say what to do.
+    pub(crate) fn lacks(&self) -> Option<String> {
+        let capabilities = self.capabilities.as_ref()?;
+        moved(self.platform(), capabilities).or_else(|| missing_tool(capabilities))
+    }
+
+    /// Why nothing of what was deployed there can be reached any more, if it cannot.
+    pub(crate) fn moved(&self) -> Option<String> {
+        moved(self.platform(), self.capabilities.as_ref()?)
+    }
+}
+
+fn moved(platform: Platform, capabilities: &Capabilities) -> Option<String> {
+    let works_on = Platform::of_engine(&capabilities.engine)?;
+    (works_on != platform).then(|| {
+        format!(
+            "its agent works on {} now, and what was deployed there runs on {}; have it run where it was, and enrol the other \
+             under a name of its own",
+            works_on.words(),
+            platform.words(),
+        )
+    })
+}
+
+fn unready(
+    status: AgentStatus,
+    platform: Platform,
+    capabilities: Option<&Capabilities>,
+) -> Option<String> {
     if status == AgentStatus::Revoked {
         return Some("its agent was revoked; enrol the host again".to_owned());
     }
     let missing = match capabilities {
         None => Some("its agent has not connected yet".to_owned()),
-        Some(capabilities) => missing_tool(capabilities),
+        Some(capabilities) => moved(platform, capabilities).or_else(|| missing_tool(capabilities)),
     };
     missing.or_else(|| {
         (status == AgentStatus::Offline)
@@ -165,7 +209,7 @@ fn unready(status: AgentStatus, capabilities: Option<&Capabilities>) -> Option<S
 }
 
 /// What a host lacks for a deploy, in its agent's words, which say what to install.
-pub(crate) fn missing_tool(capabilities: &Capabilities) -> Option<String> {
+fn missing_tool(capabilities: &Capabilities) -> Option<String> {
     match (&capabilities.engine, &capabilities.compose) {
         (Engine::Missing(why), _) => Some(format!("no container engine: {why}")),
         (Engine::Docker { .. }, Plugin::Missing(why)) => Some(format!("no compose plugin: {why}")),
@@ -287,7 +331,8 @@ pub(crate) async fn serve_by(
         "INSERT INTO deployment_targets
             (id, team_id, name, type, host, agent_id, fence_incarnation, fence_epoch, created_at, updated_at)
          VALUES ($1, $2, $3, 'docker_agent', $3, $4, $5, 0, $6, $6)
-         ON CONFLICT (team_id, name) DO UPDATE SET agent_id = excluded.agent_id, type = excluded.type, host = excluded.host,
+         ON CONFLICT (team_id, name) DO UPDATE SET agent_id = excluded.agent_id, host = excluded.host,
+            type = CASE WHEN deployment_targets.type = 'docker_tls' THEN excluded.type ELSE deployment_targets.type END,
             fence_epoch = 0,
             fence_incarnation = deployment_targets.fence_incarnation + 1, updated_at = excluded.updated_at
          WHERE (deployment_targets.agent_id IS NULL AND deployment_targets.auth IS NULL)

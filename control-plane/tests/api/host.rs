@@ -26,10 +26,14 @@ use crate::world::{Somebody, World};
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
+type Wire = WebSocketStream<TlsStream<TcpStream>>;
+
 pub struct Host {
     pub agent: AgentId,
     pub target: TargetId,
-    wire: WebSocketStream<TlsStream<TcpStream>>,
+    identity: AgentIdentity,
+    roots: TrustRoots,
+    wire: Wire,
     log: LogPosition,
 }
 
@@ -66,19 +70,34 @@ pub fn enrol_request(token: &EnrollToken, key: &AgentKey) -> Value {
     })
 }
 
+async fn dial(world: &World, identity: &AgentIdentity, roots: &TrustRoots) -> Wire {
+    let stream = TcpStream::connect(world.agent_address).await.unwrap();
+    let config = agent_client_config(roots, identity, AgentPurpose::Control).unwrap();
+    let server = ServerName::from(world.agent_address.ip());
+    let tls = TlsConnector::from(Arc::clone(&config))
+        .connect(server, stream)
+        .await
+        .unwrap();
+    let url = format!("wss://{}{PATH}", world.agent_address);
+    let (wire, _) = client_async(url, tls).await.unwrap();
+    wire
+}
+
 impl Host {
     /// Enrols and connects.
     pub async fn connect(somebody: &Somebody<'_>, world: &World, name: &str) -> Self {
+        Self::connect_with(somebody, world, name, capabilities(docker())).await
+    }
+
+    /// The same of a host that has other capabilities.
+    pub async fn connect_with(
+        somebody: &Somebody<'_>,
+        world: &World,
+        name: &str,
+        capabilities: Capabilities,
+    ) -> Self {
         let (agent, identity, roots) = enrol(somebody, world, name).await;
-        let stream = TcpStream::connect(world.agent_address).await.unwrap();
-        let config = agent_client_config(&roots, &identity, AgentPurpose::Control).unwrap();
-        let server = ServerName::from(world.agent_address.ip());
-        let tls = TlsConnector::from(Arc::clone(&config))
-            .connect(server, stream)
-            .await
-            .unwrap();
-        let url = format!("wss://{}{PATH}", world.agent_address);
-        let (wire, _) = client_async(url, tls).await.unwrap();
+        let wire = dial(world, &identity, &roots).await;
         let shown = somebody
             .get(&format!("/api/v1/agents/{agent}"))
             .await
@@ -86,29 +105,29 @@ impl Host {
         let mut host = Self {
             agent,
             target: shown["target_id"].as_str().unwrap().parse().unwrap(),
+            identity,
+            roots,
             wire,
             log: LogPosition::default(),
         };
-        host.say_hello().await;
+        host.say_hello(capabilities).await;
         host
     }
 
-    async fn say_hello(&mut self) {
+    /// Connects once more, without any job, and tells what it can do now.
+    pub async fn come_back_with(&mut self, world: &World, capabilities: Capabilities) {
+        self.wire = dial(world, &self.identity, &self.roots).await;
+        self.say_hello(capabilities).await;
+    }
+
+    async fn say_hello(&mut self, capabilities: Capabilities) {
         self.bytes(encode_handshake(&ClientHandshake::ours("test")).unwrap())
             .await;
         assert_eq!(read_server(&self.frame().await), Ok(1));
         self.say(FromAgent::Hello(Hello {
             version: "0.1.0".into(),
             at_ms: 0,
-            capabilities: Capabilities {
-                hostname: "host \"1\"".into(),
-                engine: Engine::Docker {
-                    version: "29.1.0".into(),
-                    api: "1.52".into(),
-                },
-                compose: Plugin::Version("2.40.0".into()),
-                ..Capabilities::default()
-            },
+            capabilities,
             fences: vec![],
             held: vec![],
         }))
@@ -182,6 +201,23 @@ impl Host {
         }))
         .await;
         assert!(matches!(self.hear().await, FromServer::Forget(_)));
+    }
+}
+
+/// Of a host with this engine.
+pub fn capabilities(engine: Engine) -> Capabilities {
+    Capabilities {
+        hostname: "host \"1\"".into(),
+        engine,
+        compose: Plugin::Version("2.40.0".into()),
+        ..Capabilities::default()
+    }
+}
+
+pub fn docker() -> Engine {
+    Engine::Docker {
+        version: "29.1.0".into(),
+        api: "1.52".into(),
     }
 }
 

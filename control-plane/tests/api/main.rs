@@ -9,6 +9,7 @@ mod administration;
 mod agents;
 mod authorization;
 mod billing;
+mod clusters;
 mod containers;
 mod database;
 mod deployments;

@@ -8,6 +8,7 @@ use chrono::TimeDelta;
 use tokio::runtime::Runtime;
 use towline_pki::{AgentIdentity, AgentKey, PeerIdentity};
 use towline_server::agents::conversation::Report;
+use towline_server::domain::cluster::Insistence;
 use towline_server::egress::Egress;
 use towline_server::job::{JobState, sweep_expired};
 use towline_server::ops::{self, NewDeployment, OpsError};
@@ -203,6 +204,7 @@ impl Plane for Real {
             commit: None,
             on_failure: None,
             build_on: None,
+            insistence: Insistence::default(),
         };
         let result = self.runtime.block_on(ops::deploy(
             self.store(),

@@ -16,6 +16,7 @@ use super::super::listener::serve_at;
 use super::super::registry::Registry;
 use super::super::session::House;
 use super::{KERNEL_BUFFER, Pace};
+use crate::domain::cluster::Insistence;
 use crate::egress::Egress;
 use crate::install::Binaries;
 use crate::job::JobState;
@@ -195,6 +196,7 @@ impl Site {
             commit: None,
             on_failure: None,
             build_on: None,
+            insistence: Insistence::default(),
         }
     }
 

@@ -4,7 +4,7 @@ use towline_shared::spec::{FileMode, KEPT_RELEASES, ProjectFile, Work};
 
 use super::world::{COMPOSE, World, file, finished, on_both, succeeded};
 use crate::ops::{self, NewRemoval};
-use crate::store::{Page, Resource, StoreError};
+use crate::store::{Page, ProjectChange, Resource, StoreError};
 
 on_both!(
     files_are_replaced_as_a_whole,
@@ -166,12 +166,19 @@ async fn a_project_in_use_is_not_deleted(world: &World) {
     store.prune().await.unwrap();
 }
 
+fn keep(kept: u16) -> ProjectChange {
+    ProjectChange {
+        keep_releases: Some(kept),
+        ..ProjectChange::default()
+    }
+}
+
 async fn hosts_are_told_how_many_releases_to_keep(world: &World) {
     let (store, tenant) = (&world.store, &world.tenant);
     let (project, host) = (world.project("web").await, world.host("shop").await);
     assert_eq!(project.keep_releases, KEPT_RELEASES);
     for wrong in [0, 51] {
-        let refused = store.keep_releases(tenant, project.id, wrong).await;
+        let refused = store.change_project(tenant, project.id, keep(wrong)).await;
         assert!(
             matches!(
                 refused,
@@ -184,12 +191,15 @@ async fn hosts_are_told_how_many_releases_to_keep(world: &World) {
         );
     }
     let stranger = world.stranger().await;
-    let refused = store.keep_releases(&stranger, project.id, 7).await;
+    let refused = store.change_project(&stranger, project.id, keep(7)).await;
     assert!(matches!(
         refused,
         Err(StoreError::NotFound(Resource::Project))
     ));
-    let changed = store.keep_releases(tenant, project.id, 7).await.unwrap();
+    let changed = store
+        .change_project(tenant, project.id, keep(7))
+        .await
+        .unwrap();
     assert_eq!(changed.keep_releases, 7);
     world.deploy(&project, &host).await;
     let spec = world.claim(&host).await.spec.open().unwrap();

@@ -15,6 +15,7 @@ use towline_shared::protocol::v1::{Attempt, Capabilities, Engine, Finished, Hell
 use towline_shared::spec::{FileMode, ProjectFile};
 use uuid::Uuid;
 
+use crate::domain::cluster::Insistence;
 use crate::egress::Egress;
 use crate::ops::{self, NewDeployment};
 use crate::store::people::SetUp;
@@ -285,6 +286,7 @@ pub(crate) fn deployment(project: &Project, host: &Host) -> NewDeployment {
         commit: None,
         on_failure: None,
         build_on: None,
+        insistence: Insistence::default(),
     }
 }
 

@@ -1,0 +1,53 @@
+//! Clusters as targets.
+
+use serde_json::{Value, json};
+
+use crate::plane::{Plane, World};
+
+#[test]
+fn a_project_says_its_namespace() {
+    let plane = Plane::start(World::default());
+    plane.world().projects.push("shop".into());
+    let told = plane.run(&["projects", "set", "shop", "--namespace", "apps"]);
+    assert!(told.stdout.contains("go to the namespace apps"), "{told:?}");
+    let told = plane.run(&["projects", "set", "shop", "--namespace", "", "--json"]);
+    let told: Value = serde_json::from_str(&told.stdout).unwrap();
+    assert_eq!(
+        (&told["namespace"], &told["keep_releases"]),
+        (&json!(""), &Value::Null)
+    );
+    assert_eq!(plane.run(&["projects", "set", "shop"]).code, Some(2));
+}
+
+#[test]
+fn a_folder_with_manifests_is_deployed_and_insists_only_when_asked() {
+    let plane = Plane::start(World::default());
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir(folder.path().join("k8s")).unwrap();
+    std::fs::write(folder.path().join("k8s/web.yaml"), "kind: Service\n").unwrap();
+    let deploy = [
+        "deploy",
+        folder.path().to_str().unwrap(),
+        "-t",
+        "web-1",
+        "-p",
+        "shop",
+        "--detach",
+    ];
+    for (more, conflicts, immutable) in [
+        (&[][..], Value::Null, Value::Null),
+        (&["--force-conflicts"][..], json!("force"), Value::Null),
+        (&["--replace-immutable"][..], Value::Null, json!("replace")),
+    ] {
+        let told = plane.run(&[&deploy[..], more].concat());
+        assert_eq!(told.code, Some(0), "{told:?}");
+        let (_, asked) = plane.world().asked.pop().expect("a deployment");
+        let said = |field: &str| asked.get(field).cloned().unwrap_or_default();
+        assert_eq!(
+            (said("conflicts"), said("immutable")),
+            (conflicts, immutable)
+        );
+    }
+    let preview = plane.run(&[&deploy[..], &["--preview", "--force-conflicts"]].concat());
+    assert_eq!(preview.code, Some(2), "{preview:?}");
+}
