@@ -95,6 +95,16 @@ pub fn kubernetes(files: &[PathBuf]) {
     output(command);
 }
 
+/// Lints a chart by Helm itself, strictly, and gives what it renders to in a namespace with these values.
+pub fn helm(chart: &Path, namespace: &str, values: &Value) -> String {
+    let mut command = python("python");
+    command
+        .arg(repository().join("tests/peers/checkers/helm.py"))
+        .arg(chart)
+        .args([namespace, &values.to_string()]);
+    output(command)
+}
+
 fn python(program: &str) -> Command {
     guarded(Parts::locate().checker(&format!("checkers/python/bin/{program}")))
 }

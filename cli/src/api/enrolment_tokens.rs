@@ -7,10 +7,36 @@ use uuid::Uuid;
 use super::{Client, More};
 use crate::exit::Failure;
 
+/// A token to make.
 #[derive(Serialize)]
-struct NewToken<'a> {
-    name: &'a str,
-    ttl_minutes: u32,
+pub struct NewToken<'a> {
+    /// The name the agent will have.
+    pub name: &'a str,
+    /// How long it is valid, in minutes.
+    pub ttl_minutes: u32,
+    /// For an agent in a cluster: how it is to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<InCluster>,
+}
+
+/// An agent in a cluster.
+#[derive(Debug, Serialize)]
+pub struct InCluster {
+    /// The namespace that jobs work in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub namespace: Option<String>,
+    /// The agent's image.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+}
+
+/// What makes an agent in a cluster.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct ClusterInstall {
+    /// All its objects.
+    pub manifest: String,
+    /// The command that makes them by their chart.
+    pub helm: String,
 }
 
 /// A token that was just made.
@@ -30,13 +56,14 @@ pub struct Enrolment {
     /// What to run on one that has not.
     #[serde(default)]
     pub install: Option<String>,
+    /// What makes an agent in a cluster, when it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kubernetes: Option<ClusterInstall>,
     #[serde(flatten)]
     more: More,
 }
 
 /// Makes a token.
-pub async fn create(client: &Client, name: &str, ttl_minutes: u32) -> Result<Enrolment, Failure> {
-    client
-        .post(&["enrolment-tokens"], &NewToken { name, ttl_minutes })
-        .await
+pub async fn create(client: &Client, new: &NewToken<'_>) -> Result<Enrolment, Failure> {
+    client.post(&["enrolment-tokens"], new).await
 }

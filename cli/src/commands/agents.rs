@@ -1,26 +1,22 @@
 //! `towline agents`: hosts that dial in.
 
-use std::fmt::Write as _;
-use std::time::Duration;
-
 use chrono::Utc;
 use clap::Subcommand;
 
 use super::{
     Session,
     agent_rollout::Rollout,
+    agent_token::Token,
     agent_upgrade::{self, Wait},
-    period,
 };
 use crate::{
     api::{
         self,
         agents::{self, Agent},
-        enrolment_tokens::{self, Enrolment},
     },
     exit::{Exit, Failure},
     output::{
-        Surface, plain,
+        Surface,
         style::Style,
         table::{Field, Rows, facts, optional, whole},
         units::{age, bytes, moment},
@@ -31,14 +27,7 @@ use crate::{
 /// Hosts that dial in
 #[derive(Debug, Subcommand)]
 pub enum Agents {
-    /// Make a single-use token with which a host enrols
-    Token {
-        /// The name that the agent and its target will have
-        name: String,
-        /// How long the token is valid, at most 15m
-        #[arg(long, default_value = "15m", value_parser = period::parse)]
-        ttl: Duration,
-    },
+    Token(Token),
     /// List the agents
     Ls,
     /// Show one agent
@@ -78,13 +67,7 @@ impl Agents {
     pub async fn run(self, session: &Session) -> Result<Exit, Failure> {
         let client = session.client()?;
         match self {
-            Self::Token { name, ttl } => {
-                let minutes = u32::try_from(ttl.as_secs().div_ceil(60)).unwrap_or(u32::MAX);
-                let token = enrolment_tokens::create(&client, &name, minutes).await?;
-                session
-                    .output
-                    .result(&token, |surface| instructions(surface, &token))?;
-            }
+            Self::Token(token) => token.run(session, &client).await?,
             Self::Ls => {
                 let agents = api::list::<Agent>(&client).await?;
                 session
@@ -123,36 +106,6 @@ impl Agents {
         }
         Ok(Exit::Success)
     }
-}
-
-fn instructions(surface: Surface, token: &Enrolment) -> String {
-    let command = token
-        .command
-        .clone()
-        .unwrap_or_else(|| format!("towline-agent enroll --token {}", token.token));
-    let ends = age(Some(token.expires_at), Utc::now());
-    let text = format!(
-        "Run this as root on the host that shall become {}; the token works once and ends {ends}:",
-        token.name,
-    );
-    let (first, second) = match &token.install {
-        Some(install) => (install, Some(&command)),
-        None => (&command, None),
-    };
-    let mut text = format!(
-        "{}\n\n  {}\n",
-        plain::for_reader(&text, surface.reader),
-        plain::for_reader(first, surface.reader)
-    );
-    if let Some(second) = second {
-        let second = plain::for_reader(second, surface.reader);
-        let _ = write!(
-            text,
-            "\nIt installs the agent and starts it; add --install-docker where Docker is missing, or --dry-run to see what it would do.\n\
-             Where the agent is installed already:\n\n  {second}\n"
-        );
-    }
-    text
 }
 
 fn table(surface: Surface, agents: &[Agent]) -> String {

@@ -2,6 +2,7 @@
 
 pub mod activity;
 mod agent_rollout;
+mod agent_token;
 mod agent_upgrade;
 pub mod agents;
 pub mod billing;

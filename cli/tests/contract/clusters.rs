@@ -4,6 +4,44 @@ use serde_json::{Value, json};
 
 use crate::plane::{Plane, World};
 
+const TOKEN: [&str; 4] = ["agents", "token", "k8s", "--kubernetes"];
+
+#[test]
+fn an_agent_in_a_cluster_is_one_paste() {
+    let plane = Plane::start(World::default());
+    let told = plane.run(&[&TOKEN[..], &["--namespace", "shop", "--image", "img:1"]].concat());
+    let (said, command) = told.stdout.split_once("\n\n").expect("a command");
+    assert!(
+        said.contains("kubectl reaches the cluster that shall become k8s"),
+        "{said}"
+    );
+    let objects =
+        "kind: Secret\ntoken: twl1_x\nfor: {\"image\":\"img:1\",\"namespace\":\"shop\"}\n";
+    assert_eq!(
+        command,
+        format!("kubectl apply --server-side -f - <<'TOWLINE'\n{objects}TOWLINE\n")
+    );
+    let printed = plane.run(&[&TOKEN[..], &["--print"]].concat());
+    assert_eq!(printed.stdout, "kind: Secret\ntoken: twl1_x\nfor: {}\n");
+    let helm = plane.run(&[&TOKEN[..], &["--helm"]].concat());
+    assert!(
+        helm.stdout
+            .ends_with("helm install --set-string token=twl1_x\n"),
+        "{helm:?}"
+    );
+    let host = plane.run(&["agents", "token", "web-9"]);
+    assert!(
+        host.stdout.contains("as root") && !host.stdout.contains("kubectl"),
+        "{host:?}"
+    );
+    for wrong in [
+        &["agents", "token", "k8s", "--namespace", "shop"][..],
+        &["agents", "token", "k8s", "--print"][..],
+    ] {
+        assert_eq!(plane.run(wrong).code, Some(2), "{wrong:?}");
+    }
+}
+
 #[test]
 fn a_project_says_its_namespace() {
     let plane = Plane::start(World::default());

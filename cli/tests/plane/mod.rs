@@ -1,6 +1,7 @@
 //! A small control plane that speaks the contract over real TLS, and does to its clients what
 //! networks do: cut streams, repeat lines, lose answers.
 
+mod clusters;
 mod integrations;
 mod plugins;
 mod registries;

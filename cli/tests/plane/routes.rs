@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
-    integrations, plugins, registries, streams, told,
+    clusters, integrations, plugins, registries, streams, told,
 };
 
 /// All routes.
@@ -92,6 +92,7 @@ pub fn router(world: Shared) -> Router {
         .route("/billing/checkout", post(checkout))
         .route("/subscriptions", get(subscriptions).post(grant))
         .route("/projects/{id}", patch(change_project))
+        .route("/enrolment-tokens", post(clusters::token))
         .merge(of_targets())
         .route("/metrics/latest", get(latest))
         .route("/projects/{id}/removals", post(remove))

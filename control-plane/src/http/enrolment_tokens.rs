@@ -14,7 +14,8 @@ use super::install;
 use super::page::PageQuery;
 use super::problem::Problem;
 use super::state::Api;
-use crate::store::{EnrolmentToken, Listed, NewEnrolmentToken, Tenant};
+use crate::install::ClusterAgent;
+use crate::store::{EnrolmentToken, Listed, NewEnrolmentToken, StoreError, Tenant};
 
 /// The longest a token may be given, in minutes, and what it is given when the request does not say.
 const MAX_MINUTES: u32 = 15;
@@ -28,6 +29,29 @@ pub struct CreateEnrolmentToken {
     /// How long it is valid; 15 when left out.
     #[schema(minimum = 1, maximum = 15)]
     ttl_minutes: Option<u32>,
+    /// For an agent in a Kubernetes cluster: how it is to be.
+    kubernetes: Option<InCluster>,
+}
+
+/// An agent in a cluster.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct InCluster {
+    /// The namespace that jobs work in, which must be there; `default` when left out.
+    #[schema(example = "shop")]
+    namespace: Option<String>,
+    /// The agent's image, as the cluster's nodes know it; `towline-agent` with this version when left out.
+    #[schema(example = "registry.example.com/towline-agent:0.1.0")]
+    image: Option<String>,
+}
+
+/// What makes an agent in a cluster. The token is in it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ClusterInstall {
+    /// All its objects, for `kubectl apply --server-side -f -`.
+    manifest: String,
+    /// The same by its chart, to be run beside Towline's sources.
+    helm: String,
 }
 
 /// A token that was just made. It is shown this once.
@@ -45,6 +69,9 @@ pub struct MadeToken {
     command: String,
     /// What to run, as root, on one that has not: it fetches the script and the agent from here, and checks both.
     install: String,
+    /// What makes an agent in a cluster, when it was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    kubernetes: Option<ClusterInstall>,
 }
 
 /// The team's tokens, without their secrets.
@@ -75,6 +102,11 @@ pub async fn create(
         let detail = format!("{minutes} is not between 1 and {MAX_MINUTES} minutes");
         return Err(Problem::invalid("ttl_minutes", detail));
     }
+    let in_cluster = new
+        .kubernetes
+        .map(|wish| ClusterAgent::new(wish.namespace, wish.image))
+        .transpose()
+        .map_err(StoreError::from)?;
     let token = NewEnrolmentToken {
         name: new.name,
         ttl: TimeDelta::minutes(minutes.into()),
@@ -91,6 +123,10 @@ pub async fn create(
         name: minted.name,
         command: format!("towline-agent enroll --token {token}"),
         install: crate::install::command(&api.url, &script, &token),
+        kubernetes: in_cluster.map(|agent| ClusterInstall {
+            manifest: agent.manifest(&token),
+            helm: agent.helm(&token),
+        }),
         token,
         expires_at: minted.expires_at,
     };
