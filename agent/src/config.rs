@@ -149,12 +149,15 @@ pub struct ClusterArgs {
     /// The context in the kubeconfig; its current one, when none is given.
     #[arg(long, requires = "kubeconfig", value_name = "NAME")]
     pub context: Option<String>,
-    /// The namespace of the agent's own lease and identity; that of its pod, when none is given.
+    /// The namespace that jobs work in, and of objects that name none; the agent's own, when none is given.
     #[arg(long, env = "TOWLINE_AGENT_NAMESPACE", value_name = "NAMESPACE")]
     pub namespace: Option<String>,
-    /// The namespace of objects that name none; the agent's own, when none is given.
-    #[arg(long, env = "TOWLINE_AGENT_TARGET_NAMESPACE", value_name = "NAMESPACE")]
-    pub target_namespace: Option<String>,
+    /// The namespace of the agent's own lease and identity; that of its pod, when none is given.
+    #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
+    pub own_namespace: Option<String>,
+    /// Who this agent is among those that want the lease; the name of its pod.
+    #[arg(long, env = "POD_NAME", value_name = "NAME", hide = true)]
+    pub pod: Option<String>,
     /// The enrolment token, which is used once: the identity is kept in the Secret towline-agent-identity.
     #[arg(long, env = "TOWLINE_ENROLMENT_TOKEN", hide_env_values = true)]
     pub token: Option<String>,

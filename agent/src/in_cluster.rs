@@ -42,14 +42,14 @@ pub async fn run(args: ClusterArgs, stop: CancellationToken) -> anyhow::Result<(
     let own = own_namespace(&args)?;
     let dir = StateDir::open(&args.state.state_dir)?;
     let dialer = Dialer::new(Proxies::from_env()?);
-    let holder = holder()?;
+    let holder = holder(&args)?;
     let home = Home::open(&access, &own, &holder).await?;
     let lead = tokio::select! {
         lead = home.lead() => lead?,
         () = stop.cancelled() => return Ok(()),
     };
     let identity = identity(&home, &dir, &dialer, &args).await?;
-    let namespace = args.target_namespace.clone().unwrap_or_else(|| own.clone());
+    let namespace = args.namespace.clone().unwrap_or_else(|| own.clone());
     tracing::info!(agent = %identity.agent(), namespace, "starting in a cluster");
     let executor = KubernetesExecutor::new(KubernetesConfig {
         access,
@@ -73,20 +73,24 @@ pub async fn run(args: ClusterArgs, stop: CancellationToken) -> anyhow::Result<(
 
 /// The namespace of the lease and the identity.
 fn own_namespace(args: &ClusterArgs) -> anyhow::Result<String> {
-    if let Some(namespace) = &args.namespace {
+    if let Some(namespace) = &args.own_namespace {
         return Ok(namespace.clone());
     }
     let read = std::fs::read_to_string(OWN_NAMESPACE);
     let name =
-        read.context("cannot tell which namespace the agent is at home in; give --namespace")?;
+        read.context("cannot tell which namespace the agent is at home in; give --own-namespace")?;
     Ok(name.trim().to_owned())
 }
 
 /// Who this agent is among those that want the lease.
-fn holder() -> anyhow::Result<String> {
-    let name = std::fs::read_to_string("/proc/sys/kernel/hostname");
-    let name = name.context("cannot tell the name of this pod")?;
-    Ok(format!("{}_{}", name.trim(), std::process::id()))
+fn holder(args: &ClusterArgs) -> anyhow::Result<String> {
+    // A container that is started again in its pod has the lease still.
+    if let Some(pod) = &args.pod {
+        return Ok(pod.clone());
+    }
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname");
+    let host = host.context("cannot tell the name of this machine; give --pod")?;
+    Ok(format!("{}_{}", host.trim(), std::process::id()))
 }
 
 /// The identity that is kept in the cluster, or a new one by the token.

@@ -102,7 +102,7 @@ fn deploy(project: &Project<'_>, body: &Value, dispatch: &mut Vec<f64>) -> f64 {
     took
 }
 
-fn milliseconds(work: impl FnOnce()) -> f64 {
+pub(crate) fn milliseconds(work: impl FnOnce()) -> f64 {
     let begun = Instant::now();
     work();
     begun.elapsed().as_secs_f64() * 1e3

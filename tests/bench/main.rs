@@ -12,6 +12,7 @@
     reason = "a benchmark that cannot be measured stops and says why"
 )]
 
+mod cluster;
 mod container;
 mod deploy;
 mod docker_api;
@@ -60,6 +61,8 @@ enum Part {
     Relay,
     /// The docker command line through the control plane.
     DockerApi,
+    /// Releases in a cluster.
+    Cluster,
 }
 
 fn main() -> std::io::Result<()> {
@@ -67,6 +70,7 @@ fn main() -> std::io::Result<()> {
     let rows = match arguments.only {
         Some(Part::Relay) => relay::measure(),
         Some(Part::DockerApi) => docker_api::measure(),
+        Some(Part::Cluster) => cluster::measure(),
         None => all(&arguments)?,
     };
     println!("{}", report::table(&rows));
@@ -86,5 +90,6 @@ fn all(arguments: &Arguments) -> std::io::Result<Vec<report::Row>> {
     }
     rows.extend(relay::measure());
     rows.extend(docker_api::measure());
+    rows.extend(cluster::measure());
     Ok(rows)
 }

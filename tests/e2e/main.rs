@@ -25,6 +25,7 @@ mod failures;
 mod hosts;
 mod identity;
 mod installs;
+mod kubernetes;
 mod languages;
 mod links;
 mod logs;

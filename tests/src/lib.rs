@@ -19,6 +19,7 @@ pub mod canary;
 pub mod checkers;
 pub mod cli;
 pub mod clock;
+pub mod cluster;
 pub mod compose;
 pub mod disk;
 pub mod docker_client;

@@ -124,6 +124,19 @@ impl Api {
         selector: &str,
     ) -> Result<Vec<Value>, ApiError> {
         let mut objects = Vec::new();
+        self.each(kind, namespace, selector, |object| objects.push(object))
+            .await?;
+        Ok(objects)
+    }
+
+    /// The same, of which no more than a page is held at a time.
+    pub async fn each(
+        &self,
+        kind: &Kind,
+        namespace: Option<&str>,
+        selector: &str,
+        mut take: impl FnMut(Value) + Send,
+    ) -> Result<(), ApiError> {
         let mut next = String::new();
         loop {
             let path = format!(
@@ -133,10 +146,12 @@ impl Api {
             let mut page = self.ask(Method::GET, &path, None).await?;
             let more = text(&page, "/metadata/continue");
             if let Some(Value::Array(items)) = page.get_mut("items").map(Value::take) {
-                objects.extend(items.into_iter().map(|item| typed(kind, item)));
+                for item in items {
+                    take(typed(kind, item));
+                }
             }
             if more.is_empty() {
-                return Ok(objects);
+                return Ok(());
             }
             next = format!("&continue={more}");
         }

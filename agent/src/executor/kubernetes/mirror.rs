@@ -29,8 +29,8 @@ pub(super) struct Collection {
     pub selector: String,
 }
 
-/// What is kept of an object; nothing where it is not wanted.
-pub(super) type Keep = fn(Value) -> Option<Value>;
+/// What is kept of an object.
+pub(super) type Keep = fn(Value) -> Value;
 
 /// A picture that follows the cluster.
 pub(super) struct Mirror {
@@ -149,10 +149,7 @@ async fn follow_once(
                 Seen::Object(object) => {
                     version = text(&object, "/metadata/resourceVersion");
                     let key = (place, key(&object));
-                    match keep(object) {
-                        Some(kept) => shared.lock().objects.insert(key, kept),
-                        None => shared.lock().objects.remove(&key),
-                    };
+                    shared.lock().objects.insert(key, keep(object));
                     shared.changed.notify_one();
                 }
                 Seen::Gone(object) => {
@@ -171,9 +168,7 @@ fn take_list(place: usize, objects: Vec<Value>, keep: Keep, shared: &Shared) {
     picture.objects.retain(|(other, _), _| *other != place);
     for object in objects {
         let key = (place, key(&object));
-        if let Some(kept) = keep(object) {
-            picture.objects.insert(key, kept);
-        }
+        picture.objects.insert(key, keep(object));
     }
     if !picture.listed.contains(&place) {
         picture.listed.push(place);

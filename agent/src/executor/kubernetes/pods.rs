@@ -26,8 +26,9 @@ pub(super) async fn containers(cluster: &Cluster) -> Result<Vec<ContainerSummary
     let api = cluster.api().await?;
     let mut found = Vec::new();
     for namespace in cluster.namespaces() {
-        let pods = api.list(&Kind::pod(), namespace.as_deref(), "").await?;
-        found.extend(pods.iter().flat_map(summaries));
+        let take = |pod: Value| found.extend(summaries(&pod));
+        api.each(&Kind::pod(), namespace.as_deref(), "", take)
+            .await?;
     }
     Ok(found)
 }

@@ -54,7 +54,7 @@ pub(super) async fn verify(
         return Ok(Vec::new());
     }
     job.task.progress.begin(Step::Verifying).await?;
-    let mirror = Mirror::start(api, collections(job, &awaited), Some);
+    let mirror = Mirror::start(api, collections(job, &awaited), slim);
     let mut patience = HashMap::new();
     loop {
         if mirror.is_whole() {
@@ -78,6 +78,14 @@ pub(super) async fn verify(
         };
         job.bounded(changed).await?;
     }
+}
+
+/// An object without what nobody here looks at, and what is the most of it.
+fn slim(mut object: Value) -> Value {
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    object
 }
 
 /// An object that is waited for.
