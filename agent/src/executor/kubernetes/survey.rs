@@ -111,68 +111,96 @@ async fn look(
     api: &Api,
     inventory: &Inventory,
     wanted: Wanted,
-    live: Option<Value>,
+    listed: Option<Value>,
 ) -> Result<Result<Planned, Objection>, Stop> {
+    let entry = inventory.entry(&wanted.at);
+    if let Some(live) = &listed
+        && entry.is_some_and(|entry| entry.digest == wanted.digest)
+        && compare::holds(live, &wanted.object)
+    {
+        return Ok(Ok(Planned {
+            origin: origin(job, inventory, &wanted, listed.as_ref()),
+            wanted,
+            change: Change::Keep,
+            live: listed,
+            would_be: None,
+        }));
+    }
+    if wanted.footing == Footing::Coming {
+        return Ok(Ok(created(wanted, None)));
+    }
+    let asked = ask(job, api, &wanted).await?;
+    let live = match (listed, &asked) {
+        // What the cluster would make has no version yet.
+        (None, Ok(would_be)) if text(would_be, "/metadata/resourceVersion").is_empty() => None,
+        // It is there, and does not bear our label.
+        (None, _) => job.must(|| api.get(&wanted.at)).await?,
+        (listed, _) => listed,
+    };
     if let Some(objection) = live.as_ref().and_then(|live| foreign(job, &wanted, live)) {
         return Ok(Err(objection));
     }
-    let entry = inventory.entry(&wanted.at);
-    let origin = match (entry, &live) {
+    Ok(match asked {
+        Ok(would_be) => judged(job, inventory, wanted, live, would_be),
+        Err(error) if error.why() == Why::NoAccount && live.is_none() => {
+            let coming = Wanted {
+                footing: Footing::Coming,
+                ..wanted
+            };
+            Ok(created(coming, None))
+        }
+        Err(error) if may_replace(job, &error) && live.is_some() => Ok(Planned {
+            origin: origin(job, inventory, &wanted, live.as_ref()),
+            wanted,
+            change: Change::Replace,
+            live,
+            would_be: None,
+        }),
+        Err(error) => Err(objection(&wanted, &error)),
+    })
+}
+
+/// The plan of an object whose applying the cluster has tried.
+fn judged(
+    job: &Job<'_>,
+    inventory: &Inventory,
+    wanted: Wanted,
+    live: Option<Value>,
+    would_be: Value,
+) -> Result<Planned, Objection> {
+    let broken = wanted::judge(job, &wanted.at, &would_be);
+    if !broken.is_empty() {
+        return Err(forbidden(&wanted, &broken));
+    }
+    let Some(there) = &live else {
+        return Ok(created(wanted, Some(would_be)));
+    };
+    // Fields that were another's become ours, too, although nothing else changes.
+    let stays = compare::bare(there) == compare::bare(&would_be) && ours(there) == ours(&would_be);
+    Ok(Planned {
+        origin: origin(job, inventory, &wanted, live.as_ref()),
+        wanted,
+        change: if stays { Change::Keep } else { Change::Update },
+        live,
+        would_be: Some(would_be),
+    })
+}
+
+fn created(wanted: Wanted, would_be: Option<Value>) -> Planned {
+    Planned {
+        wanted,
+        change: Change::Create,
+        live: None,
+        would_be,
+        origin: Origin::Made,
+    }
+}
+
+fn origin(job: &Job<'_>, inventory: &Inventory, wanted: &Wanted, live: Option<&Value>) -> Origin {
+    match (inventory.entry(&wanted.at), live) {
         (Some(entry), _) => entry.origin,
         (None, Some(live)) if job.owner.judge(live) != Whose::Ours => Origin::Found,
         (None, _) => Origin::Made,
-    };
-    let plan = |change, live, would_be, wanted| Planned {
-        wanted,
-        change,
-        live,
-        would_be,
-        origin,
-    };
-    let is_as_wanted = |live: &Value| {
-        entry.is_some_and(|entry| entry.digest == wanted.digest)
-            && compare::holds(live, &wanted.object)
-    };
-    match live {
-        Some(live) if is_as_wanted(&live) => Ok(Ok(plan(Change::Keep, Some(live), None, wanted))),
-        None if wanted.footing == Footing::Coming => {
-            Ok(Ok(plan(Change::Create, None, None, wanted)))
-        }
-        live => {
-            let asked = ask(job, api, &wanted).await?;
-            match asked {
-                Ok(would_be) => {
-                    let broken = wanted::judge(job, &wanted.at, &would_be);
-                    if !broken.is_empty() {
-                        return Ok(Err(forbidden(&wanted, &broken)));
-                    }
-                    let change = match &live {
-                        None => Change::Create,
-                        Some(live) if compare::bare(live) == compare::bare(&would_be) => {
-                            Change::Keep
-                        }
-                        Some(_) => Change::Update,
-                    };
-                    // Fields that were another's become ours, too, although nothing else changes.
-                    let change = match change {
-                        Change::Keep if !owns(live.as_ref(), &would_be) => Change::Update,
-                        change => change,
-                    };
-                    Ok(Ok(plan(change, live, Some(would_be), wanted)))
-                }
-                Err(error) if error.why() == Why::NoAccount && live.is_none() => {
-                    let coming = Wanted {
-                        footing: Footing::Coming,
-                        ..wanted
-                    };
-                    Ok(Ok(plan(Change::Create, None, None, coming)))
-                }
-                Err(error) if may_replace(job, &error) && live.is_some() => {
-                    Ok(Ok(plan(Change::Replace, live, None, wanted)))
-                }
-                Err(error) => Ok(Err(objection(&wanted, &error))),
-            }
-        }
     }
 }
 
@@ -191,11 +219,7 @@ async fn ask(job: &Job<'_>, api: &Api, wanted: &Wanted) -> Result<Result<Value, 
     }
 }
 
-/// Whether we own as much of an object as we would.
-fn owns(live: Option<&Value>, would_be: &Value) -> bool {
-    live.is_some_and(|live| ours(live) == ours(would_be))
-}
-
+/// What we own of an object.
 fn ours(object: &Value) -> Option<&Value> {
     let managers = object.pointer("/metadata/managedFields")?.as_array()?;
     let ours = managers.iter().find(|entry| {
@@ -312,13 +336,13 @@ fn missing_right(name: &str, at: &At, error: &ApiError) -> String {
     )
 }
 
-/// What a cluster has of the objects that are wanted.
+/// What a cluster has of the objects that are wanted, as far as it bears our label.
 struct Live {
     objects: HashMap<(String, String, Option<String>, String), Value>,
 }
 
 impl Live {
-    /// Ours by one list of each kind in each namespace; what is not among them is looked for by name.
+    /// Ours, by one list of each kind in each namespace.
     async fn of(job: &Job<'_>, api: &Api, wanted: &[Wanted]) -> Result<Self, Stop> {
         let mut collections: BTreeMap<(String, Option<String>), Arc<Kind>> = BTreeMap::new();
         for wanted in wanted
@@ -347,30 +371,7 @@ impl Live {
                 objects.insert(key(kind, &object), object);
             }
         }
-        let mut live = Self { objects };
-        let others = live.others(job, api, wanted).await?;
-        live.objects.extend(others);
-        Ok(live)
-    }
-
-    async fn others(
-        &self,
-        job: &Job<'_>,
-        api: &Api,
-        wanted: &[Wanted],
-    ) -> Result<Vec<((String, String, Option<String>, String), Value)>, Stop> {
-        let mut asked = Vec::new();
-        for wanted in wanted {
-            let key = wanted.at.key();
-            if wanted.footing == Footing::There && !self.objects.contains_key(&key) {
-                asked.push(async move {
-                    let found = job.must(|| api.get(&wanted.at)).await?;
-                    Ok(found.map(|object| (key, object)))
-                });
-            }
-        }
-        let found = many::all(asked).await?;
-        Ok(found.into_iter().flatten().collect())
+        Ok(Self { objects })
     }
 
     fn get(&self, at: &At) -> Option<Value> {
