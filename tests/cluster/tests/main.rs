@@ -8,6 +8,7 @@
 mod access;
 mod answers;
 mod controls;
+mod install;
 mod kubectl;
 mod lifecycle;
 mod logs;
