@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use towline_tests::cluster::{Cluster, ClusterAgent, HOME};
 use towline_tests::compose::ComposeFolder;
 use towline_tests::engine::EngineKind;
+use towline_tests::git_server::GitServer;
 use towline_tests::patience::wait_until;
 use towline_tests::server::DatabaseKind;
 use towline_tests::story::{Deployment, Installation, Project, enrolment_token_for, unique};
@@ -21,7 +22,10 @@ struct World {
 
 impl World {
     fn new(database: DatabaseKind) -> (Self, ClusterAgent) {
-        let story = Installation::start(database, EngineKind::New);
+        Self::over(Installation::start(database, EngineKind::New))
+    }
+
+    fn over(story: Installation) -> (Self, ClusterAgent) {
         let cluster = Cluster::start();
         let target = unique("cluster");
         let mut agent = ClusterAgent::new(&cluster, &target);
@@ -243,5 +247,48 @@ fn an_agent_that_is_killed_in_a_deployment_finishes_it() {
     assert_eq!(
         maps.iter().filter(|name| name.starts_with("map-")).count(),
         150
+    );
+}
+
+#[test]
+fn a_commit_s_manifests_are_applied_and_another_s_replace_them() {
+    let story = crate::sources::installation(DatabaseKind::Sqlite, EngineKind::New);
+    let (world, _agent) = World::over(story);
+    let server = GitServer::start();
+    let repository = server.repository("shop");
+    // More than is held of a file before it is known to be wanted.
+    let long = format!(
+        "{}# {}\n",
+        web("one", "registry.example.com/web:1"),
+        "x".repeat(100_000)
+    );
+    repository.commit(
+        "Open the shop",
+        &[("kubernetes/all.yaml", &long), ("README.md", "no manifest")],
+    );
+    let cli = world.story.cli();
+    let name = unique("shop");
+    cli.run(&["projects", "create", &name]).ok();
+    cli.run(&["source", "set", &name, repository.url()]).ok();
+    let deploy = ["deploy", "--project", &name, "--target", &world.target];
+    let log = cli.run(&deploy).ok();
+    assert!(log.contains("fetching http://127.0.0.1"), "{log}");
+    assert!(log.contains("Deployment/web created"), "{log}");
+    assert_eq!(
+        world.cluster.object("configmap", "page")["data"]["text"],
+        "one"
+    );
+    repository.commit(
+        "Another text",
+        &[(
+            "kubernetes/all.yaml",
+            &long.replace("text: one", "text: two"),
+        )],
+    );
+    let log = cli.run(&deploy).ok();
+    assert!(log.contains("ConfigMap/page configured"), "{log}");
+    assert_eq!(
+        world.cluster.object("configmap", "page")["data"]["text"],
+        "two"
     );
 }

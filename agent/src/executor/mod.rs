@@ -17,12 +17,14 @@
 //!   live elsewhere in the state folder.
 
 pub mod docker;
+mod errand;
 pub mod fake;
 #[cfg(feature = "kubernetes")]
 pub mod kubernetes;
 mod limits;
 mod pieces;
 mod registry_login;
+mod source;
 mod stop;
 
 use std::pin::Pin;

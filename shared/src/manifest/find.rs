@@ -13,6 +13,17 @@ const OVERLAYS: &str = "overlays";
 /// What stands for the manifests at the top of a project.
 pub const ENTRY_AT_THE_TOP: &str = ".";
 
+/// Whether a file is a manifest by its path alone: a YAML or JSON file in one of the folders.
+pub fn is_in_folder(path: &str) -> bool {
+    let folder = path.split('/').next().unwrap_or_default();
+    FOLDERS.contains(&folder) && folder != path && is_manifest(path)
+}
+
+fn is_manifest(path: &str) -> bool {
+    let extension = path.rsplit_once('.').map(|(_, extension)| extension);
+    matches!(extension, Some("yaml" | "yml" | "json"))
+}
+
 /// Where a project's manifests are: one of the folders, or [`ENTRY_AT_THE_TOP`].
 pub fn find_manifests(files: &[ProjectFile]) -> Option<&str> {
     let in_folder = |folder: &&str| manifests(files, folder).next().is_some();
@@ -64,13 +75,9 @@ fn sorted(
     files: &[ProjectFile],
     takes: impl Fn(&ProjectFile) -> bool,
 ) -> impl Iterator<Item = &ProjectFile> {
-    let is_manifest = |file: &&ProjectFile| {
-        let extension = file.path.rsplit_once('.').map(|(_, extension)| extension);
-        matches!(extension, Some("yaml" | "yml" | "json"))
-    };
     let mut found: Vec<&ProjectFile> = files
         .iter()
-        .filter(is_manifest)
+        .filter(|file| is_manifest(&file.path))
         .filter(|file| takes(file))
         .collect();
     found.sort_by(|one, other| one.path.cmp(&other.path));

@@ -21,7 +21,7 @@ use crate::compose::{Finding, Severity};
 use crate::policy::{HostPolicy, Rule};
 use crate::spec::ProjectFile;
 
-pub use find::{ENTRY_AT_THE_TOP, find_manifests};
+pub use find::{ENTRY_AT_THE_TOP, find_manifests, is_in_folder};
 pub use object::{ObjectName, object_name};
 pub use scope::is_cluster_scoped;
 

@@ -21,10 +21,11 @@ use towline_shared::spec::Secret;
 use super::plugin::ComposePlugin;
 
 /// Names the job in a child's environment.
-pub(super) const JOB_VARIABLE: &str = "TOWLINE_JOB";
+pub(in crate::executor) const JOB_VARIABLE: &str = "TOWLINE_JOB";
 /// Where it is recorded which process works on a project.
 pub(super) const RECORD: &str = "compose.json";
-pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+pub(in crate::executor) const PATH: &str =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 /// How long a child may take to stop when it is told to.
 const STOP_PATIENCE: Duration = Duration::from_secs(5);
 /// How often to look whether a process that is no child of ours has ended.
@@ -44,7 +45,7 @@ pub(super) struct Compose {
 }
 
 /// A running compose process.
-pub(super) enum Running {
+pub(in crate::executor) enum Running {
     /// Started by this process.
     Own(Child),
     /// Left by a former process of the agent.
@@ -53,7 +54,7 @@ pub(super) enum Running {
 
 /// A process, told apart from a later one of the same number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct ProcessId {
+pub(in crate::executor) struct ProcessId {
     pid: i32,
     /// In clock ticks since the boot.
     started: u64,
@@ -204,7 +205,7 @@ impl ProcessId {
 }
 
 /// The compose process that a former process of the agent left running for a job.
-pub(super) fn left_by(job: JobId) -> Option<Running> {
+pub(in crate::executor) fn left_by(job: JobId) -> Option<Running> {
     let wanted = format!("{JOB_VARIABLE}={job}");
     let processes = std::fs::read_dir("/proc").ok()?.filter_map(Result::ok);
     let pids = processes.filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());

@@ -54,7 +54,7 @@ pub(super) enum Access {
 
 /// Why a project folder cannot be used.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FolderError {
+pub(in crate::executor) enum FolderError {
     #[error("cannot write the project's files to {path}: {source}")]
     Io { path: String, source: io::Error },
     #[error("{0} of the project's folder is a link that a container made; remove it on the host")]
@@ -241,7 +241,7 @@ impl FolderError {
 }
 
 /// Makes a folder and those above it, closed to all but root.
-pub(super) fn create_private(path: &Path) -> io::Result<()> {
+pub(in crate::executor) fn create_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
     std::fs::DirBuilder::new()
         .recursive(true)
@@ -268,7 +268,10 @@ pub(super) fn write_private(folder: &Path, files: &[ProjectFile]) -> Result<(), 
 }
 
 /// Writes files into a folder of the agent's own, over what is there.
-pub(super) fn write_over(folder: &Path, files: &[ProjectFile]) -> Result<(), FolderError> {
+pub(in crate::executor) fn write_over(
+    folder: &Path,
+    files: &[ProjectFile],
+) -> Result<(), FolderError> {
     let io = |source| io_error(folder, source);
     let root = open_folder_at(rustix::fs::CWD, folder).map_err(|errno| io(errno.into()))?;
     for file in files {

@@ -26,6 +26,8 @@ use super::logins::{self, Login};
 use super::stop::Stop;
 use super::verdict::{self, Failure, Restarts};
 use super::watch::Watch;
+use crate::executor::errand::Errand;
+pub(super) use crate::executor::errand::note;
 pub(super) use crate::executor::limits::Limits;
 use crate::mask::Masker;
 use crate::task::{Start, Task};
@@ -114,16 +116,6 @@ impl From<Stop> for Interrupted {
     }
 }
 
-/// A line of Towline's own in a job's log.
-pub(super) fn note(text: impl Into<String>) -> LogLine {
-    LogLine {
-        at_us: Utc::now().timestamp_micros(),
-        stream: LogStream::Note,
-        source: "towline".to_owned(),
-        text: text.into(),
-    }
-}
-
 impl<'a> Job<'a> {
     pub fn new(host: &'a Host, task: &'a Task, project: &'a str) -> Self {
         let limits = Limits::fresh(task);
@@ -161,6 +153,16 @@ impl<'a> Job<'a> {
     pub async fn note(&self, text: &str) {
         for line in self.masker.mask_text(text).lines() {
             self.task.log.send(note(line)).await;
+        }
+    }
+
+    /// What is done before the work itself.
+    pub fn errand(&self) -> Errand<'a> {
+        Errand {
+            task: self.task,
+            masker: self.masker.clone(),
+            ends: self.ends,
+            given_up: None,
         }
     }
 

@@ -19,13 +19,13 @@
 
 mod archive;
 mod build;
-mod child;
+pub(super) mod child;
 mod deploy;
 mod engine;
 mod exec;
 mod facts;
 mod failure;
-mod folder;
+pub(super) mod folder;
 mod handover;
 mod host;
 mod job;

@@ -1,46 +1,19 @@
-//! The commit that a release is built from: fetched into the job's own folder, checked, and laid under the project's
-//! own files.
-//!
-//! Nothing of a repository is run, followed or resolved here: one commit is fetched, its size is known before a file of
-//! it is written, and its links may not lead out of it. Its submodules' folders stay empty, unless they are asked for: then
-//! each is fetched as any commit is, by us, from an address that was judged, within the same bounds.
+//! The commit that a release is built from, as compose needs it.
 
-mod checkout;
-mod judge;
-mod repository;
-
-use std::collections::BTreeSet;
-use std::io;
-use std::path::PathBuf;
-
-use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{Deploy, FileMode, GitSource, ProjectFile};
+use towline_shared::outcome::FailureReason;
+use towline_shared::spec::{Deploy, GitSource, ProjectFile};
 
 use super::EnginePlace;
-use super::child;
-use super::folder::{self, Mount};
+use super::folder::Mount;
 use super::job::Job;
 use super::model::is_at_or_below;
 use super::stop::Stop;
-use checkout::Checkout;
+use crate::executor::source::{self, unfit, unreadable};
 
-/// The most bytes of a file that is held in memory to be judged.
-const MAX_JUDGED: u64 = 64 * 1024;
-/// The most bytes of all of those.
-const MAX_ALL_JUDGED: u64 = 16 * 1024 * 1024;
+pub(super) use crate::executor::source::Tree;
+
 /// The most bytes of the files that containers mount.
 const MAX_MOUNTED: u64 = 64 * 1024 * 1024;
-/// How many first digits name a commit for people.
-const SHORT: usize = 12;
-
-/// A commit's files in the job's folder, with the project's own over them.
-#[derive(Clone, Debug)]
-pub(super) struct Tree {
-    /// Where they are.
-    pub root: PathBuf,
-    /// All of them, with the content of those that are judged.
-    pub files: Vec<ProjectFile>,
-}
 
 /// Fetches a commit, or finds what a former process of the agent has fetched.
 pub(super) async fn take(
@@ -55,25 +28,8 @@ pub(super) async fn take(
              have an agent build them (`build_on`)",
         ));
     }
-    let checkout = Checkout::of(job, source)?;
-    if !checkout.is_complete() {
-        // Who died while it fetched has left git at work on these very folders.
-        if let Some(mut left) = child::left_by(job.task.attempt.job) {
-            left.stop().await;
-        }
-        job.task.progress.begin(Step::Cloning).await?;
-        let short: String = source.commit.chars().take(SHORT).collect();
-        job.note(&format!("fetching {} at {short}", source.url))
-            .await;
-        let fetched = checkout.fetch(job).await;
-        checkout.forget_repository();
-        let (count, bytes) = fetched?;
-        let mib = bytes.div_ceil(1024 * 1024);
-        job.note(&format!("{count} files, {mib} MiB")).await;
-    }
-    let (root, own) = (checkout.root().to_owned(), own.to_vec());
-    let tree = tokio::task::spawn_blocking(move || lay(root, own)).await;
-    tree.map_err(|error| Stop::failed(FailureReason::Internal, error.to_string()))?
+    "the repository to be fetched".clone_into(&mut job.waiting_for);
+    source::take(&job.errand(), source, own).await
 }
 
 /// A deploy with all its files, and the commit that they lie over, if there is one.
@@ -96,7 +52,7 @@ pub(super) async fn over(
 impl Tree {
     /// What of a deploy brings it back later when its images are settled: nothing is built then, so that the files that
     /// are judged and mounted are enough.
-    pub fn lasting(&self, deploy: &Deploy, mounted: &[ProjectFile]) -> Deploy {
+    pub(super) fn lasting(&self, deploy: &Deploy, mounted: &[ProjectFile]) -> Deploy {
         let is_mounted = |path: &str| mounted.iter().any(|file| file.path == path);
         // What was not read has no content here, and what is empty has none either.
         let is_read = |file: &ProjectFile| {
@@ -112,7 +68,7 @@ impl Tree {
     }
 
     /// The files that containers mount, with all their content.
-    pub fn mounted(&self, mounts: &[Mount]) -> Result<Vec<ProjectFile>, Stop> {
+    pub(super) fn mounted(&self, mounts: &[Mount]) -> Result<Vec<ProjectFile>, Stop> {
         let is_mounted = |file: &&ProjectFile| {
             mounts
                 .iter()
@@ -139,67 +95,12 @@ impl Tree {
     }
 }
 
-/// Lays the project's own files over the commit's, and lists all of them.
-fn lay(root: PathBuf, own: Vec<ProjectFile>) -> Result<Tree, Stop> {
-    folder::write_over(&root, &own)?;
-    let names: BTreeSet<String> = own.iter().map(|file| file.path.clone()).collect();
-    let (mut files, mut judged) = (own, 0);
-    let mut folders = vec![String::new()];
-    while let Some(inside) = folders.pop() {
-        let cannot = |error: io::Error| unreadable(&inside, &error);
-        for entry in std::fs::read_dir(root.join(&inside)).map_err(cannot)? {
-            let entry = entry.map_err(cannot)?;
-            let Ok(name) = entry.file_name().into_string() else {
-                continue;
-            };
-            let path = match inside.as_str() {
-                "" => name,
-                inside => format!("{inside}/{name}"),
-            };
-            let metadata = entry.metadata().map_err(cannot)?;
-            if metadata.is_dir() {
-                folders.push(path);
-            } else if metadata.is_file() && !names.contains(&path) {
-                let is_judged = metadata.len() <= MAX_JUDGED && judged < MAX_ALL_JUDGED;
-                judged += if is_judged { metadata.len() } else { 0 };
-                let content = if is_judged {
-                    std::fs::read(entry.path()).map_err(cannot)?
-                } else {
-                    Vec::new()
-                };
-                let mode = mode_of(&metadata);
-                files.push(ProjectFile {
-                    path,
-                    content,
-                    mode,
-                });
-            }
-        }
-    }
-    Ok(Tree { root, files })
-}
-
-/// The mode of a file that is there.
-fn mode_of(metadata: &std::fs::Metadata) -> FileMode {
-    use std::os::unix::fs::PermissionsExt as _;
-    if metadata.permissions().mode() & 0o100 == 0 {
-        FileMode::Regular
-    } else {
-        FileMode::Executable
-    }
-}
-
-fn unfit(message: &str) -> Stop {
-    Stop::failed(FailureReason::SourceUnavailable, message)
-}
-
-fn unreadable(path: &str, error: &io::Error) -> Stop {
-    Stop::internal(&format!("cannot read {path} of the commit"), error)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use towline_shared::spec::FileMode;
+
+    use super::super::folder;
     use super::*;
 
     #[test]
@@ -215,7 +116,7 @@ mod tests {
             content: b"ours".into(),
             mode: FileMode::Regular,
         };
-        let tree = lay(root.clone(), vec![own]).unwrap();
+        let tree = source::lay(root.clone(), vec![own]).unwrap();
         let content = |path: &str| {
             let mut found = tree.files.iter().filter(|file| file.path == path);
             let file = found.next().unwrap();
@@ -227,7 +128,7 @@ mod tests {
         assert_eq!(content("src/main.rs"), b"fn main() {}");
         assert_eq!(content("large"), b"");
         std::fs::write(root.join("empty.env"), "").unwrap();
-        let tree = lay(root, Vec::new()).unwrap();
+        let tree = source::lay(root, Vec::new()).unwrap();
         let deploy = Deploy {
             release: towline_shared::ids::ReleaseId::new(),
             compose_project: "shop".into(),

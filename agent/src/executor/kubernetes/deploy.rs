@@ -5,7 +5,7 @@
 //! left.
 
 use towline_shared::outcome::{FailureReason, Step};
-use towline_shared::spec::{Deploy, OnFailure, PinnedImage, VolumeFate};
+use towline_shared::spec::{Deploy, GitSource, OnFailure, PinnedImage, VolumeFate};
 
 use super::api::Api;
 use super::apply;
@@ -25,12 +25,13 @@ use crate::executor::stop::Stop;
 /// Does a deploy to its end, with the images that are settled already.
 pub(super) async fn run(
     job: &mut Job<'_>,
-    deploy: &Deploy,
+    (deploy, source): (&Deploy, Option<&GitSource>),
     pins: &[PinnedImage],
     on_failure: OnFailure,
 ) -> Result<Vec<PinnedImage>, Stop> {
     let turn = job.cluster.turn(&job.owner.project.to_string());
     let _turn = job.bounded(turn.lock()).await?;
+    let deploy = &job.files(deploy, source).await?;
     job.task.progress.begin(Step::Preparing).await?;
     let api = job.must(|| job.cluster.api()).await?;
     let release = deploy.release.to_string();

@@ -8,12 +8,16 @@ use chrono::Utc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use towline_shared::log::{LogLine, LogStream};
+use towline_shared::manifest::{MAX_MANIFEST_BYTES, find_manifests, is_in_folder};
 use towline_shared::outcome::{FailureReason, Step};
+use towline_shared::spec::{Deploy, GitSource};
 
 use super::cluster::Cluster;
 use super::error::ApiError;
 use super::labels::Owner;
+use crate::executor::errand::Errand;
 use crate::executor::limits::Limits;
+use crate::executor::source;
 use crate::executor::stop::Stop;
 use crate::mask::Masker;
 use crate::task::{Start, Task};
@@ -81,6 +85,38 @@ impl<'a> Job<'a> {
     /// Writes a line of Towline's own, of as many lines as the text has.
     pub async fn note(&self, text: &str) {
         self.print("towline", LogStream::Note, text).await;
+    }
+
+    /// What is done before the work itself.
+    pub fn errand(&self) -> Errand<'a> {
+        Errand {
+            task: self.task,
+            masker: self.masker.clone(),
+            ends: self.ends,
+            given_up: Some((self.superseded.clone(), superseded())),
+        }
+    }
+
+    /// The files of a release: those of its commit, with the project's own over them.
+    pub async fn files(&self, deploy: &Deploy, from: Option<&GitSource>) -> Result<Deploy, Stop> {
+        let Some(from) = from else {
+            return Ok(deploy.clone());
+        };
+        self.wait_for("the repository to be fetched");
+        let mut tree = source::take(&self.errand(), from, &deploy.files).await?;
+        tree.read_whole(is_in_folder, MAX_MANIFEST_BYTES)?;
+        let entry = find_manifests(&tree.files).ok_or_else(|| {
+            Stop::failed(
+                FailureReason::InvalidProject,
+                "the commit has no manifests; put them into the folder `kubernetes`, or generate them \
+                 (`towline generate --target kubernetes`)",
+            )
+        })?;
+        Ok(Deploy {
+            compose_file: entry.to_owned(),
+            files: tree.files.clone(),
+            ..deploy.clone()
+        })
     }
 
     /// Writes lines that something else has said.

@@ -56,7 +56,7 @@ use towline_shared::outcome::{FailureReason, Outcome};
 use towline_shared::policy::HostPolicy;
 use towline_shared::protocol::v1::Capabilities;
 use towline_shared::query::{Query, Reply, StreamRequest};
-use towline_shared::spec::{GitSource, OnFailure, Work};
+use towline_shared::spec::{OnFailure, Work};
 use towline_shared::tunnel::{TunnelEnd, TunnelRefusal};
 
 use super::stop::Stop;
@@ -153,24 +153,19 @@ async fn work(cluster: &Cluster, task: &Task) -> Outcome {
     let done = match &task.spec.work {
         Work::Deploy(deploy) => {
             let mut job = Job::new(cluster, task, &deploy.compose_project);
-            let done = deploy::run(&mut job, deploy, &[], OnFailure::Leave).await;
+            let done = deploy::run(&mut job, (deploy, None), &[], OnFailure::Leave).await;
             (job, done.map(|images| Outcome::Ran { images }))
         }
         Work::Release(release) => {
             let deploy = &release.deploy;
             let mut job = Job::new(cluster, task, &deploy.compose_project);
-            let done = match unfetched(release.source.as_ref()) {
-                Some(stop) => Err(stop),
-                None => deploy::run(&mut job, deploy, &release.images, release.on_failure).await,
-            };
+            let of = (deploy, release.source.as_ref());
+            let done = deploy::run(&mut job, of, &release.images, release.on_failure).await;
             (job, done.map(|images| Outcome::Ran { images }))
         }
         Work::Preview(proposal) => {
             let mut job = Job::new(cluster, task, &proposal.deploy.compose_project);
-            let done = match unfetched(proposal.source.as_ref()) {
-                Some(stop) => Err(stop),
-                None => preview::run(&mut job, proposal).await,
-            };
+            let done = preview::run(&mut job, proposal).await;
             (
                 job,
                 done.map(|preview| Outcome::Previewed(Box::new(preview))),
@@ -199,15 +194,6 @@ async fn work(cluster: &Cluster, task: &Task) -> Outcome {
         (_, Ok(outcome)) => outcome,
         (job, Err(stop)) => end(&job, stop).await,
     }
-}
-
-fn unfetched(source: Option<&GitSource>) -> Option<Stop> {
-    source.map(|_| {
-        Stop::failed(
-            FailureReason::SourceUnavailable,
-            "this agent reads no repositories; upload the manifests to the project (`towline deploy --from`)",
-        )
-    })
 }
 
 /// The outcome of work that was not done; the log says it too.

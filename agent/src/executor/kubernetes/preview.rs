@@ -16,9 +16,12 @@ use crate::executor::stop::Stop;
 
 /// Looks at what a release would change.
 pub(super) async fn run(job: &mut Job<'_>, proposal: &Proposal) -> Result<Preview, Stop> {
+    let deploy = job
+        .files(&proposal.deploy, proposal.source.as_ref())
+        .await?;
     job.task.progress.begin(Step::Preparing).await?;
     let api = job.must(|| job.cluster.api()).await?;
-    let wanted = wanted::of_release(job, &proposal.deploy, &[]).await?;
+    let wanted = wanted::of_release(job, &deploy, &[]).await?;
     let inventory = guard::read(job, &api).await?;
     let planned = survey(job, &api, &inventory, wanted).await?;
     job.open().await?;

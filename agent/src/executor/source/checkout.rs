@@ -13,8 +13,8 @@ use super::judge::{Taken, below, judge_links, links, make_folder};
 use super::repository::Repository;
 use super::{SHORT, unfit};
 use crate::executor::docker::folder;
-use crate::executor::docker::job::Job;
-use crate::executor::docker::stop::Stop;
+use crate::executor::errand::Errand;
+use crate::executor::stop::Stop;
 
 /// Where a commit comes to.
 pub(super) struct Checkout<'a> {
@@ -42,12 +42,12 @@ struct Due {
 }
 
 impl<'a> Checkout<'a> {
-    pub fn of(job: &Job<'_>, source: &'a GitSource) -> Result<Self, Stop> {
-        let dir = &job.task.dir;
+    pub fn of(errand: &Errand<'_>, source: &'a GitSource) -> Result<Self, Stop> {
+        let dir = &errand.task.dir;
         let dir = dir.canonicalize().unwrap_or_else(|_| dir.clone());
         let address = source.url.parse::<GitAddress>();
         let what = Reference::commit(&source.commit);
-        let mut secrets = job.task.secrets.iter();
+        let mut secrets = errand.task.secrets.iter();
         let password = secrets.find(|secret| secret.name == SOURCE_PASSWORD);
         let address = address.map_err(|error| unfit(&error.to_string()))?;
         if address.scheme() == Scheme::Ssh && password.is_none() {
@@ -76,10 +76,9 @@ impl<'a> Checkout<'a> {
     }
 
     /// Fetches all of it; says how many files it has, of how many bytes.
-    pub async fn fetch(&self, job: &mut Job<'_>) -> Result<(usize, u64), Stop> {
+    pub async fn fetch(&self, errand: &Errand<'_>) -> Result<(usize, u64), Stop> {
         self.begin_anew()
             .map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
-        "the repository to be fetched".clone_into(&mut job.waiting_for);
         let (mut taken, mut count, mut number) = (Taken::default(), 0, 0);
         let mut due = vec![Due {
             address: self.address.clone(),
@@ -91,10 +90,10 @@ impl<'a> Checkout<'a> {
         while let Some(next) = due.pop() {
             let repository = self.repository(&next, number);
             number += 1;
-            let entries = self.take(job, &next, &repository, taken).await?;
+            let entries = self.take(errand, &next, &repository, taken).await?;
             taken = taken.with(&entries)?;
             if self.source.submodules == Submodules::Take {
-                let inside = self.inside(job, &next, &repository, &entries).await?;
+                let inside = self.inside(errand, &next, &repository, &entries).await?;
                 count += inside.len();
                 if count > MAX_COUNT {
                     let says = format!("the commit has more than {MAX_COUNT} submodules");
@@ -139,7 +138,7 @@ impl<'a> Checkout<'a> {
     /// Fetches one commit, judges it, and lays its files into its folder.
     async fn take(
         &self,
-        job: &mut Job<'_>,
+        errand: &Errand<'_>,
         due: &Due,
         repository: &Repository<'_>,
         taken: Taken,
@@ -150,13 +149,18 @@ impl<'a> Checkout<'a> {
             let short: String = due.what.as_str().chars().take(SHORT).collect();
             let (path, from) = (&due.path, &due.address);
             let says = format!("fetching the submodule {path} from {from} at {short}");
-            job.note(&says).await;
+            errand.note(&says).await;
             make_folder(&self.root, path)?;
             ""
         };
-        repository.fetch(job).await.map_err(|stop| due.told(stop))?;
+        repository
+            .fetch(errand)
+            .await
+            .map_err(|stop| due.told(stop))?;
         reach("agent: fetched a commit");
-        let listed = repository.run(job, git::list(git::FETCHED, folder)).await;
+        let listed = repository
+            .run(errand, git::list(git::FETCHED, folder))
+            .await;
         let listed = listed.map_err(|stop| match stop {
             Stop::Failed {
                 reason: FailureReason::SourceUnavailable,
@@ -168,7 +172,7 @@ impl<'a> Checkout<'a> {
         taken.with(&entries)?;
         let tree = format!("{}:{folder}", git::FETCHED);
         let files = ["read-tree", "--reset", "-u", &tree].map(str::to_owned);
-        repository.run(job, files.into()).await?;
+        repository.run(errand, files.into()).await?;
         reach("agent: checked a commit out");
         let (root, links) = (self.root.clone(), links(&entries, &due.path));
         let judged = tokio::task::spawn_blocking(move || judge_links(&root, &links)).await;
@@ -179,7 +183,7 @@ impl<'a> Checkout<'a> {
     /// The submodules of a commit that was taken.
     async fn inside(
         &self,
-        job: &Job<'_>,
+        errand: &Errand<'_>,
         due: &Due,
         repository: &Repository<'_>,
         entries: &[Entry],
@@ -189,7 +193,7 @@ impl<'a> Checkout<'a> {
         if submodules.is_empty() {
             return Ok(Vec::new());
         }
-        let declared = declared(job, repository).await?;
+        let declared = declared(errand, repository).await?;
         let folder = if due.path.is_empty() {
             self.source.folder.as_str()
         } else {
@@ -254,8 +258,11 @@ impl Due {
 }
 
 /// What the commit's `.gitmodules` says. It is read from the commit itself, and only where it is a file there.
-async fn declared(job: &Job<'_>, repository: &Repository<'_>) -> Result<Vec<Submodule>, Stop> {
-    let listed = repository.run(job, submodule::file()).await?;
+async fn declared(
+    errand: &Errand<'_>,
+    repository: &Repository<'_>,
+) -> Result<Vec<Submodule>, Stop> {
+    let listed = repository.run(errand, submodule::file()).await?;
     let file = git::listed(&listed).into_iter().next();
     match file {
         None => return Ok(Vec::new()),
@@ -268,7 +275,7 @@ async fn declared(job: &Job<'_>, repository: &Repository<'_>) -> Result<Vec<Subm
             )));
         }
     }
-    let printed = repository.run(job, submodule::declarations()).await;
+    let printed = repository.run(errand, submodule::declarations()).await;
     let printed = printed.map_err(|stop| match stop {
         Stop::Failed {
             reason: FailureReason::SourceUnavailable,

@@ -14,8 +14,8 @@ use towline_shared::outcome::FailureReason;
 use super::judge::{MAX_BYTES, too_large};
 use crate::executor::docker::child;
 use crate::executor::docker::folder;
-use crate::executor::docker::job::Job;
-use crate::executor::docker::stop::Stop;
+use crate::executor::errand::Errand;
+use crate::executor::stop::Stop;
 
 /// How often the size of what git writes is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
@@ -40,14 +40,14 @@ pub(super) struct Repository<'a> {
 
 impl Repository<'_> {
     /// Fetches the commit; none of its files is there yet.
-    pub async fn fetch(&self, job: &Job<'_>) -> Result<(), Stop> {
+    pub async fn fetch(&self, errand: &Errand<'_>) -> Result<(), Stop> {
         folder::create_private(&self.home)
             .and_then(|()| self.prepare_ssh())
             .map_err(|error| Stop::internal("cannot write the job's folder", &error))?;
         let home = self.home.to_string_lossy().into_owned();
-        self.run(job, git::init(&home)).await?;
+        self.run(errand, git::init(&home)).await?;
         let fetch = git::fetch(&home, &self.address, &self.what);
-        self.run(job, fetch).await.map(drop)
+        self.run(errand, fetch).await.map(drop)
     }
 
     /// Over ssh git needs files, which go with what it fetches.
@@ -76,15 +76,15 @@ impl Repository<'_> {
     }
 
     /// Has git do something, and gives what it prints.
-    pub async fn run(&self, job: &Job<'_>, arguments: Vec<String>) -> Result<Vec<u8>, Stop> {
-        let mut child = self.start(job, &arguments)?;
+    pub async fn run(&self, errand: &Errand<'_>, arguments: Vec<String>) -> Result<Vec<u8>, Stop> {
+        let mut child = self.start(errand, &arguments)?;
         let done = async {
             tokio::select! {
                 done = communicate(&mut child) => Ok(done),
                 () = self.too_large() => Err(too_large()),
             }
         };
-        let done = match job.bounded(done).await {
+        let done = match errand.bounded(done).await {
             Ok(done) => done,
             Err(stop) => Err(stop),
         };
@@ -108,14 +108,14 @@ impl Repository<'_> {
         Err(Stop::failed(reason, complaint.to_string()))
     }
 
-    fn start(&self, job: &Job<'_>, arguments: &[String]) -> Result<Child, Stop> {
+    fn start(&self, errand: &Errand<'_>, arguments: &[String]) -> Result<Child, Stop> {
         let home = self.home.to_string_lossy();
         let mut command = Command::new("git");
         command
             .args(arguments)
             .env_clear()
             .env("PATH", child::PATH)
-            .env(child::JOB_VARIABLE, job.task.attempt.job.to_string())
+            .env(child::JOB_VARIABLE, errand.task.attempt.job.to_string())
             .env("GIT_DIR", self.home.join(".git"))
             .env("GIT_WORK_TREE", &self.root)
             .envs(git::environment(self.way(&home)))

@@ -5,7 +5,7 @@ use std::path::{Component, Path};
 use towline_shared::git::{Entry, Kind};
 
 use super::{unfit, unreadable};
-use crate::executor::docker::stop::Stop;
+use crate::executor::stop::Stop;
 
 /// The most bytes that the files of a commit, and of its submodules, may have together, and that git may take to fetch them.
 pub(super) const MAX_BYTES: u64 = 1024 * 1024 * 1024;
