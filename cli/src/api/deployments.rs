@@ -194,6 +194,17 @@ impl Status {
     }
 }
 
+/// What stands in the way in a cluster, and is done all the same.
+#[derive(Debug, Default, Serialize)]
+pub struct Forces {
+    /// What happens to fields of another manager.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conflicts: Option<&'static str>,
+    /// What happens to objects whose change is not taken.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub immutable: Option<&'static str>,
+}
+
 /// What to deploy where.
 #[derive(Debug, Serialize)]
 pub struct NewDeployment {
@@ -223,12 +234,9 @@ pub struct NewDeployment {
     /// The id of the target whose host builds its images, or `label:` and a label.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub build_on: Option<String>,
-    /// What happens to fields of another manager in a cluster.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub conflicts: Option<&'static str>,
-    /// What happens to objects whose change a cluster does not take.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub immutable: Option<&'static str>,
+    /// What stands in the way in a cluster, and is done all the same.
+    #[serde(flatten)]
+    pub forces: Forces,
 }
 
 /// What to remove where.
@@ -272,6 +280,9 @@ pub struct NewRollback {
     /// The deployment's or the release's id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub to: Option<Uuid>,
+    /// What is done in a cluster all the same.
+    #[serde(flatten)]
+    pub forces: Forces,
 }
 
 /// Asks for an earlier release. It is asked for again under the same key when no answer came.

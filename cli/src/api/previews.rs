@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::{
     Client, More,
-    deployments::{Deployment, persist},
+    deployments::{Deployment, Forces, persist},
 };
 use crate::exit::Failure;
 
@@ -104,6 +104,9 @@ pub struct NewPreview {
     /// How long it may take, in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_s: Option<u64>,
+    /// What the deploy would do in a cluster all the same.
+    #[serde(flatten)]
+    pub forces: Forces,
 }
 
 /// Asks for a preview. It is asked for again under the same key when no answer came.

@@ -10,7 +10,9 @@ use clap::{Args, ValueEnum};
 use uuid::Uuid;
 
 use super::{
-    Session, period,
+    Session,
+    forces::ForceOptions,
+    period,
     secrets::SECRET_LIMIT,
     watch::{OnInterrupt, watch},
 };
@@ -62,7 +64,7 @@ pub struct Deploy {
     secrets: Vec<SecretArgument>,
     /// Show what a deploy would change on the target, and change nothing there. A folder's files become the project's as
     /// with a deploy
-    #[arg(long, conflicts_with_all = ["secrets", "settle", "on_agent_death", "roll_back_on_failure", "build_on", "forces"])]
+    #[arg(long, conflicts_with_all = ["secrets", "settle", "on_agent_death", "roll_back_on_failure", "build_on"])]
     preview: bool,
     /// How long a service without a health check must stay up
     #[arg(long, value_name = "SPAN", value_parser = period::parse)]
@@ -81,25 +83,12 @@ pub struct Deploy {
     #[arg(long, value_name = "TARGET")]
     build_on: Option<String>,
     #[command(flatten)]
-    cluster: Forces,
+    forces: ForceOptions,
     /// Under the same key the same deployment is made only once, ever [default: a new key]
     #[arg(long, value_name = "KEY")]
     idempotency_key: Option<String>,
     #[command(flatten)]
     watching: Watching,
-}
-
-/// What stands in the way in a cluster, and is done all the same.
-#[derive(Debug, Args)]
-#[group(id = "forces", multiple = true)]
-struct Forces {
-    /// On a cluster: take fields that belong to another manager from it, instead of changing nothing
-    #[arg(long)]
-    force_conflicts: bool,
-    /// On a cluster: delete objects whose change it does not take, with all that belongs to them, and make them anew,
-    /// instead of changing nothing
-    #[arg(long)]
-    replace_immutable: bool,
 }
 
 /// Whether it is watched, and what ends that.
@@ -283,6 +272,7 @@ impl Deploy {
                 branch: self.branch.clone(),
                 commit: self.commit.clone(),
                 deadline_s,
+                forces: self.forces.asked(),
             };
             return previews::create(client, project, &new, &key).await;
         }
@@ -302,8 +292,7 @@ impl Deploy {
                 Some(builder) => Some(api::find::<Target>(client, builder).await?.id.to_string()),
                 None => None,
             },
-            conflicts: self.cluster.force_conflicts.then_some("force"),
-            immutable: self.cluster.replace_immutable.then_some("replace"),
+            forces: self.forces.asked(),
         };
         deployments::create(client, project, &new, &key).await
     }

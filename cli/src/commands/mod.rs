@@ -15,6 +15,7 @@ pub mod deployments;
 pub mod docker;
 pub mod exec;
 pub mod files;
+mod forces;
 pub mod generate;
 pub mod identities;
 pub mod installation;

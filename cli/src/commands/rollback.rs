@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     Session,
     deploy::detached,
+    forces::ForceOptions,
     watch::{OnInterrupt, watch},
 };
 use crate::{
@@ -33,6 +34,8 @@ pub struct Rollback {
     /// The deployment, or the release, to go back to [default: the release before the present one]
     #[arg(long, value_name = "ID")]
     to: Option<Uuid>,
+    #[command(flatten)]
+    forces: ForceOptions,
     /// Do not watch: end as soon as it is queued
     #[arg(long, short)]
     detach: bool,
@@ -53,6 +56,7 @@ impl Rollback {
         let new = NewRollback {
             target,
             to: self.to,
+            forces: self.forces.asked(),
         };
         let key = self
             .idempotency_key

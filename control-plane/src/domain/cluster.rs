@@ -17,6 +17,14 @@ pub struct Insistence {
 }
 
 impl Insistence {
+    /// What a request says, which may leave either out.
+    pub fn asked(conflicts: Option<Conflicts>, immutable: Option<Immutable>) -> Self {
+        Self {
+            conflicts: conflicts.unwrap_or_default(),
+            immutable: immutable.unwrap_or_default(),
+        }
+    }
+
     /// The names in the database.
     pub const fn names(self) -> (&'static str, &'static str) {
         let conflicts = match self.conflicts {

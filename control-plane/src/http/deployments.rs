@@ -156,10 +156,7 @@ pub async fn create(
         commit: new.commit,
         on_failure: new.on_failure,
         build_on: new.build_on,
-        insistence: Insistence {
-            conflicts: new.conflicts.unwrap_or_default(),
-            immutable: new.immutable.unwrap_or_default(),
-        },
+        insistence: Insistence::asked(new.conflicts, new.immutable),
     };
     let key = idempotency_key(&headers)?;
     Ok(accepted(

@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::State;
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::Deserialize;
+use towline_shared::cluster::{Conflicts, Immutable};
 use towline_shared::ids::ProjectId;
 use utoipa::ToSchema;
 
@@ -11,6 +12,7 @@ use super::deployments::{Deployment, accepted, idempotency_key};
 use super::input::{Body, Id};
 use super::problem::Problem;
 use super::state::Api;
+use crate::domain::cluster::Insistence;
 use crate::ops::{self, NewPreview};
 use crate::store::Tenant;
 
@@ -28,6 +30,13 @@ pub struct CreatePreview {
     commit: Option<String>,
     /// How long it may take before it counts as failed, in seconds.
     deadline_s: Option<u32>,
+    /// What happens on a cluster to fields that belong to another manager: `refuse`, the default, or `force`.
+    #[schema(value_type = Option<String>)]
+    conflicts: Option<Conflicts>,
+    /// What happens on a cluster to an object that has other values in fields that never change: `refuse`, the default, or
+    /// `replace`.
+    #[schema(value_type = Option<String>)]
+    immutable: Option<Immutable>,
 }
 
 /// Asks the target's agent what a deploy of the project, as it is now, would change there. Nothing is changed. The answer
@@ -50,6 +59,7 @@ pub async fn create(
         branch: new.branch,
         commit: new.commit,
         deadline_s: new.deadline_s,
+        insistence: Insistence::asked(new.conflicts, new.immutable),
     };
     let key = idempotency_key(&headers)?;
     Ok(accepted(

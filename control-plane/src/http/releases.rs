@@ -4,6 +4,7 @@ use axum::Json;
 use axum::extract::{Path, State};
 use http::{HeaderMap, HeaderName, StatusCode};
 use serde::{Deserialize, Serialize};
+use towline_shared::cluster::{Conflicts, Immutable};
 use towline_shared::ids::{ProjectId, ReleaseId};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use super::input::{Body, Id, Query};
 use super::page::PageQuery;
 use super::problem::{Problem, ProblemDocument};
 use super::state::Api;
+use crate::domain::cluster::Insistence;
 use crate::domain::release_diff::ReleaseDiff;
 use crate::ops::{self, NewRollback};
 use crate::store::{Listed, Release, Resource, Tenant};
@@ -29,6 +31,13 @@ pub struct CreateRollback {
     settle_ms: Option<u32>,
     /// How long it may take before it counts as failed, in seconds.
     deadline_s: Option<u32>,
+    /// What happens on a cluster to fields that belong to another manager: `refuse`, the default, or `force`.
+    #[schema(value_type = Option<String>)]
+    conflicts: Option<Conflicts>,
+    /// What happens on a cluster to an object that has other values in fields that never change: `refuse`, the default, or
+    /// `replace`.
+    #[schema(value_type = Option<String>)]
+    immutable: Option<Immutable>,
 }
 
 /// A rollback that was queued.
@@ -68,6 +77,7 @@ pub async fn roll_back(
         to: new.to,
         settle_ms: new.settle_ms,
         deadline_s: new.deadline_s,
+        insistence: Insistence::asked(new.conflicts, new.immutable),
     };
     let key = idempotency_key(&headers)?;
     let done = ops::rollback(&api.store, &api.egress, &tenant, new, key).await?;

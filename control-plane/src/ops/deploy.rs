@@ -9,7 +9,9 @@ use super::builder;
 use super::judge::{Hosts, judge, refuse_unserved};
 use super::plugin::{about_deployment, ask, hooks_of};
 use super::source::{self, At};
-use super::submit::{Apply, Key, Submission, Wish, check_deadline, check_settle, repeated, submit};
+use super::submit::{
+    Apply, Key, Submission, Wish, check_deadline, check_settle, insist, repeated, submit,
+};
 use super::{OpsError, refusal, terms};
 use crate::domain::cluster::Insistence;
 use crate::domain::pipeline_file::{PATH, PipelineFile};
@@ -208,11 +210,9 @@ fn key_of<'k>(
             .as_deref()
             .map(|builder| json!({ "build_on": builder })),
     );
-    if new.insistence != Insistence::default() {
-        let (conflicts, immutable) = new.insistence.names();
-        request.push(json!({ "conflicts": conflicts, "immutable": immutable }));
-    }
-    Key::of(idempotency_key, &Value::Array(request))
+    let mut request = Value::Array(request);
+    insist(&mut request, new.insistence);
+    Key::of(idempotency_key, &request)
 }
 
 fn interruption(new: &NewDeployment) -> Interruption {

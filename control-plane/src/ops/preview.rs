@@ -6,7 +6,9 @@ use towline_shared::spec::{Interruption, OnFailure};
 
 use super::judge::{Hosts, judge, refuse_unserved};
 use super::source::{self, At};
-use super::submit::{Apply, Key, SETTLE_MS, Submission, Wish, check_deadline, repeated, submit};
+use super::submit::{
+    Apply, Key, SETTLE_MS, Submission, Wish, check_deadline, insist, repeated, submit,
+};
 use super::{OpsError, refusal, terms};
 use crate::domain::cluster::Insistence;
 use crate::domain::secrets::check_environment;
@@ -28,6 +30,8 @@ pub struct NewPreview {
     pub commit: Option<String>,
     /// How long it may take, in seconds.
     pub deadline_s: Option<u32>,
+    /// What the deploy would do about what stands in its way in a cluster.
+    pub insistence: Insistence,
 }
 
 /// Queues a preview: judged as the deploy would be, and like it in all but that nothing is changed. The same idempotency
@@ -54,7 +58,7 @@ async fn judge_and_submit(
     let deadline_s = check_deadline(new.deadline_s)?;
     let environment = new.environment.as_deref();
     check_environment(environment).map_err(StoreError::from)?;
-    let request = json!([
+    let mut request = json!([
         "preview",
         new.project,
         new.target,
@@ -63,6 +67,7 @@ async fn judge_and_submit(
         new.commit,
         deadline_s
     ]);
+    insist(&mut request, new.insistence);
     let key = Key::of(idempotency_key, &request)?;
     if let Some(first) = repeated(store, tenant, key.as_ref()).await? {
         return Ok(first);
@@ -78,7 +83,7 @@ async fn judge_and_submit(
         runs: &servant,
         builds: None,
     };
-    let asked = terms::of_cluster(&project, environment, Insistence::default());
+    let asked = terms::of_cluster(&project, environment, new.insistence);
     let compose_file = judge(&project, hosts, &asked, view)?.to_owned();
     let submission = Submission {
         project: &project,
@@ -92,7 +97,7 @@ async fn judge_and_submit(
             images: Vec::new(),
             settle_ms: SETTLE_MS,
             on_failure: OnFailure::Leave,
-            insistence: Insistence::default(),
+            insistence: new.insistence,
             commit: sourced.map(|sourced| sourced.commit),
         })),
         deadline_s,

@@ -30,30 +30,7 @@ async fn submit_again(
     tenant: &Tenant,
     former: Deployment,
 ) -> Result<Deployment, OpsError> {
-    if former.kind == DeploymentKind::Build {
-        return Err(OpsError::Refused {
-            message: "this is the build of another deployment's images".to_owned(),
-            remedy: "retry the deployment that it was for: its images are built again".to_owned(),
-            field: None,
-        });
-    }
-    if former.kind == DeploymentKind::Preview {
-        return Err(OpsError::Refused {
-            message: "this is a preview, which has changed nothing".to_owned(),
-            remedy: "ask for another one, or deploy".to_owned(),
-            field: None,
-        });
-    }
-    if !former.status.is_terminal() {
-        return Err(OpsError::Refused {
-            message: format!(
-                "the deployment is {}; only one that has ended is done again",
-                former.status
-            ),
-            remedy: "wait for its end, or cancel it".to_owned(),
-            field: None,
-        });
-    }
+    check_former(&former)?;
     let terms = store.deployment_terms(tenant, former.id).await?;
     let project = store.project(tenant, former.project.id.into()).await?;
     let servant = store.servant(tenant, &former.target.id.to_string()).await?;
@@ -84,9 +61,11 @@ async fn submit_again(
             let hooks = hooks_of(view, &release.compose_file);
             let commit = sourced.map(|sourced| sourced.commit);
             match terms.rollback_of() {
-                Some(back) => rollback::again(store, tenant, back)
-                    .await?
-                    .wish(settle_ms, commit),
+                Some(back) => rollback::again(store, tenant, back).await?.wish(
+                    settle_ms,
+                    terms.insistence(),
+                    commit,
+                ),
                 None => Wish::Deploy(Box::new(Apply {
                     compose_file: release.compose_file,
                     files: release.files,
@@ -132,4 +111,33 @@ async fn submit_again(
 fn duration(stored: i64) -> Result<u32, OpsError> {
     let damaged = |_| StoreError::Damaged(format!("{stored} is no duration of a deployment"));
     Ok(u32::try_from(counted(stored)).map_err(damaged)?)
+}
+
+/// Refuses what is not done again.
+fn check_former(former: &Deployment) -> Result<(), OpsError> {
+    if former.kind == DeploymentKind::Build {
+        return Err(OpsError::Refused {
+            message: "this is the build of another deployment's images".to_owned(),
+            remedy: "retry the deployment that it was for: its images are built again".to_owned(),
+            field: None,
+        });
+    }
+    if former.kind == DeploymentKind::Preview {
+        return Err(OpsError::Refused {
+            message: "this is a preview, which has changed nothing".to_owned(),
+            remedy: "ask for another one, or deploy".to_owned(),
+            field: None,
+        });
+    }
+    if !former.status.is_terminal() {
+        return Err(OpsError::Refused {
+            message: format!(
+                "the deployment is {}; only one that has ended is done again",
+                former.status
+            ),
+            remedy: "wait for its end, or cancel it".to_owned(),
+            field: None,
+        });
+    }
+    Ok(())
 }

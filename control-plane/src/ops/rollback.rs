@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::judge::{Hosts, judge};
 use super::plugin::{about_rollback, ask};
 use super::submit::{
-    Apply, Commit, Key, Submission, Wish, check_deadline, check_settle, repeated, submit,
+    Apply, Commit, Key, Submission, Wish, check_deadline, check_settle, insist, repeated, submit,
 };
 use super::{OpsError, refusal, source, terms};
 use crate::domain::cluster::Insistence;
@@ -39,6 +39,8 @@ pub struct NewRollback {
     pub settle_ms: Option<u32>,
     /// How long it may take, in seconds.
     pub deadline_s: Option<u32>,
+    /// What it does about what stands in its way in a cluster.
+    pub insistence: Insistence,
 }
 
 /// A rollback that was queued, and what it does not bring back.
@@ -72,7 +74,7 @@ async fn judge_and_submit(
 ) -> Result<RolledBack, OpsError> {
     let settle_ms = check_settle(new.settle_ms)?;
     let deadline_s = check_deadline(new.deadline_s)?;
-    let request = json!([
+    let mut request = json!([
         "rollback",
         new.project,
         new.target,
@@ -80,6 +82,7 @@ async fn judge_and_submit(
         settle_ms,
         deadline_s
     ]);
+    insist(&mut request, new.insistence);
     let key = Key::of(idempotency_key, &request)?;
     if let Some(deployment) = repeated(store, tenant, key.as_ref()).await? {
         let warnings = match deployment.rollback_of {
@@ -106,7 +109,7 @@ async fn judge_and_submit(
         builds: None,
     };
     let environment = back.former.environment.clone();
-    let asked = terms::of_cluster(&project, environment.as_deref(), Insistence::default());
+    let asked = terms::of_cluster(&project, environment.as_deref(), new.insistence);
     judge(&project, hosts, &asked, view)?;
     let said = may(store, egress, tenant, (&project, &servant), &back.former).await?;
     let warnings = back.warnings(Some(view));
@@ -117,7 +120,11 @@ async fn judge_and_submit(
         notes: back.notes(&warnings, Utc::now()),
         rollback_of: Some(back.former.id),
         builder: None,
-        work: back.wish(settle_ms, sourced.map(|sourced| sourced.commit)),
+        work: back.wish(
+            settle_ms,
+            new.insistence,
+            sourced.map(|sourced| sourced.commit),
+        ),
         deadline_s,
         interruption: Interruption::Resume,
         retry_of: None,
@@ -174,7 +181,12 @@ impl Bringing {
     }
 
     /// What there is to do.
-    pub(super) fn wish(self, settle_ms: u32, commit: Option<Commit>) -> Wish {
+    pub(super) fn wish(
+        self,
+        settle_ms: u32,
+        insistence: Insistence,
+        commit: Option<Commit>,
+    ) -> Wish {
         Wish::Deploy(Box::new(Apply {
             compose_file: self.release.compose_file,
             files: self.release.files,
@@ -183,7 +195,7 @@ impl Bringing {
             images: self.images,
             settle_ms,
             on_failure: OnFailure::Leave,
-            insistence: Insistence::default(),
+            insistence,
             commit,
         }))
     }

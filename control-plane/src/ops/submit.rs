@@ -217,6 +217,16 @@ impl<'a> Key<'a> {
     }
 }
 
+/// Adds to what a key is tied to what is insisted on; where that is nothing it is what it was before clusters.
+pub(super) fn insist(request: &mut serde_json::Value, insistence: Insistence) {
+    if insistence != Insistence::default()
+        && let Some(asked) = request.as_array_mut()
+    {
+        let (conflicts, immutable) = insistence.names();
+        asked.push(serde_json::json!({ "conflicts": conflicts, "immutable": immutable }));
+    }
+}
+
 /// What a repeated request made at its first time. It is answered before anything is judged: files,
 /// plan and agent may have changed since, and the deployment stands.
 pub(super) async fn repeated(

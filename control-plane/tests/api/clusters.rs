@@ -221,6 +221,18 @@ async fn what_is_asked_of_a_cluster_comes_with_the_work() {
             json!({"target": "k8s", "environment": "production"}),
             &usual,
         ),
+        (
+            format!("{own}/previews"),
+            json!({
+                "target": "k8s", "environment": "production", "conflicts": "force", "immutable": "replace",
+            }),
+            &insisting,
+        ),
+        (
+            format!("{own}/rollback"),
+            json!({"to": id, "conflicts": "force", "immutable": "replace"}),
+            &insisting,
+        ),
     ];
     let service = PreviewedService {
         service: "Service/web".into(),
