@@ -149,9 +149,9 @@ pub struct ClusterArgs {
     /// The context in the kubeconfig; its current one, when none is given.
     #[arg(long, requires = "kubeconfig", value_name = "NAME")]
     pub context: Option<String>,
-    /// The namespace that jobs work in, and of objects that name none; the agent's own, when none is given.
+    /// The namespace that jobs work in, and of objects that name none; not the agent's own.
     #[arg(long, env = "TOWLINE_AGENT_NAMESPACE", value_name = "NAMESPACE")]
-    pub namespace: Option<String>,
+    pub namespace: String,
     /// The namespace of the agent's own lease and identity; that of its pod, when none is given.
     #[arg(long, env = "POD_NAMESPACE", value_name = "NAMESPACE")]
     pub own_namespace: Option<String>,

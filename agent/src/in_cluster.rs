@@ -40,6 +40,13 @@ pub async fn run(args: ClusterArgs, stop: CancellationToken) -> anyhow::Result<(
         None => Access::InCluster,
     };
     let own = own_namespace(&args)?;
+    let namespace = args.namespace.clone();
+    if namespace == own {
+        bail!(
+            "{own} is the namespace of the agent itself, in which no job works: its pods could read the agent's identity; \
+             give another --namespace"
+        );
+    }
     let dir = StateDir::open(&args.state.state_dir)?;
     let dialer = Dialer::new(Proxies::from_env()?);
     let holder = holder(&args)?;
@@ -49,11 +56,11 @@ pub async fn run(args: ClusterArgs, stop: CancellationToken) -> anyhow::Result<(
         () = stop.cancelled() => return Ok(()),
     };
     let identity = identity(&home, &dir, &dialer, &args).await?;
-    let namespace = args.namespace.clone().unwrap_or_else(|| own.clone());
     tracing::info!(agent = %identity.agent(), namespace, "starting in a cluster");
     let executor = KubernetesExecutor::new(KubernetesConfig {
         access,
         namespace,
+        home: Some(own),
         policy: policy.jobs,
         cluster: policy.cluster,
     });

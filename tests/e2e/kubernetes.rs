@@ -271,9 +271,9 @@ fn a_commit_s_manifests_are_applied_and_another_s_replace_them() {
     cli.run(&["projects", "create", &name]).ok();
     cli.run(&["source", "set", &name, repository.url()]).ok();
     let deploy = ["deploy", "--project", &name, "--target", &world.target];
-    let log = cli.run(&deploy).ok();
-    assert!(log.contains("fetching http://127.0.0.1"), "{log}");
-    assert!(log.contains("Deployment/web created"), "{log}");
+    let said = cli.run(&deploy).ok();
+    assert!(said.contains("fetching http://127.0.0.1"), "{said}");
+    assert!(said.contains("Deployment/web created"), "{said}");
     assert_eq!(
         world.cluster.object("configmap", "page")["data"]["text"],
         "one"
@@ -285,8 +285,8 @@ fn a_commit_s_manifests_are_applied_and_another_s_replace_them() {
             &long.replace("text: one", "text: two"),
         )],
     );
-    let log = cli.run(&deploy).ok();
-    assert!(log.contains("ConfigMap/page configured"), "{log}");
+    let said = cli.run(&deploy).ok();
+    assert!(said.contains("ConfigMap/page configured"), "{said}");
     assert_eq!(
         world.cluster.object("configmap", "page")["data"]["text"],
         "two"

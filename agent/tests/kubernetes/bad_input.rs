@@ -96,6 +96,18 @@ async fn a_namespace_that_is_not_there_is_named() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_job_works_in_the_namespace_of_the_agent() {
+    let mut host = Host::new().await;
+    host.config.cluster.namespaces = vec!["*".into()];
+    let text = GOOD.replace("{name: good}", "{name: good, namespace: towline}");
+    let message = host
+        .deploy(&text)
+        .await
+        .failed(FailureReason::PolicyRefused);
+    assert!(message.contains("the agent's own"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_quota_refuses_in_its_own_words() {
     let host = Host::new().await;
     let quota = serde_json::json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "few"}, "spec": {"hard": {"count/services": "0"}}});

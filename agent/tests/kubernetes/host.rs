@@ -132,6 +132,7 @@ impl Host {
             config: KubernetesConfig {
                 access: Access::Kubeconfig(path.clone(), None),
                 namespace: namespace.clone(),
+                home: Some("towline".to_owned()),
                 policy: HostPolicy::default(),
                 cluster: ClusterPolicy::default(),
             },

@@ -36,13 +36,10 @@ pub(super) async fn act(cluster: &Cluster, act: ClusterAct) -> Reply {
 }
 
 async fn done(cluster: &Cluster, act: ClusterAct) -> Result<String, Refusal> {
-    let config = &cluster.config;
-    let namespace = act.namespace.unwrap_or_else(|| config.namespace.clone());
-    if !is_name(&namespace)
-        || !config
-            .cluster
-            .allows_namespace(&config.namespace, &namespace)
-    {
+    let namespace = act
+        .namespace
+        .unwrap_or_else(|| cluster.config.namespace.clone());
+    if !is_name(&namespace) || cluster.check_namespace(&namespace).is_some() {
         return Err(Refusal::Said(format!(
             "the namespace {namespace} is not among those of this agent"
         )));

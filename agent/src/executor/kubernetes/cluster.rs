@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::OnceCell;
+use towline_shared::policy::{Rule, Violation};
 
 use super::KubernetesConfig;
 use super::api::Api;
@@ -58,6 +59,21 @@ impl Cluster {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<String, Vec<Arc<Kind>>>> {
         self.kinds.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether jobs may work in a namespace, or why not.
+    pub fn check_namespace(&self, namespace: &str) -> Option<Violation> {
+        if self.config.home.as_deref() == Some(namespace) {
+            return Some(Violation {
+                path: "metadata.namespace".to_owned(),
+                rule: Rule::Namespaces,
+                message: format!(
+                    "the namespace {namespace} is the agent's own, in which no job works; take another"
+                ),
+            });
+        }
+        let own = &self.config.namespace;
+        self.config.cluster.check_namespace(own, namespace)
     }
 
     /// The namespaces that jobs may work in; one that is none stands for all.

@@ -74,6 +74,9 @@ pub struct KubernetesConfig {
     pub access: Access,
     /// The namespace of objects that name none, unless the project says another.
     pub namespace: String,
+    /// The namespace of the agent itself, if it has one there: no job works in it, as pods of it could read the agent's
+    /// identity.
+    pub home: Option<String>,
     /// What the cluster's owner allows jobs, as on any host,
     pub policy: HostPolicy,
     /// and in a cluster.

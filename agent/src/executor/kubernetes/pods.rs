@@ -207,11 +207,7 @@ impl Reader {
         if ![namespace, pod, container].into_iter().all(is_name) {
             return Err(unknown());
         }
-        if !cluster
-            .config
-            .cluster
-            .allows_namespace(&cluster.config.namespace, namespace)
-        {
+        if cluster.check_namespace(namespace).is_some() {
             return Err(format!(
                 "the namespace {namespace} is not among those of this agent"
             ));

@@ -251,7 +251,7 @@ pub(super) fn judge(job: &Job<'_>, at: &At, object: &Value) -> Vec<Violation> {
     let config = &job.cluster.config;
     let mut broken = config.policy.check_object(&config.cluster, object);
     broken.extend(match &at.namespace {
-        Some(namespace) => config.cluster.check_namespace(&config.namespace, namespace),
+        Some(namespace) => job.cluster.check_namespace(namespace),
         None => config
             .cluster
             .check_cluster_scoped(&at.kind.kind, &at.name, &config.namespace),
