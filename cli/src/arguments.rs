@@ -6,11 +6,11 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     commands::{
-        activity, agents, billing, cancel, channels, completions, contexts, deploy, deployments,
-        docker, exec, files, generate, identities, installation, integrations, join, keys, login,
-        logout, logs, members, notifications, password, pipelines, pki, plans, plugins, projects,
-        ps, pushes, registries, releases, remove, retry, rollback, secrets, sessions, setup,
-        source, targets, teams, templates, top, usage, users, webhooks, whoami,
+        activity, agents, billing, cancel, channels, cluster, completions, contexts, deploy,
+        deployments, docker, exec, files, generate, identities, installation, integrations, join,
+        keys, login, logout, logs, members, notifications, password, pipelines, pki, plans,
+        plugins, projects, ps, pushes, registries, releases, remove, retry, rollback, secrets,
+        sessions, setup, source, targets, teams, templates, top, usage, users, webhooks, whoami,
     },
     exit::Failure,
     output::{Format, Output},
@@ -24,6 +24,7 @@ Exit codes:
   3  the followed deployment was cancelled
   4  the control plane, or the agent that had to answer, cannot be reached
   5  the end of the deployment is not known: it goes on, or waits for its agent
+  6  what a project has in a cluster is not as it was deployed
 
 Environment:
   TOWLINE_URL, TOWLINE_API_KEY, TOWLINE_CA   use this installation instead of the stored login;
@@ -170,6 +171,9 @@ pub enum Command {
     Releases(releases::Releases),
     /// List the containers of a target
     Ps(ps::Ps),
+    /// What a project has in a Kubernetes cluster: events, drift, restarts and scales
+    #[command(subcommand)]
+    Cluster(cluster::Cluster),
     /// Run a command in a container
     Exec(exec::Exec),
     /// Show what hosts and containers use, live

@@ -21,6 +21,8 @@ pub enum Exit {
     /// The deployment goes on and its end is not known: watching was interrupted, or it waits for
     /// an agent that is offline.
     Undecided,
+    /// What a project has in a cluster is not as it was deployed.
+    Drifted,
     /// A command of the person's own ended by this code.
     Of(u8),
 }
@@ -35,6 +37,7 @@ impl Exit {
             Self::Cancelled => 3,
             Self::Unreachable => 4,
             Self::Undecided => 5,
+            Self::Drifted => 6,
             Self::Of(code) => code,
         }
     }
@@ -202,6 +205,7 @@ mod tests {
             (Exit::Cancelled, 3),
             (Exit::Unreachable, 4),
             (Exit::Undecided, 5),
+            (Exit::Drifted, 6),
         ];
         for (exit, code) in codes {
             assert_eq!(exit.code(), code, "{exit:?}");

@@ -3,6 +3,8 @@
 
 #[path = "contract/account.rs"]
 mod account;
+#[path = "contract/cluster_live.rs"]
+mod cluster_live;
 #[path = "contract/clusters.rs"]
 mod clusters;
 #[path = "contract/integrations.rs"]

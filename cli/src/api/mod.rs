@@ -9,6 +9,7 @@ pub mod agents;
 pub mod api_keys;
 pub mod billing;
 mod client;
+pub mod clusters;
 pub mod containers;
 pub mod deployments;
 pub mod docker;

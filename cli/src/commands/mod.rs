@@ -8,6 +8,7 @@ pub mod agents;
 pub mod billing;
 pub mod cancel;
 pub mod channels;
+pub mod cluster;
 pub mod completions;
 pub mod contexts;
 pub mod deploy;
@@ -169,6 +170,7 @@ pub async fn run(command: Command, session: &Session) -> Result<Exit, Failure> {
         Command::Rollback(command) => command.run(session).await,
         Command::Releases(command) => command.run(session).await,
         Command::Ps(command) => command.run(session).await,
+        Command::Cluster(command) => command.run(session).await,
         Command::Exec(command) => command.run(session).await,
         Command::Top(command) => command.run(session).await,
         Command::Usage(command) => command.run(session).await,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     api::{
         self,
-        deployments::{self, NewRollback},
+        deployments::{self, Deployment, NewRollback},
         projects::Project,
         targets::Target,
     },
@@ -62,20 +62,25 @@ impl Rollback {
             .idempotency_key
             .unwrap_or_else(|| Uuid::now_v7().to_string());
         let deployment = deployments::roll_back(&client, project.id, &new, &key).await?;
-        let note = |text: &str| {
-            let reader = session.output.stderr.reader;
-            session.output.note(&plain::for_reader(text, reader));
-        };
-        note(&format!(
-            "Deployment {} to {}",
-            deployment.id, deployment.target.name
-        ));
-        for warning in &deployment.warnings {
-            note(&format!("warning: {warning}"));
-        }
+        announce(session, &deployment);
         if self.detach {
             return detached(session, &deployment);
         }
         watch(session, &client, deployment, OnInterrupt::Leave).await
+    }
+}
+
+/// Says which deployment brings something back, and what it does not bring back.
+pub(super) fn announce(session: &Session, deployment: &Deployment) {
+    let note = |text: &str| {
+        let reader = session.output.stderr.reader;
+        session.output.note(&plain::for_reader(text, reader));
+    };
+    note(&format!(
+        "Deployment {} to {}",
+        deployment.id, deployment.target.name
+    ));
+    for warning in &deployment.warnings {
+        note(&format!("warning: {warning}"));
     }
 }

@@ -1,6 +1,7 @@
 //! A small control plane that speaks the contract over real TLS, and does to its clients what
 //! networks do: cut streams, repeat lines, lose answers.
 
+mod cluster_live;
 mod clusters;
 mod integrations;
 mod plugins;
@@ -70,6 +71,8 @@ pub struct World {
     pub cancelling: Cancelling,
     /// The bodies of asked removals.
     pub removals: Vec<Value>,
+    /// The bodies of what was asked to be done in clusters at once.
+    pub cluster_actions: Vec<Value>,
     /// The bodies of asked rollbacks.
     pub rollbacks: Vec<Value>,
     /// The `tail` that each stream of the container's log was opened with.
@@ -125,6 +128,7 @@ impl Default for World {
             cancels: 0,
             cancelling: Cancelling::Heard,
             removals: Vec::new(),
+            cluster_actions: Vec::new(),
             rollbacks: Vec::new(),
             container_tails: Vec::new(),
         }

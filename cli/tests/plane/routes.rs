@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     Cancelling, DEPLOYMENT, KEY, PERSON, PROJECT, Rival, SETUP_TOKEN, Shared, TARGET, World,
-    clusters, integrations, plugins, registries, streams, told,
+    cluster_live, clusters, integrations, plugins, registries, streams, told,
 };
 
 /// All routes.
@@ -97,6 +97,10 @@ pub fn router(world: Shared) -> Router {
         .route("/metrics/latest", get(latest))
         .route("/projects/{id}/removals", post(remove))
         .route("/projects/{id}/rollback", post(roll_back))
+        .route("/projects/{id}/cluster/events", get(cluster_live::events))
+        .route("/projects/{id}/cluster/drift", get(cluster_live::drift))
+        .route("/projects/{id}/cluster/actions", post(cluster_live::act))
+        .route("/projects/{id}/cluster/correct", post(roll_back))
         .route("/projects/{id}/releases", get(releases))
         .route("/projects/{id}/releases/{from}/diff/{to}", get(differences))
         .route("/deployments/{id}/retry", post(retry))

@@ -7,6 +7,7 @@ pub mod allowance;
 pub mod archive;
 pub mod billing;
 pub mod cluster;
+pub mod cluster_action;
 pub mod delivery;
 pub mod deploy_key;
 pub mod docker_tls;

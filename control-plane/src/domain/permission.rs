@@ -27,7 +27,8 @@ pub enum Role {
 pub enum Permission {
     /// To see what the team has.
     Look,
-    /// To deploy, have pushes deployed, roll back, remove, cancel and retry, and to run commands in containers.
+    /// To deploy, have pushes deployed, roll back, remove, cancel and retry, to run commands in containers, and to restart,
+    /// scale and delete pods in clusters.
     Deploy,
     /// To make and delete projects, their files and secrets.
     ChangeProjects,
@@ -105,7 +106,7 @@ impl Permission {
                 "see projects, deployments, logs, measurements, hosts, members and the names of secrets and keys"
             }
             Self::Deploy => {
-                "deploy, have pushes deployed, roll back, remove, cancel and retry; run commands in containers"
+                "deploy, have pushes deployed, roll back, remove, cancel and retry; run commands in containers; restart, scale and delete pods in clusters"
             }
             Self::ChangeProjects => {
                 "make and delete projects, change their files and secrets, connect forges and registries and use what they reach"

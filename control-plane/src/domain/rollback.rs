@@ -46,6 +46,12 @@ pub fn before(last: Option<DeploymentId>, succeeded: &[Past]) -> Option<Deployme
     found.map(|past| past.rollback_of.unwrap_or(past.id))
 }
 
+/// The deployment whose release is there, or should be: `succeeded` as for [`before`].
+pub fn present(succeeded: &[Past]) -> Option<DeploymentId> {
+    let last = succeeded.first().filter(|past| past.left != Left::Nothing);
+    last.map(|past| past.rollback_of.unwrap_or(past.id))
+}
+
 #[cfg(test)]
 mod tests {
     use uuid::Uuid;
@@ -146,5 +152,25 @@ mod tests {
             Some(id(2)),
             "after a failure, what was brought back"
         );
+    }
+    #[test]
+    fn what_is_there_is_what_came_up_last() {
+        let (one, two) = (ran(1, 1, "a"), ran(2, 2, "b"));
+        let gone = Past {
+            id: id(3),
+            left: Left::Nothing,
+            rollback_of: None,
+        };
+        let brought_back = back(4, &one);
+        let table: [(Vec<&Past>, Option<u128>); 4] = [
+            (vec![], None),
+            (vec![&two, &one], Some(2)),
+            (vec![&brought_back, &two, &one], Some(1)),
+            (vec![&gone, &two], None),
+        ];
+        for (succeeded, expected) in table {
+            let succeeded: Vec<Past> = succeeded.into_iter().cloned().collect();
+            assert_eq!(present(&succeeded), expected.map(id), "{succeeded:?}");
+        }
     }
 }

@@ -11,6 +11,7 @@ mod api_keys;
 mod audit;
 mod auth;
 mod billing;
+mod cluster;
 mod containers;
 mod cookie;
 mod deploy_keys;

@@ -54,7 +54,7 @@ pub struct RolledBack {
     warnings: Vec<String>,
 }
 
-type Accepted = (StatusCode, [(HeaderName, String); 1], Json<RolledBack>);
+pub(super) type Accepted = (StatusCode, [(HeaderName, String); 1], Json<RolledBack>);
 
 /// Deploys an earlier release again, with the very images that it ran, whatever their names lead to today; secrets
 /// take the values of today.
@@ -80,14 +80,19 @@ pub async fn roll_back(
         insistence: Insistence::asked(new.conflicts, new.immutable),
     };
     let key = idempotency_key(&headers)?;
-    let done = ops::rollback(&api.store, &api.egress, &tenant, new, key).await?;
+    Ok(rolled_back(
+        ops::rollback(&api.store, &api.egress, &tenant, new, key).await?,
+    ))
+}
+
+pub(super) fn rolled_back(done: ops::RolledBack) -> Accepted {
     let (status, location, Json(deployment)) = accepted(done.deployment);
     let warnings = done.warnings;
     let answer = RolledBack {
         deployment,
         warnings,
     };
-    Ok((status, location, Json(answer)))
+    (status, location, Json(answer))
 }
 
 /// The releases of a project, newest first.

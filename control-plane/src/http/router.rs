@@ -13,13 +13,13 @@ use super::problem::{Kind, Problem};
 use super::rule::Rule;
 use super::state::Api;
 use super::{
-    activity, agent_upgrades, agents, api_keys, audit, auth, billing, containers, deploy_keys,
-    deployment_log, deployments, docker_access, enrolment, enrolment_tokens, exec, file, files,
-    generation, health, identities, install, installation, integrations, invitations, linger, me,
-    members, metrics, notification_channels, notification_rules, notifications, openapi,
-    password_resets, plans, plugins, previews, project_members, projects, pull_requests, pushes,
-    reference, registries, releases, request, secrets, sessions, setup, sign_in_providers, sign_up,
-    source, subscriptions, targets, teams, templates, totp, usage, users, webhooks,
+    activity, agent_upgrades, agents, api_keys, audit, auth, billing, cluster, containers,
+    deploy_keys, deployment_log, deployments, docker_access, enrolment, enrolment_tokens, exec,
+    file, files, generation, health, identities, install, installation, integrations, invitations,
+    linger, me, members, metrics, notification_channels, notification_rules, notifications,
+    openapi, password_resets, plans, plugins, previews, project_members, projects, pull_requests,
+    pushes, reference, registries, releases, request, secrets, sessions, setup, sign_in_providers,
+    sign_up, source, subscriptions, targets, teams, templates, totp, usage, users, webhooks,
 };
 use crate::domain::archive::MAX_ARCHIVE_BYTES;
 use crate::domain::forge::MAX_MESSAGE;
@@ -446,8 +446,18 @@ fn deploys(api: &Api) -> OpenApiRouter<Api> {
     OpenApiRouter::new()
         .merge(rule.of_one(Thing::Project).over(api, of_project))
         .merge(rule.of_one(Thing::Project).over(api, ways))
+        .merge(rule.of_one(Thing::Project).over(api, in_clusters()))
         .merge(rule.of_projects().over(api, all))
         .merge(rule.of_one(Thing::Deployment).over(api, one))
+}
+
+/// What a project has in a cluster.
+fn in_clusters() -> OpenApiRouter<Api> {
+    OpenApiRouter::new()
+        .routes(routes!(cluster::events))
+        .routes(routes!(cluster::drift))
+        .routes(routes!(cluster::act))
+        .routes(routes!(cluster::correct))
 }
 
 async fn nothing_here(uri: Uri) -> Problem {

@@ -3,6 +3,8 @@
 mod builder;
 mod by_provider;
 mod cancel;
+mod cluster;
+mod correct;
 mod deploy;
 mod deploy_key;
 mod docker_certificate;
@@ -42,6 +44,8 @@ pub use by_provider::{
     send_to_link, send_to_provider,
 };
 pub use cancel::cancel;
+pub use cluster::{ProjectCluster, find_cluster};
+pub use correct::correct;
 pub use deploy::{NewDeployment, deploy};
 pub use deploy_key::{
     accept_host_keys, forget_source, install_deploy_key, renew_deploy_key, uninstall_deploy_key,

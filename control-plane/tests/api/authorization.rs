@@ -136,6 +136,10 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         "/api/v1/projects/{id}" if route.method == "patch" => {
             ("application/json", br#"{"keep_releases":5}"#.to_vec())
         }
+        "/api/v1/projects/{id}/cluster/actions" => (
+            "application/json",
+            br#"{"action":"delete_pod","name":"web-1"}"#.to_vec(),
+        ),
         "/api/v1/targets/{id}/docker/certificates" => {
             ("application/json", br#"{"csr":"none"}"#.to_vec())
         }
@@ -442,6 +446,7 @@ fn whom(route: &Route) -> For {
             return For::Everybody;
         }
         ("projects", path) if path.ends_with("/members/{member}") => Permission::ManageMembers,
+        ("projects", path) if path.contains("/cluster/") => Permission::Deploy,
         ("plans", _) => return For::Administrators,
         // Who was granted the host is looked at in the action, and whose certificate it is.
         ("targets", path) if path.contains("/docker/certificates") => Permission::Look,

@@ -9,6 +9,7 @@ mod administration;
 mod agents;
 mod authorization;
 mod billing;
+mod cluster_live;
 mod clusters;
 mod containers;
 mod database;

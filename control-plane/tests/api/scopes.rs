@@ -65,6 +65,7 @@ fn needs(route: &Route) -> Needs {
         {
             Area::Deployments
         }
+        ("projects", path) if path.contains("/cluster/") => Area::Deployments,
         ("projects", path) if path.contains("/pipelines") => Area::Deployments,
         ("projects", path) if path.contains("/push") => Area::Deployments,
         ("projects", path) if path.contains("/releases") => Area::Deployments,
