@@ -3,8 +3,6 @@
 
 #[path = "contract/account.rs"]
 mod account;
-#[path = "contract/cluster_live.rs"]
-mod cluster_live;
 #[path = "contract/clusters.rs"]
 mod clusters;
 #[path = "contract/integrations.rs"]

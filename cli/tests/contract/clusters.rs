@@ -1,5 +1,7 @@
 //! Clusters as targets.
 
+mod cluster_live;
+
 use serde_json::{Value, json};
 
 use crate::plane::{Plane, World};

@@ -121,7 +121,16 @@ pub async fn routes(world: &World) -> Vec<Route> {
 
 pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::world::Answer {
     let method = Method::from_bytes(route.method.to_uppercase().as_bytes()).unwrap();
-    let (media, body) = match route.path.as_str() {
+    let (media, body) = body_of(route);
+    let request = somebody
+        .request(method, &route.at(id))
+        .header(header::CONTENT_TYPE, media);
+    somebody.ask(request.body(Body::from(body)).unwrap()).await
+}
+
+/// A body that the route understands.
+fn body_of(route: &Route) -> (&'static str, Vec<u8>) {
+    match route.path.as_str() {
         "/api/v1/projects/{id}/files" => (
             "application/x-tar",
             crate::world::tar(&[("compose.yaml", COMPOSE)]),
@@ -217,11 +226,7 @@ pub async fn ask(somebody: &Somebody<'_>, route: &Route, id: &str) -> crate::wor
         ),
         "/api/v1/invitations/join" => ("application/json", br#"{"token":"twli_guess"}"#.to_vec()),
         _ => ("application/json", b"{}".to_vec()),
-    };
-    let request = somebody
-        .request(method, &route.at(id))
-        .header(header::CONTENT_TYPE, media);
-    somebody.ask(request.body(Body::from(body)).unwrap()).await
+    }
 }
 
 /// So few that none of an address's wrong guesses is one too many.
