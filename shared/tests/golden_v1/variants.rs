@@ -30,6 +30,7 @@ macro_rules! variants {
 pub fn variants() -> Vec<&'static str> {
     [
         of_messages(),
+        of_clusters_and_previews(),
         of_tunnels_and_upgrades(),
         of_specifications(),
     ]
@@ -118,16 +119,6 @@ fn of_messages() -> Vec<&'static str> {
             Query::Containers => "server/ask-containers", Query::ClusterEvents(_) => "server/ask-cluster-events",
             Query::ClusterDrift(_) => "server/ask-cluster-drift", Query::ClusterAct(_) => "server/ask-cluster-restart",
         }
-        ClusterAction {
-            ClusterAction::Restart(_) => "server/ask-cluster-restart", ClusterAction::Scale(..) => "server/ask-cluster-scale",
-            ClusterAction::DeletePod(_) => "server/ask-cluster-delete-pod",
-        }
-        WorkloadKind {
-            WorkloadKind::Deployment => "server/ask-cluster-restart", WorkloadKind::StatefulSet => "server/ask-cluster-scale",
-            WorkloadKind::DaemonSet => "server/ask-cluster-restart-daemons",
-        }
-        EventWeight { EventWeight::Normal => "agent/reply-cluster-events", EventWeight::Warning => "agent/reply-cluster-events" }
-        Drift { Drift::Changed => "agent/reply-cluster-drift", Drift::Gone => "agent/reply-cluster-drift" }
         StreamRequest { StreamRequest::ContainerLog { .. } => "server/open-stream-tail" }
         Verdict {
             Verdict::Continue { .. } => "server/welcome", Verdict::Cancel { .. } => "server/welcome",
@@ -139,6 +130,11 @@ fn of_messages() -> Vec<&'static str> {
             GoodbyeReason::Revoked => "server/goodbye-revoked",
             GoodbyeReason::Protocol => "server/goodbye-protocol",
         }
+    }
+}
+
+fn of_clusters_and_previews() -> Vec<&'static str> {
+    variants! {
         ServiceChange {
             ServiceChange::Added => "agent/finished-previewed", ServiceChange::Changed => "agent/finished-previewed",
             ServiceChange::Rebuilt => "agent/finished-previewed", ServiceChange::Unchanged => "agent/finished-previewed",
@@ -150,6 +146,16 @@ fn of_messages() -> Vec<&'static str> {
         ResourceChange {
             ResourceChange::Added => "agent/finished-previewed", ResourceChange::Unused => "agent/finished-previewed",
         }
+        ClusterAction {
+            ClusterAction::Restart(_) => "server/ask-cluster-restart", ClusterAction::Scale(..) => "server/ask-cluster-scale",
+            ClusterAction::DeletePod(_) => "server/ask-cluster-delete-pod",
+        }
+        WorkloadKind {
+            WorkloadKind::Deployment => "server/ask-cluster-restart", WorkloadKind::StatefulSet => "server/ask-cluster-scale",
+            WorkloadKind::DaemonSet => "server/ask-cluster-restart-daemons",
+        }
+        EventWeight { EventWeight::Normal => "agent/reply-cluster-events", EventWeight::Warning => "agent/reply-cluster-events" }
+        Drift { Drift::Changed => "agent/reply-cluster-drift", Drift::Gone => "agent/reply-cluster-drift" }
     }
 }
 

@@ -236,6 +236,7 @@ fn is_selectable(kind: &Kind, field: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use serde_json::json;
 
     use super::*;

@@ -103,6 +103,7 @@ fn remove(document: &mut Value, path: &str) -> Result<Value, String> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used)]
     use serde_json::json;
 
     use super::*;

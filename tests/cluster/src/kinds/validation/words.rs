@@ -90,9 +90,11 @@ pub(super) fn config_key(text: &str) -> Vec<String> {
 mod tests {
     use super::*;
 
+    type Check<'a> = &'a dyn Fn(&str) -> Vec<String>;
+
     #[test]
     fn names_are_what_they_may_be() {
-        let table: [(&dyn Fn(&str) -> Vec<String>, &str, usize); 12] = [
+        let table: [(Check<'_>, &str, usize); 12] = [
             (&subdomain, "a.b-c", 0),
             (&subdomain, "A", 1),
             (&subdomain, "a..b", 1),
