@@ -97,7 +97,7 @@ mod tests {
             .manifest("twl1_x-_");
         for line in [
             "  namespace: \"no\"",
-            "          args: [run-in-cluster, --target-namespace, \"no\", --state-dir, /var/lib/towline-agent/state]",
+            "          args: [run-in-cluster, --namespace, \"no\", --state-dir, /var/lib/towline-agent/state]",
             "          image: \"registry.example.com:5000/towline-agent@sha256:0f\"",
             "  token: \"twl1_x-_\"",
         ] {
