@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use towline_shared::compose;
 use towline_shared::git::{Entry, Kind};
+use towline_shared::manifest;
 use towline_shared::spec::{MAX_PROJECT_BYTES, MAX_PROJECT_FILES, ProjectFile};
 
 use crate::detect;
@@ -45,6 +46,7 @@ fn describes(path: &str) -> bool {
         || compose::STANDARD_NAMES.contains(&name)
         || name == ".env"
         || path.ends_with(pipeline_file::PATH)
+        || manifest::is_in_folder(path)
 }
 
 /// Reads `git cat-file --batch`: the contents of what was asked for, in the same order.
