@@ -318,7 +318,23 @@ async fn a_namespace_is_made_where_that_is_allowed() {
     );
     host.config.cluster.namespaces = vec![other.clone()];
     host.config.cluster.create_namespaces = towline_shared::policy::Permission::Allow;
-    host.deploy(&text).await.succeeded();
+    let work = Host::one(&text);
+    host.run(work.clone(), Options::default()).await.succeeded();
+    // Once it is there, what is in it is looked at as anywhere.
+    let again = host.run(work, Options::default()).await;
+    again.succeeded();
+    let texts = again.texts();
+    assert!(
+        texts.contains(&"nothing has changed".to_owned()),
+        "{texts:#?}"
+    );
+    let first = std::mem::replace(&mut host.project, ProjectId::new());
+    let refused = host
+        .deploy(&text)
+        .await
+        .failed(FailureReason::ClusterRefused);
+    assert!(refused.contains("another project of Towline"), "{refused}");
+    host.project = first;
     let found = host
         .kubectl(&["get", "configmap", "page", "-n", &other, "-o", "name"])
         .await;

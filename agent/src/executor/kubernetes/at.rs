@@ -115,6 +115,19 @@ impl At {
         }
     }
 
+    /// A namespace.
+    pub fn namespace(name: &str) -> Self {
+        let kind = Kind {
+            scope: Scope::Cluster,
+            ..Kind::own("v1", "Namespace", "namespaces")
+        };
+        Self {
+            kind: Arc::new(kind),
+            namespace: None,
+            name: name.to_owned(),
+        }
+    }
+
     /// Its path.
     pub fn path(&self) -> String {
         format!(

@@ -66,7 +66,7 @@ pub(super) async fn of_release(
         clean(&mut manifest.object);
         pin(manifest, pins);
     }
-    let coming = Coming::of(&manifests);
+    let coming = Coming::of(job, &manifests).await?;
     let mut wanted = Vec::new();
     let (mut unknown, mut forbidden) = (Vec::new(), Vec::new());
     for manifest in manifests {
@@ -142,19 +142,27 @@ struct Coming {
 }
 
 impl Coming {
-    fn of(manifests: &[Manifest]) -> Self {
+    /// A namespace that is there already is none that comes: whose objects are in it is to be looked at.
+    async fn of(job: &Job<'_>, manifests: &[Manifest]) -> Result<Self, Stop> {
         let of_kind = |kind: &'static str| {
             manifests
                 .iter()
                 .filter(move |manifest| manifest.name.kind == kind)
         };
-        let namespaces = of_kind("Namespace").map(|manifest| manifest.name.name.clone());
+        let api = job.must(|| job.cluster.api()).await?;
+        let mut namespaces = Vec::new();
+        for manifest in of_kind("Namespace").filter(|manifest| is_name(&manifest.name.name)) {
+            let at = At::namespace(&manifest.name.name);
+            if job.must(|| api.get(&at)).await?.is_none() {
+                namespaces.push(at.name);
+            }
+        }
         let kinds =
             of_kind("CustomResourceDefinition").flat_map(|manifest| defined(&manifest.object));
-        Self {
+        Ok(Self {
             kinds: kinds.collect(),
-            namespaces: namespaces.collect(),
-        }
+            namespaces,
+        })
     }
 }
 
