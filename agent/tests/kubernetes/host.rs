@@ -97,6 +97,20 @@ pub struct Running {
     _folder: tempfile::TempDir,
 }
 
+/// The one that `tests/setup` has brought, or the machine's.
+fn kubectl() -> PathBuf {
+    let parts = std::env::var_os("TOWLINE_PARTS").map_or_else(
+        || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../.test-parts")),
+        PathBuf::from,
+    );
+    let brought = parts.join("kubernetes/usr/bin/kubectl");
+    if brought.exists() {
+        brought
+    } else {
+        PathBuf::from("kubectl")
+    }
+}
+
 /// Whether pods run in the cluster that is tested with.
 pub fn has_pods() -> bool {
     std::env::var("TOWLINE_TEST_PODS").as_deref() != Ok("none")
@@ -169,7 +183,7 @@ impl Host {
 
     /// The same, with an input.
     pub async fn kubectl_with(&self, arguments: &[&str], input: &str) -> Result<String, String> {
-        let mut child = Command::new("kubectl")
+        let mut child = Command::new(kubectl())
             .arg("--kubeconfig")
             .arg(&self.kubeconfig)
             .args(arguments)

@@ -131,12 +131,7 @@ async fn write(
 
 /// The inventory with these entries in the place of its own of the same objects.
 fn with(inventory: &Inventory, touched: &[Entry]) -> Inventory {
-    let is_touched = |entry: &Entry| {
-        touched.iter().any(|other| {
-            (&other.kind, &other.namespace, &other.name)
-                == (&entry.kind, &entry.namespace, &entry.name)
-        })
-    };
+    let is_touched = |entry: &Entry| touched.iter().any(|other| other.is_same(entry));
     let mut next = inventory.clone();
     next.entries.retain(|entry| !is_touched(entry));
     next.entries.extend(touched.iter().cloned());

@@ -129,6 +129,12 @@ impl Entry {
             .map_or("", |(group, _)| group)
     }
 
+    /// Whether both are of one object, whatever its version.
+    pub fn is_same(&self, other: &Self) -> bool {
+        (self.group(), &self.kind, &self.namespace, &self.name)
+            == (other.group(), &other.kind, &other.namespace, &other.name)
+    }
+
     /// Whether it is of that object, whatever its version.
     pub fn is_at(&self, at: &At) -> bool {
         self.kind == at.kind.kind
